@@ -1,0 +1,49 @@
+# Every target first makes what it needs; `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+LAB ?= demo
+MEMBERS ?= 3
+ETCD ?= 3.6
+CONTROL_PLANE ?= systemd
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup check test demo bench lab-up lab-down runbooks clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+setup: .venv/.done  ## make .venv with .venv/bin/quorate
+
+.venv/.done: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Quorate needs Python 3.11: '$(PYTHON)' was not found; set PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@echo "setup: a virtual environment from requirements.lock (about 40 s the first time)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+check: setup  ## formatting, types, floors and the fast tests (under 30 s)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/pytest -q -m "not lab and not server" tests
+
+test: setup  ## everything, on the lab
+	@$(BIN)/pytest tests
+
+lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd
+	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE)
+
+lab-down: setup  ## remove it: LAB=demo
+	@$(BIN)/python -m deploy.lab down $(LAB)
+
+demo: setup  ## a real cluster is backed up, wrecked, restored and proven
+	@$(BIN)/python -m deploy.demo
+
+bench: setup  ## the figures of BENCHMARKS.md, beside a shell script
+	@$(BIN)/python -m deploy.bench
+
+runbooks: setup  ## rewrite the console blocks of runbooks/
+	@$(BIN)/python -m tests.runbooks
