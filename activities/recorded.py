@@ -1,0 +1,169 @@
+"""Ports that write the audit trail around every act; activities receive no others."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from quorate.audit import Act
+from quorate.command import Command, Node, Ticket
+from quorate.converge import Clock, Ran, Tick
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.inventory import Store as StoreSettings
+from quorate.ports import Etcd, Etcds, Host, Hosts, Journal, Store, Stored, Stores
+from quorate.seen import Look, NodeSeen
+
+T = TypeVar("T")
+OpenJournal = Callable[[str], Journal]  # the operation's
+
+
+@dataclass(frozen=True, slots=True)
+class Pen:
+    """Writes what one place does under one ticket."""
+
+    journal: Journal
+    ticket: Ticket
+    place: str
+    clock: Clock
+
+    def ran(self, argv: tuple[str, ...], act: Callable[[], Ran]) -> Ran:
+        """No intent on record, no act."""
+        ticket = self.ticket
+        seq = self.journal.intent(
+            Act(ticket.operation, ticket.step, self.place, argv, ticket.actor, ticket.turn, ticket.attempt)
+        )
+        try:
+            ran = act()
+        except BaseException as error:
+            self.journal.outcome(seq, error)
+            raise
+        self.journal.outcome(seq, ran)
+        return ran
+
+    def called(self, argv: tuple[str, ...], call: Callable[[], T]) -> T:
+        """The same for a call of an API, which has an answer instead of an exit code."""
+        answers: list[T] = []
+
+        def act() -> Ran:
+            started, began = self.clock.time(), self.clock.monotonic()
+            answers.append(call())
+            tail = answers[0] if isinstance(answers[0], int | str | Stored) else ""
+            return Ran(" ".join(argv), 0, str(tail), started, self.clock.monotonic() - began)
+
+        self.ran(argv, act)
+        return answers[0]
+
+
+@dataclass(slots=True)
+class RecordedHost:
+    """The first look of an attempt raises the node's claim, so it is an act; later ones change nothing."""
+
+    host: Host
+    pen: Pen
+    looked: bool = False
+
+    def look(self) -> NodeSeen:
+        if self.looked:
+            return self.host.look()
+        seen = self.pen.called(("look",), self.host.look)
+        self.looked = True
+        return seen
+
+    def do(self, act: Command, tick: Tick) -> Ran:
+        return self.pen.ran(act.argv, lambda: self.host.do(act, tick))
+
+    def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
+        return self.pen.ran(command.argv, lambda: self.host.send(command, chunks, tick))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedHosts:
+    hosts: Hosts
+    journals: OpenJournal
+    clock: Clock
+
+    def survey(self, node: Node, look: Look) -> NodeSeen:
+        return self.hosts.survey(node, look)
+
+    def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
+        pen = Pen(self.journals(ticket.operation), ticket, node.name, self.clock)
+        return RecordedHost(self.hosts.at(node, look, ticket), pen)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEtcd:
+    """Reads that cost the member nothing are not recorded; the snapshot and every write are."""
+
+    etcd: Etcd
+    pen: Pen
+
+    def look(self) -> EtcdSeen:
+        return self.etcd.look()
+
+    def linearizable_revision(self) -> int:
+        return self.etcd.linearizable_revision()
+
+    def snapshot(self) -> Iterator[bytes]:
+        return self.pen.called(("etcd", "snapshot"), self.etcd.snapshot)
+
+    def hash_kv(self, revision: int) -> HashKV:
+        return self.pen.called(("etcd", "hashkv", str(revision)), lambda: self.etcd.hash_kv(revision))
+
+    def count(self, prefix: str, revision: int = 0) -> int:
+        return self.etcd.count(prefix, revision)
+
+    def put(self, key: str, value: bytes) -> int:
+        return self.pen.called(("etcd", "put", key), lambda: self.etcd.put(key, value))
+
+    def get(self, key: str) -> bytes | None:
+        return self.etcd.get(key)
+
+    def delete(self, key: str) -> int:
+        return self.pen.called(("etcd", "delete", key), lambda: self.etcd.delete(key))
+
+    def disarm(self) -> tuple[str, ...]:
+        return self.pen.called(("etcd", "alarm", "disarm"), self.etcd.disarm)
+
+    def compact(self, revision: int) -> None:
+        self.pen.called(("etcd", "compact", str(revision)), lambda: self.etcd.compact(revision))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEtcds:
+    etcds: Etcds
+    journals: OpenJournal
+    clock: Clock
+
+    @contextmanager
+    def at(self, target: EtcdTarget, ticket: Ticket) -> Iterator[Etcd]:
+        with self.etcds.at(target) as etcd:
+            yield RecordedEtcd(etcd, Pen(self.journals(ticket.operation), ticket, target.name, self.clock))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStore:
+    store: Store
+    pen: Pen
+
+    def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
+        return self.pen.called(("store", "put", key), lambda: self.store.put(key, chunks, tick))
+
+    def get(self, key: str) -> Iterator[bytes]:
+        return self.pen.called(("store", "get", key), lambda: self.store.get(key))
+
+    def ls(self, prefix: str) -> tuple[Stored, ...]:
+        return self.store.ls(prefix)
+
+    def check(self) -> None:
+        self.store.check()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedStores:
+    stores: Stores
+    journals: OpenJournal
+    clock: Clock
+
+    def at(self, settings: StoreSettings, ticket: Ticket) -> Store:
+        pen = Pen(self.journals(ticket.operation), ticket, settings.url, self.clock)
+        return RecordedStore(self.stores.at(settings), pen)

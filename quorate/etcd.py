@@ -1,0 +1,105 @@
+"""What etcd says of itself, and the identities that can be computed before it runs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha1
+
+BUMP_MIN = 1_000_000_000  # etcd's op-guide/recovery.md: a week of under 1,500 writes a second
+BUMP_MARGIN = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSeen:
+    """A row of MemberList; ids are hexadecimal, as etcd prints them."""
+
+    id: str
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    learner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdSeen:
+    """Status of one member, its alarms and its own (not linearizable) member list."""
+
+    cluster_id: str
+    member_id: str
+    version: str
+    revision: int
+    raft_term: int
+    raft_index: int
+    raft_applied: int
+    leader: str  # "" = it knows of none
+    db_bytes: int
+    db_in_use_bytes: int
+    learner: bool = False
+    quota_bytes: int = 0  # 0 = the member does not say (before 3.6)
+    errors: tuple[str, ...] = ()
+    alarms: tuple[tuple[str, str], ...] = ()  # (member id, NOSPACE | CORRUPT)
+    members: tuple[MemberSeen, ...] = ()
+
+    @property
+    def leads(self) -> bool:
+        return self.leader == self.member_id
+
+
+@dataclass(frozen=True, slots=True)
+class HashKV:
+    """The hash of all keys at `revision`; comparable only at the same compact revision."""
+
+    hash: int
+    revision: int
+    compact_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdTarget:
+    """One member as it is reached; references only, never a key."""
+
+    name: str
+    url: str
+    ca: str = ""
+    cert: str = ""
+    key: str = ""
+
+
+def member_id(peer_urls: Iterable[str], token: str) -> str:
+    """The id a restore gives a member: E:server/etcdserver/api/membership/member.go computeMemberID."""
+    digest = sha1("".join(sorted(peer_urls)).encode() + token.encode(), usedforsecurity=False).digest()
+    return f"{int.from_bytes(digest[:8], 'big'):x}"
+
+
+def cluster_id(member_ids: Iterable[str]) -> str:
+    """The id of a cluster of those members: E:server/etcdserver/api/membership/cluster.go genID."""
+    ids = sorted(int(each, 16) for each in member_ids)
+    digest = sha1(b"".join(each.to_bytes(8, "big") for each in ids), usedforsecurity=False).digest()
+    return f"{int.from_bytes(digest[:8], 'big'):x}"
+
+
+def bump(snapshot_revision: int, high_water: int) -> int:
+    """How much to add so that no revision is ever served twice; it is an addition to the snapshot's."""
+    amount = max(BUMP_MIN, high_water - snapshot_revision + BUMP_MARGIN)
+    assert snapshot_revision + amount > high_water
+    return amount
+
+
+def can_bump(version: str) -> bool:
+    """`--bump-revision` exists from 3.4.27, 3.5.10 and 3.6.0 on (their CHANGELOGs)."""
+    major, minor, patch = numbers(version)
+    return (major, minor) >= (3, 6) or (minor, patch) >= (5, 10) or (minor == 4 and patch >= 27)
+
+
+def numbers(version: str) -> tuple[int, int, int]:
+    parts = [int(part) for part in version.split("-")[0].split(".")[:3]]
+    major, minor, patch = (*parts, 0, 0, 0)[:3]
+    return major, minor, patch
+
+
+def minor(version: str) -> str:
+    """`3.6` of `3.6.4`."""
+    return ".".join(version.split(".")[:2])
+
+
+def quorum(voters: int) -> int:
+    return voters // 2 + 1

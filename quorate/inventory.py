@@ -1,0 +1,207 @@
+"""The inventory: which clusters there are, how they are reached, where their backups go."""
+
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+
+
+def seconds(value: object) -> object:
+    """`15m`, `30s`, `2h`, `7d` as seconds; a bare number is seconds already."""
+    if isinstance(value, str) and value[:-1].isdigit() and value[-1:] in UNITS_S:
+        return float(value[:-1]) * UNITS_S[value[-1]]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    raise ValueError("expected a duration such as 30s, 15m, 2h or 7d")
+
+
+def url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not parts.port or parts.path.strip("/"):
+        raise ValueError("expected http(s)://host:port")
+    return value
+
+
+def absolute(value: str) -> str:
+    """A path that no shell and no `..` can turn into another one."""
+    path = PurePosixPath(value)
+    if not path.is_absolute() or ".." in path.parts or str(path) != value:
+        raise ValueError("expected an absolute path without .. or a trailing slash")
+    return value
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$")]
+Unit = Annotated[str, Field(pattern=r"^[A-Za-z0-9@_.-]{1,200}\.service$")]
+Path = Annotated[str, AfterValidator(absolute)]
+Url = Annotated[str, AfterValidator(url)]
+Duration = Annotated[float, BeforeValidator(seconds)]
+Reference = Annotated[
+    str,
+    Field(
+        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$",
+        description="env:NAME or file:/absolute/path, never the secret itself",
+    ),
+]
+Role = Literal["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ssh(Strict):
+    """How nodes are reached; the account needs password-less sudo unless it is root."""
+
+    user: str = Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
+    identity: Reference
+    known_hosts: Path
+    port: int = Field(default=22, ge=1, le=65535)
+    sudo: bool = True
+    connect_timeout_s: Duration = 5.0
+
+
+class Tls(Strict):
+    ca: Reference
+    cert: Reference
+    key: Reference
+
+
+class EtcdSettings(Strict):
+    """How etcd runs on a node; `restore_tool` is etcdutl, or etcdctl before 3.5."""
+
+    unit: Unit = "etcd.service"
+    data_dir: Path
+    restore_tool: Path = "/usr/local/bin/etcdutl"
+    tls: Tls | None = None
+    grace_s: Duration = 0.5
+
+
+class Member(Strict):
+    name: Name
+    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
+    peer_urls: tuple[Url, ...] = Field(min_length=1)
+    client_urls: tuple[Url, ...] = Field(min_length=1)
+
+
+class Component(Strict):
+    """One process of the control plane that runs on every member's node."""
+
+    role: Role
+    unit: Unit
+    grace_s: Duration = 2.0
+
+
+class Kubernetes(Strict):
+    kubeconfig: Reference
+    api_urls: tuple[Url, ...] = Field(min_length=1)
+
+
+class Backup(Strict):
+    store: str
+    every: Duration = 3600.0
+
+
+class Objectives(Strict):
+    rto: Duration
+    rpo: Duration
+
+
+class Approval(Strict):
+    """Two people: the one who asks, and another one who runs `quorate approve`."""
+
+    people: Literal[1, 2] = 1
+    approvers: tuple[str, ...] = ()
+    expires: Duration = 1800.0
+
+
+class Cluster(Strict):
+    environment: Literal["production", "staging"] = "production"
+    ssh: Ssh
+    etcd: EtcdSettings
+    members: tuple[Member, ...] = Field(min_length=1, max_length=9)
+    control_plane: tuple[Component, ...] = ()
+    kubernetes: Kubernetes | None = None
+    backup: Backup
+    objectives: Objectives | None = None
+    approval: Approval = Approval()
+    lock_dir: Path = "/var/lib/quorate"
+
+    @model_validator(mode="after")
+    def check_names(self) -> Self:
+        for what, values in (
+            ("name", [m.name for m in self.members]),
+            ("host", [m.host for m in self.members]),
+            ("peer URL", [u for m in self.members for u in m.peer_urls]),
+            ("client URL", [u for m in self.members for u in m.client_urls]),
+        ):
+            if twice := sorted({value for value in values if values.count(value) > 1}):
+                raise ValueError(f"two members have the {what} {', '.join(twice)}")
+        if self.control_plane and self.kubernetes is None:
+            raise ValueError("a cluster with a control_plane needs kubernetes (kubeconfig, api_urls)")
+        return self
+
+
+class S3(Strict):
+    bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    prefix: str = Field(default="quorate", pattern=r"^[A-Za-z0-9._/-]+$")
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    path_style: bool = False
+    access_key: Reference | None = None
+    secret_key: Reference | None = None
+
+
+class Store(Strict):
+    """Where backups lie: one of `s3` and `directory`."""
+
+    s3: S3 | None = None
+    directory: Path | None = None
+
+    @model_validator(mode="after")
+    def check_one(self) -> Self:
+        if (self.s3 is None) == (self.directory is None):
+            raise ValueError("expected exactly one of s3, directory")
+        return self
+
+    @property
+    def url(self) -> str:
+        """As people write it, `s3://bucket/prefix` or `file:///directory`."""
+        if self.s3:
+            return f"s3://{self.s3.bucket}/{self.s3.prefix}"
+        return f"file://{self.directory}"
+
+
+class TemporalTls(Strict):
+    ca: Reference | None = None
+    cert: Reference | None = None
+    key: Reference | None = None
+
+
+class Temporal(Strict):
+    """Without an address `quorate up` starts a server of its own, on loopback."""
+
+    address: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]+:[0-9]{1,5}$")
+    namespace: str = Field(default="default", pattern=r"^[A-Za-z0-9._-]+$")
+    tls: TemporalTls | None = None
+    binary: Path | None = None
+
+
+class Inventory(Strict):
+    apiVersion: Literal["quorate/v1"]  # noqa: N815 - the field's name in the file
+    state_dir: Path
+    temporal: Temporal = Temporal()
+    stores: dict[Name, Store] = Field(min_length=1)
+    clusters: dict[Name, Cluster] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def check_stores(self) -> Self:
+        for name, cluster in self.clusters.items():
+            if cluster.backup.store not in self.stores:
+                known = ", ".join(sorted(self.stores))
+                raise ValueError(
+                    f"clusters.{name}.backup.store is {cluster.backup.store!r}; stores that exist: {known}"
+                )
+        return self

@@ -1,0 +1,107 @@
+"""What the domain needs from the world; adapters provide it, contract tests hold fakes to it."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from quorate.audit import Act
+from quorate.command import Command, Node, Ticket
+from quorate.converge import Ran, Surface, Tick
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.inventory import Store as StoreSettings
+from quorate.seen import Look, NodeSeen
+
+
+class Secrets(Protocol):
+    """Resolves a reference where it is used; the value never leaves the process that asked."""
+
+    def resolve(self, reference: str) -> bytes: ...
+
+
+class Host(Surface[NodeSeen, Command], Protocol):
+    """One node under one ticket: looking raises its claim, acting is refused to an older ticket."""
+
+    def look(self) -> NodeSeen: ...
+
+    def do(self, act: Command, tick: Tick) -> Ran: ...
+
+    def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
+        """Run a command that reads `chunks` from its standard input, without the node's lock."""
+
+
+class Hosts(Protocol):
+    """Looking without a ticket changes nothing on the node."""
+
+    def survey(self, node: Node, look: Look) -> NodeSeen: ...
+
+    def at(self, node: Node, look: Look, ticket: Ticket) -> Host: ...
+
+
+class Etcd(Protocol):
+    """One member, asked directly; every call has a deadline and raises Unreachable past it.
+
+    `snapshot` yields what etcd sent and nothing else: the database, then the 32 bytes of its sha256.
+    """
+
+    def look(self) -> EtcdSeen: ...
+
+    def linearizable_revision(self) -> int: ...
+
+    def snapshot(self) -> Iterator[bytes]: ...
+
+    def hash_kv(self, revision: int) -> HashKV: ...
+
+    def count(self, prefix: str, revision: int = 0) -> int: ...
+
+    def put(self, key: str, value: bytes) -> int:
+        """The revision of the write, which a majority has stored."""
+
+    def get(self, key: str) -> bytes | None: ...
+
+    def delete(self, key: str) -> int: ...
+
+    def disarm(self) -> tuple[str, ...]:
+        """Disarm every alarm; the ones that were armed."""
+
+    def compact(self, revision: int) -> None: ...
+
+
+class Etcds(Protocol):
+    def at(self, target: EtcdTarget) -> AbstractContextManager[Etcd]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as it lies in the store."""
+
+    key: str
+    size_bytes: int
+
+
+class Store(Protocol):
+    """Create-only: there is no overwriting put. Keys are relative to the store's own prefix."""
+
+    def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
+        """Store all of `chunks` or nothing: AlreadyThere if the key is taken, aborted if they raise."""
+
+    def get(self, key: str) -> Iterator[bytes]:
+        """Missing if there is none."""
+
+    def ls(self, prefix: str) -> tuple[Stored, ...]:
+        """Every key below, sorted; empty if there is none."""
+
+    def check(self) -> None:
+        """Denied or Unreachable if nothing could be stored here."""
+
+
+class Stores(Protocol):
+    def at(self, settings: StoreSettings) -> Store: ...
+
+
+class Journal(Protocol):
+    """The audit trail of one operation: no intent on record, no act."""
+
+    def intent(self, act: Act) -> int: ...
+
+    def outcome(self, seq: int, ran: Ran | BaseException) -> None: ...
