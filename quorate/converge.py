@@ -72,9 +72,7 @@ class Converged(Generic[S]):
     seen: S
 
 
-def converge(
-    at: Surface[S, A], decide: Decide[S, A], deadline_s: float, clock: Clock, tick: Tick
-) -> Converged[S]:
+def converge(at: Surface[S, A], decide: Decide[S, A], deadline_s: float, clock: Clock, tick: Tick) -> Converged[S]:
     """Do what is left until nothing is; what was tried and is still left has failed."""
     started = clock.time()
     began = acted = clock.monotonic()

@@ -17,7 +17,9 @@ TICK_S = 15
 GRACE_S = 5
 
 
-def run(argv: Sequence[str], log: Path, say: Say, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+def run(
+    argv: Sequence[str], log: Path, say: Say, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> None:
     """Run to the end, output to `log`, a line of progress every quarter minute."""
     log.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()

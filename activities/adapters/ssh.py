@@ -1,0 +1,313 @@
+"""Nodes over SSH (paramiko): pinned host keys, pooled connections, one channel a command."""
+
+import io
+import select
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import paramiko
+from paramiko.hostkeys import HostKeys, InvalidHostKey
+
+from quorate import guard
+from quorate.command import Command, Node, Ticket
+from quorate.converge import Ran, Tick
+from quorate.errors import CommandFailed, Denied, HostKeyChanged, QuorateError, Unreachable
+from quorate.ports import Host, Secrets
+from quorate.seen import Look, NodeSeen, parse, script
+
+CHUNK_BYTES = 256 * 1024  # measured: 32 MiB slices are five times slower (operations.md, 2.1)
+NEVER_REKEY_BYTES = 2**40  # paramiko#822: its own rekey at 512 MiB drops pooled connections
+TAIL_BYTES = 4096
+WEAK = {
+    "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
+    "macs": ["hmac-sha1", "hmac-md5", "hmac-sha1-96", "hmac-md5-96"],
+}
+
+
+@dataclass(slots=True)
+class SshHosts:
+    """Every node, each over one connection for commands and one for bulk, opened when first needed."""
+
+    secrets: Secrets
+    command_deadline_s: float = 900.0
+    pool: dict[tuple[str, int, str, str], paramiko.Transport] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    locks: dict[tuple[str, int, str, str], threading.Lock] = field(default_factory=dict)
+
+    def survey(self, node: Node, look: Look) -> NodeSeen:
+        line = sudo(node, "sh -c " + quoted(_with_claim(node, look)))
+        exit_code, output = self.run(node, "survey", line, (), silent, self.command_deadline_s)
+        if exit_code:
+            raise CommandFailed(f"{node.name}: looking at it exited {exit_code}: {tail(output)}")
+        return parse(output)
+
+    def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
+        return SshHost(self, node, look, ticket)
+
+    def run(
+        self, node: Node, purpose: str, line: str, chunks: Iterable[bytes], tick: Tick, deadline_s: float
+    ) -> tuple[int, str]:
+        """Exit code and output (both streams) of one command line."""
+        with mapped(node):
+            transport = self.transport(node, purpose)
+            channel = transport.open_session(timeout=node.ssh.connect_timeout_s)
+            try:
+                channel.set_combine_stderr(True)
+                channel.settimeout(1.0)
+                channel.exec_command(line)
+                return feed_and_read(channel, chunks, tick, time.monotonic() + deadline_s)
+            finally:
+                channel.close()
+
+    def transport(self, node: Node, purpose: str) -> paramiko.Transport:
+        key = (node.host, node.ssh.port, node.ssh.user, purpose)
+        with self.lock:
+            lock = self.locks.setdefault(key, threading.Lock())
+        with lock:
+            there = self.pool.get(key)
+            if there is None or not there.is_active():
+                there = self.pool[key] = self._connect(node)
+            return there
+
+    def close(self) -> None:
+        for transport in self.pool.values():
+            transport.close()
+        self.pool.clear()
+
+    @contextmanager
+    def tunnel(self, node: Node, host: str, port: int) -> Iterator[str]:
+        """`host:port` on loopback, which the node forwards to host and port as it reaches them."""
+        with mapped(node):
+            transport = self.transport(node, "tunnel")
+        server = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=accept, args=(server, transport, (host, port)), daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.getsockname()[1]}"
+        finally:
+            with suppress(OSError):
+                server.shutdown(socket.SHUT_RDWR)
+            server.close()
+
+    def _connect(self, node: Node) -> paramiko.Transport:
+        settings = node.ssh
+        known = host_keys(node)
+        raw = socket.create_connection((node.host, settings.port), settings.connect_timeout_s)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
+        transport = paramiko.Transport(raw, disabled_algorithms=WEAK)
+        transport.banner_timeout = transport.auth_timeout = transport.channel_timeout = settings.connect_timeout_s
+        transport.packetizer.REKEY_BYTES = NEVER_REKEY_BYTES
+        transport.packetizer.REKEY_PACKETS = NEVER_REKEY_BYTES
+        try:
+            prefer(transport, known)
+            transport.start_client(timeout=settings.connect_timeout_s)
+            check_host_key(node, known, transport.get_remote_server_key())
+            transport.auth_publickey(settings.user, self._identity(node))
+        except BaseException:
+            transport.close()
+            raise
+        transport.set_keepalive(5)
+        return transport
+
+    def _identity(self, node: Node) -> paramiko.PKey:
+        text = self.secrets.resolve(node.ssh.identity).decode()
+        for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+            with suppress(paramiko.SSHException, ValueError):
+                return kind.from_private_key(io.StringIO(text))
+        raise Denied(f"{node.name}: {node.ssh.identity} is not an SSH private key without a passphrase")
+
+
+@dataclass(slots=True)
+class SshHost:
+    """One node under one ticket."""
+
+    hosts: SshHosts
+    node: Node
+    looks: Look
+    ticket: Ticket
+
+    def look(self) -> NodeSeen:
+        probe = Command(("sh", "-c", _with_claim(self.node, self.looks)))
+        exit_code, output = self._run("look", probe, silent)
+        if guard.silenced(output, exit_code):
+            raise guard.refused(output, self.node.name) or CommandFailed(f"{self.node.name}: {tail(output)}")
+        if exit_code:
+            raise CommandFailed(f"{self.node.name}: looking at it exited {exit_code}: {tail(output)}")
+        return parse(output)
+
+    def do(self, act: Command, tick: Tick) -> Ran:
+        return self._ran("do", act, (act.stdin.encode(),) if act.stdin else (), tick)
+
+    def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
+        return self._ran("send", command, chunks, tick)
+
+    def _ran(self, how: str, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
+        started, began = time.time(), time.monotonic()
+        exit_code, output = self._run(how, command, tick, chunks)
+        ended: int | None = exit_code
+        if guard.silenced(output, exit_code):
+            if error := guard.refused(output, self.node.name):
+                raise error
+            ended = None
+        return Ran(str(command), ended, tail(output), started, time.monotonic() - began)
+
+    def _run(self, how: str, command: Command, tick: Tick, chunks: Iterable[bytes] = ()) -> tuple[int, str]:
+        directory = f"{self.node.lock_dir}/{self.node.cluster}"
+        line = sudo(self.node, guard.guarded(directory, self.ticket, how, command))
+        purpose = "bulk" if how == "send" else "commands"
+        return self.hosts.run(self.node, purpose, line, chunks, tick, self.hosts.command_deadline_s)
+
+
+def feed_and_read(channel: paramiko.Channel, chunks: Iterable[bytes], tick: Tick, deadline: float) -> tuple[int, str]:
+    """Send all, then read to the end; ticks each second while the channel is alive."""
+    if send_all(channel, chunks, tick, deadline):
+        channel.shutdown_write()
+    output = bytearray()
+    while True:
+        try:
+            data = channel.recv(65536)
+        except TimeoutError:
+            alive(channel, deadline)
+            tick("")
+            continue
+        if not data:
+            break
+        output = (output + data)[-1024 * 1024 :]
+    if not channel.status_event.wait(10) or channel.exit_status < 0:
+        raise Unreachable("the connection broke before the command ended")
+    return channel.exit_status, output.decode(errors="replace")
+
+
+def send_all(channel: paramiko.Channel, chunks: Iterable[bytes], tick: Tick, deadline: float) -> bool:
+    """False when the command ended without reading everything; what it printed says why."""
+    sent, told = 0, time.monotonic()
+    for chunk in chunks:
+        view = memoryview(chunk)
+        while view:
+            try:
+                count = channel.send(view[:CHUNK_BYTES])  # type: ignore[arg-type]
+            except TimeoutError:
+                count = 0
+                alive(channel, deadline)
+            except OSError:
+                return False
+            view, sent = view[count:], sent + count
+            if time.monotonic() - told >= 1:
+                told = time.monotonic()
+                tick(f"{sent} bytes sent")
+    return True
+
+
+def alive(channel: paramiko.Channel, deadline: float) -> None:
+    transport = channel.get_transport()
+    if transport is None or not transport.is_active():
+        raise Unreachable("the connection broke")
+    if time.monotonic() > deadline:
+        raise Unreachable("no answer before the deadline; the command may still be running there")
+
+
+def accept(server: socket.socket, transport: paramiko.Transport, to: tuple[str, int]) -> None:
+    """Until the server socket is closed, one channel a connection."""
+    with suppress(OSError):
+        while True:
+            client, address = server.accept()
+            threading.Thread(target=forward, args=(client, transport, to, address), daemon=True).start()
+
+
+def forward(
+    client: socket.socket, transport: paramiko.Transport, to: tuple[str, int], source: tuple[str, int]
+) -> None:
+    """Both ways until either side closes."""
+    with client, suppress(OSError, EOFError, paramiko.SSHException):
+        channel = transport.open_channel("direct-tcpip", to, source, timeout=5)
+        try:
+            while True:
+                ready, _, _ = select.select([client, channel], [], [])
+                for one, other in ((client, channel), (channel, client)):
+                    if one in ready:
+                        data = one.recv(CHUNK_BYTES)
+                        if not data:
+                            return
+                        other.sendall(data)
+        finally:
+            channel.close()
+
+
+def host_keys(node: Node) -> dict[str, paramiko.PKey]:
+    """The pinned keys of a node by type; a port other than 22 is part of the name."""
+    path = Path(node.ssh.known_hosts)
+    if not path.is_file():
+        raise Denied(f"{node.name}: there is no known_hosts file at {path}")
+    name = node.host if node.ssh.port == 22 else f"[{node.host}]:{node.ssh.port}"
+    try:
+        found = HostKeys(str(path)).lookup(name)
+    except InvalidHostKey as error:
+        raise Denied(f"{node.name}: {path} has a line that is not a host key: {error}") from error
+    if not found:
+        raise Denied(
+            f"{node.name}: no host key is pinned for {name} in {path}",
+            next=f"ssh-keyscan -p {node.ssh.port} {node.host}  # compare on the console, then add it to {path}",
+        )
+    return dict(found.items())
+
+
+def prefer(transport: paramiko.Transport, known: dict[str, paramiko.PKey]) -> None:
+    """Ask for a key of a type that is pinned, or a right host would look like a changed one."""
+    options = transport.get_security_options()
+    pinned = tuple(t for t in options.key_types if t in known or ("rsa" in t and "ssh-rsa" in known))
+    if pinned:
+        options.key_types = pinned
+
+
+def check_host_key(node: Node, known: dict[str, paramiko.PKey], key: paramiko.PKey) -> None:
+    if known.get(key.get_name()) != key:
+        raise HostKeyChanged(
+            f"{node.name} ({node.host}) shows host key {key.fingerprint}, which is not the one pinned in "
+            f"{node.ssh.known_hosts}; nothing was sent to it",
+            next="find out on its console whether the machine was reinstalled before you pin a new key",
+        )
+
+
+@contextmanager
+def mapped(node: Node) -> Iterator[None]:
+    """Every exception of the library, as one of ours."""
+    try:
+        yield
+    except QuorateError as error:
+        if type(error) is Unreachable and node.name not in str(error):
+            raise Unreachable(f"{node.name}: {error}") from error
+        raise
+    except paramiko.BadHostKeyException as error:
+        raise HostKeyChanged(f"{node.name}: {error}") from error
+    except paramiko.AuthenticationException as error:
+        raise Denied(f"{node.name} refuses {node.ssh.user} with {node.ssh.identity}: {error}") from error
+    except (paramiko.SSHException, OSError, EOFError) as error:
+        said = str(error) or type(error).__name__
+        raise Unreachable(f"{node.name} ({node.host}:{node.ssh.port}) does not answer: {said}") from error
+
+
+def sudo(node: Node, line: str) -> str:
+    return f"sudo -n {line}" if node.ssh.sudo else line
+
+
+def quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def tail(output: str) -> str:
+    return output.strip()[-TAIL_BYTES:]
+
+
+def silent(_progress: str) -> None:
+    """Nobody listens."""
+
+
+def _with_claim(node: Node, look: Look) -> str:
+    claim = quoted(f"{node.lock_dir}/{node.cluster}/claim")
+    return f"[ -f {claim} ] && {{ read -r x <{claim}; printf 'claim\\t%s\\n' \"$x\"; }}\n" + script(look)

@@ -1,0 +1,143 @@
+"""What is done about the cluster as a whole: compared, verified."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from temporalio import activity
+
+from activities.recorded import RecordedEtcds, RecordedHosts
+from quorate.command import Node, Ticket
+from quorate.converge import Clock, Receipt, Tick
+from quorate.errors import Corrupt, Failed, Unreachable
+from quorate.etcd import HashKV, member_id
+from quorate.node import Claim, DataDir
+from quorate.plan import ClusterTask, Share
+from quorate.ports import Etcd
+from quorate.verifying import differing_hashes, leader_last, missing_keys, wrong_identity, wrong_revision
+
+POLL_S = 0.1
+T = TypeVar("T")
+
+
+class Tunnels(Protocol):
+    """A way to a member that does not depend on its client port being open to us."""
+
+    def tunnel(self, node: Node, host: str, port: int) -> AbstractContextManager[str]: ...
+
+
+@dataclass(frozen=True)
+class Members:
+    hosts: RecordedHosts
+    etcds: RecordedEtcds
+    clock: Clock
+    tick: Tick = activity.heartbeat
+
+    @activity.defn(name="nodes.same", no_thread_cancel_exception=True)
+    def same(self, task: ClusterTask) -> Receipt:
+        """Every node holds the same staged db: nothing in etcd would ever notice a mix."""
+        started, began = self.clock.time(), self.clock.monotonic()
+        digests = {share.node.name: self._staged(task, share) for share in task.shares}
+        if "" in digests.values() or len(set(digests.values())) != 1:
+            listed = ", ".join(f"{name} {digest[:12] or 'nothing'}" for name, digest in digests.items())
+            raise Corrupt(f"the nodes did not stage the same bytes: {listed}; nothing was stopped")
+        facts = {"staged_sha256": next(iter(digests.values()))}
+        return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
+
+    @activity.defn(name="members.verify", no_thread_cancel_exception=True)
+    def verify(self, task: ClusterTask) -> Receipt:
+        """Identity, keys, a write through every member, and one hash over all of them."""
+        started, began = self.clock.time(), self.clock.monotonic()
+        with self._all(task) as etcds:
+            facts = Verification(task, etcds, self, began + task.patience_s).facts()
+        return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
+
+    def _staged(self, task: ClusterTask, share: Share) -> str:
+        home = Claim(share.node.lock_dir, share.node.cluster, task.operation).home
+        data = DataDir(share.data_dir, task.operation, home)
+        seen = self.hosts.at(share.node, data.look(), ticket_of(task)).look()
+        return seen.texts.get(data.digest, "").split(" ")[0]
+
+    @contextmanager
+    def _all(self, task: ClusterTask) -> Iterator[dict[str, Etcd]]:
+        with ExitStack() as stack:
+            ticket = ticket_of(task)
+            yield {s.member: stack.enter_context(self.etcds.at(s.target, ticket)) for s in task.shares}
+
+    def until(self, deadline: float, ask: Callable[[], T]) -> T:
+        """The answer, once there is one: a cluster without a leader yet is not a failure yet."""
+        while True:
+            try:
+                return ask()
+            except Unreachable:
+                if self.clock.monotonic() >= deadline:
+                    raise
+                self.tick("waiting for etcd to answer")
+                self.clock.sleep(POLL_S)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """One look at every member of a restored cluster, in the order of design.md, "Verify order"."""
+
+    task: ClusterTask
+    etcds: Mapping[str, Etcd]
+    members: Members
+    deadline: float
+
+    def facts(self) -> dict[str, str]:
+        ids = {share.member: member_id(share.peer_urls, self.task.token) for share in self.task.shares}
+        seen = {name: self.members.until(self.deadline, etcd.look) for name, etcd in self.etcds.items()}
+        demand("this is not the cluster that was restored", wrong_identity(seen, ids))
+        keys = {prefix: self._count(prefix) for prefix in self.task.snapshot.keys}
+        demand("keys are missing", missing_keys(self.task.snapshot.keys, keys))
+        disarmed = self._any().disarm()
+        first, written = self._write()
+        demand("the revision went back", wrong_revision(self.task.snapshot.revision, self.task.bump, first))
+        hashes = self._hashes(leader_last(seen))
+        demand("the members differ", differing_hashes(hashes))
+        return {
+            "cluster_id": next(iter(seen.values())).cluster_id,
+            "served_revision": str(first),
+            "first_write": repr(written),
+            "disarmed": ", ".join(disarmed),
+            "hash_kv": str(next(iter(hashes.values())).hash),
+        }
+
+    def _any(self) -> Etcd:
+        return next(iter(self.etcds.values()))
+
+    def _count(self, prefix: str) -> int:
+        return self.members.until(self.deadline, lambda: self._any().count(prefix))
+
+    def _write(self) -> tuple[int, float]:
+        """Put, get and delete through every member; the first write's revision and time."""
+        first, written = 0, 0.0
+        for name, etcd in self.etcds.items():
+            key, value = f"quorate/canary/{self.task.operation}", name.encode()
+            revision = self.members.until(self.deadline, lambda put=etcd.put, k=key, v=value: put(k, v))  # type: ignore[misc]
+            if not first:
+                first, written = revision, self.members.clock.time()
+            if etcd.get(key) != value:
+                raise Failed(f"{name} does not read back what was written through it")
+            etcd.delete(key)
+        return first, written
+
+    def _hashes(self, order: tuple[str, ...]) -> dict[str, HashKV]:
+        revision = self._any().linearizable_revision()
+        return {name: self._hash(self.etcds[name], revision) for name in order}
+
+    def _hash(self, etcd: Etcd, revision: int) -> HashKV:
+        self.members.tick("comparing hashes")
+        return self.members.until(self.deadline, lambda: replace(etcd.hash_kv(revision), revision=revision))
+
+
+def demand(what: str, wrong: str) -> None:
+    """Success is observed; anything else is a failure that says what was seen."""
+    if wrong:
+        raise Failed(f"{what}: {wrong}")
+
+
+def ticket_of(task: ClusterTask) -> Ticket:
+    return Ticket(task.operation, task.turn, activity.info().attempt, task.step, task.actor)

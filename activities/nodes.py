@@ -1,0 +1,152 @@
+"""What is done at one node: every verb is a decider handed to the one loop."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import zstandard
+from temporalio import activity
+
+from activities.recorded import RecordedHosts, RecordedStores
+from quorate.command import Command, Ticket
+from quorate.converge import Clock, Converged, Decide, Receipt, Tick, converge
+from quorate.errors import Corrupt
+from quorate.node import Restored
+from quorate.plan import NodeTask
+from quorate.ports import Host
+from quorate.seen import Look, NodeSeen
+
+ZSTD = "/usr/bin/zstd"
+
+
+def verb(name: str) -> Callable[..., Callable[..., Receipt]]:
+    """A wire name; a cancel is noticed between acts, never inside one."""
+    return activity.defn(name=name, no_thread_cancel_exception=True)
+
+
+@dataclass(frozen=True)
+class Nodes:
+    hosts: RecordedHosts
+    stores: RecordedStores
+    clock: Clock
+    tick: Tick = activity.heartbeat
+
+    @verb("nodes.claim")
+    def claim(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.claim.look(), task.claim.hold)
+
+    @verb("nodes.release")
+    def release(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.claim.look(), task.claim.release)
+
+    @verb("nodes.stage")
+    def stage(self, task: NodeTask) -> Receipt:
+        """Bring the snapshot to the node unless it is there, then restore it beside the live data."""
+        look = task.data.look() | Look(paths=(ZSTD,))
+        host = self._host(task, look)
+        seen = host.look()
+        if task.data.needs_snapshot(seen, task.snapshot.size_bytes):
+            self._send(task, host, unpack_there=ZSTD in seen.paths)
+        restored = restored_of(task)
+        done = self._loop(task, host, lambda seen, _: task.data.stage(restored, seen))
+        digest = done.seen.texts.get(task.data.digest, "").split(" ")[0]
+        return replace(done.receipt, facts={"staged_sha256": digest})
+
+    @verb("nodes.discard")
+    def discard(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.data.look(), task.data.discard)
+
+    @verb("nodes.bar")
+    def bar(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.everything.look(), task.everything.bar)
+
+    @verb("nodes.unbar")
+    def unbar(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.everything.look(), task.everything.unbar)
+
+    @verb("nodes.fence")
+    def fence(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.units.look(), task.units.fence)
+
+    @verb("nodes.resume")
+    def resume(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.units.look(), task.units.resume)
+
+    @verb("nodes.swap")
+    def swap(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.data.look(), task.data.swap)
+
+    @verb("nodes.put_back")
+    def put_back(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.data.look(), task.data.put_back)
+
+    @verb("nodes.start")
+    def start(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.units.look(), task.units.start)
+
+    def _converge(self, task: NodeTask, look: Look, decide: Decide[NodeSeen, Command]) -> Receipt:
+        return self._loop(task, self._host(task, look), decide).receipt
+
+    def _loop(self, task: NodeTask, host: Host, decide: Decide[NodeSeen, Command]) -> Converged[NodeSeen]:
+        return converge(host, decide, task.patience_s, self.clock, self.tick)
+
+    def _host(self, task: NodeTask, look: Look) -> Host:
+        return self.hosts.at(task.share.node, look, ticket_of(task))
+
+    def _send(self, task: NodeTask, host: Host, *, unpack_there: bool) -> None:
+        """Compressed on the wire where the node can unpack it; what the store gave is checked as it passes."""
+        ticket = ticket_of(task)
+        stored = self.stores.at(task.store, ticket).get(task.snapshot.key)
+        chunks = proved(stored, task.snapshot.stored_sha256, task.snapshot.key)
+        arriving = task.data.arriving(ticket.turn, ticket.attempt)
+        unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
+        sent = host.send(task.data.receive(arriving, unpack), chunks if unpack_there else unpacked(chunks), self.tick)
+        if sent.exit:
+            raise Corrupt(f"{task.share.node.name}: unpacking {task.snapshot.key} exited {sent.exit}: {sent.tail}")
+        host.do(task.data.arrived(arriving), self.tick)
+
+
+def restored_of(task: NodeTask) -> Restored:
+    share = task.share
+    return Restored(
+        tool=share.tool,
+        name=share.member,
+        peer_urls=share.peer_urls,
+        initial_cluster=task.initial_cluster,
+        token=task.token,
+        bump=task.bump,
+        size_bytes=task.snapshot.size_bytes,
+        db_sha256=task.snapshot.db_sha256,
+        owner=share.owner,
+        mode=share.mode,
+    )
+
+
+def ticket_of(task: NodeTask) -> Ticket:
+    return Ticket(task.operation, task.turn, activity.info().attempt, task.step, task.actor)
+
+
+def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:
+    """The same bytes; Corrupt before the last of them if they are not the ones that were stored.
+
+    The last chunk is held back until the hash is known, so a receiver never sees a whole wrong object.
+    """
+    digest, held = sha256(), b""
+    for chunk in chunks:
+        digest.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    if digest.hexdigest() != wanted:
+        raise Corrupt(
+            f"{key} in the store is not what was stored: sha256 {digest.hexdigest()[:12]}…, "
+            f"its manifest says {wanted[:12]}…; nothing was stopped",
+            next="quorate snapshots ls  # and restore an earlier one with --snapshot",
+        )
+    yield held
+
+
+def unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    for chunk in chunks:
+        yield unpacker.decompress(chunk)

@@ -1,0 +1,82 @@
+"""Looking at a whole cluster, every node and member at once; nothing is changed by it."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from temporalio import activity
+
+from quorate.catalogue import Manifest, load
+from quorate.cluster import ClusterSeen, Lineage, Silence
+from quorate.command import Node
+from quorate.errors import QuorateError
+from quorate.etcd import EtcdSeen, EtcdTarget
+from quorate.inventory import Cluster, Member
+from quorate.inventory import Store as StoreSettings
+from quorate.operation import RestoreRequest
+from quorate.plan import Plan
+from quorate.ports import Etcds, Hosts, Stores
+from quorate.records import lineages
+from quorate.restore import look_of, plan, target
+from quorate.seen import NodeSeen
+
+T = TypeVar("T")
+PARALLEL = 32
+
+
+@dataclass(frozen=True)
+class Surveyor:
+    hosts: Hosts
+    etcds: Etcds
+    stores: Stores
+
+    def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
+        """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            nodes = {m.name: pool.submit(answer, self._node, name, cluster, m) for m in cluster.members}
+            etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
+            reads = {m.name: pool.submit(answer, self._read, target(cluster, m)) for m in cluster.members}
+            stored = pool.submit(answer, self._stored, name, store)
+        known = stored.result()
+        manifests, links = ((), ()) if isinstance(known, Silence) else known
+        return ClusterSeen(
+            nodes={member: each.result() for member, each in nodes.items()},
+            etcd={member: each.result() for member, each in etcd.items()},
+            reads={member: read for member, each in reads.items() if isinstance(read := each.result(), int)},
+            manifests=manifests,
+            lineages=links,
+            store=known.reason if isinstance(known, Silence) else "",
+        )
+
+    def plan(self, request: RestoreRequest) -> Plan:
+        """Survey, then decide; the same in the command line's process and in the worker."""
+        seen = self.survey(request.cluster, request.settings, request.store)
+        return plan(request, seen)
+
+    @activity.defn(name="plan.restore")
+    def plan_restore(self, request: RestoreRequest) -> Plan:
+        return self.plan(request)
+
+    def _node(self, name: str, cluster: Cluster, member: Member) -> NodeSeen:
+        node = Node(member.name, member.host, cluster.ssh, cluster.lock_dir, name)
+        return self.hosts.survey(node, look_of(cluster))
+
+    def _etcd(self, member: EtcdTarget) -> EtcdSeen:
+        with self.etcds.at(member) as etcd:
+            return etcd.look()
+
+    def _read(self, member: EtcdTarget) -> int:
+        with self.etcds.at(member) as etcd:
+            return etcd.linearizable_revision()
+
+    def _stored(self, name: str, settings: StoreSettings) -> tuple[tuple[Manifest, ...], tuple[Lineage, ...]]:
+        store = self.stores.at(settings)
+        return load(store, name), lineages(store, name)
+
+
+def answer(ask: Callable[..., T], *about: object) -> T | Silence:
+    try:
+        return ask(*about)
+    except QuorateError as error:
+        return Silence(str(error), error.kind)

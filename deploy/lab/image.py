@@ -1,0 +1,88 @@
+"""The node's image: built once, on Debian 12 from wherever it can be had."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docker.errors import APIError, BuildError, ImageNotFound
+
+from deploy.lab.cache import cache, held
+from deploy.lab.engine import apt_install
+from deploy.lab.errors import LabError
+from deploy.lab.process import run
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from deploy.lab.process import Say
+
+BASE = "debian:bookworm-slim"
+HERE = Path(__file__).parent
+CONTEXT = ("Dockerfile", "lab-init")
+
+
+def node_image(client: DockerClient, say: Say) -> str:
+    """The image's name, keyed by what it is made of."""
+    name = f"quorate-lab-node:{fingerprint()}"
+    with held("image"):
+        if not present(client, name):
+            base_image(client, say)
+            say("lab: building the node's image, Debian with systemd and sshd (usually 40 s)")
+            build(client, name)
+    return name
+
+
+def fingerprint() -> str:
+    """Twelve digits of what the image is made of."""
+    made_of = b"\0".join((HERE / name).read_bytes() for name in CONTEXT)
+    return hashlib.sha256(made_of).hexdigest()[:12]
+
+
+def present(client: DockerClient, name: str) -> bool:
+    try:
+        client.images.get(name)
+    except ImageNotFound:
+        return False
+    return True
+
+
+def build(client: DockerClient, name: str) -> None:
+    try:
+        client.images.build(path=str(HERE), tag=name, rm=True, forcerm=True, labels={"quorate-lab-image": "node"})
+    except BuildError as error:
+        said = "".join(line.get("stream", "") for line in error.build_log)
+        raise LabError(f"the node's image did not build: {error}: {said[-600:].strip()}") from error
+
+
+def base_image(client: DockerClient, say: Say) -> None:
+    """The local one, else pulled, else bootstrapped from Debian's packages under the same name."""
+    if present(client, BASE):
+        return
+    try:
+        say(f"lab: pulling {BASE} (usually 10 s)")
+        client.images.pull(*BASE.split(":"))
+    except APIError as error:
+        say(f"lab: cannot pull it ({str(error.explanation or error)[:100]})")
+        bootstrap(client, say)
+
+
+def bootstrap(client: DockerClient, say: Say) -> None:
+    """debootstrap wants root: it makes device nodes and chroots."""
+    if os.geteuid():
+        raise LabError(f"neither a local {BASE} nor an image registry: load that image, or run this as root")
+    if not shutil.which("debootstrap"):
+        apt_install(("debootstrap",), say)
+    say(f"lab: making {BASE} with debootstrap instead (usually 45 s)")
+    tree, packed, log = cache() / "work" / "base", cache() / "work" / "base.tar", cache() / "logs" / "base.log"
+    shutil.rmtree(tree, ignore_errors=True)
+    run(["debootstrap", "--variant=minbase", "bookworm", str(tree)], log, say)
+    run(["tar", "-C", str(tree), "--exclude=./var/cache/apt/archives/*.deb", "-cf", str(packed), "."], log, say)
+    repository, tag = BASE.split(":")
+    with packed.open("rb") as data:
+        client.api.import_image_from_file(data, repository=repository, tag=tag)
+    shutil.rmtree(tree)
+    packed.unlink()

@@ -1,0 +1,82 @@
+"""Which programs a lab needs, and where they are once made."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from docker.errors import ContainerError
+
+from deploy.lab.binaries import CONTROL_PLANE, ETCD, TEMPORAL, VERSITYGW, Recipe, make
+from deploy.lab.cache import cache, held
+from deploy.lab.errors import LabError
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from deploy.lab.process import Say
+    from deploy.lab.spec import LabSpec
+
+DEBIAN_ETCD = "3.4.23"
+UNPACK = (
+    "set -e; cd /tmp; apt-get -qq update >&2; apt-get -qq download etcd-server etcd-client >&2; "
+    "for deb in *.deb; do dpkg-deb -x $deb /unpacked; done; tar -C /unpacked/usr/bin -cf - etcd etcdctl"
+)
+
+
+def recipes(spec: LabSpec) -> tuple[Recipe, ...]:
+    """What is built from source for this lab."""
+    wanted = (*((ETCD[spec.etcd],) if spec.etcd in ETCD else ()), VERSITYGW, TEMPORAL)
+    return (*wanted, CONTROL_PLANE) if spec.control_plane == "systemd" else wanted
+
+
+def make_parts(spec: LabSpec, say: Say) -> None:
+    """Every program built from source; the ones on the host also get a name without a version."""
+    for recipe in recipes(spec):
+        make(recipe, say)
+    for recipe in (TEMPORAL, VERSITYGW):
+        for name, _ in recipe.programs:
+            link(cache() / "bin" / name, recipe.path(name))
+
+
+def node_programs(spec: LabSpec) -> list[Path]:
+    """The folders a node sees under /opt, named for the part."""
+    etcd = ETCD[spec.etcd].folder if spec.etcd in ETCD else debian_etcd_folder()
+    return [etcd, CONTROL_PLANE.folder] if spec.control_plane == "systemd" else [etcd]
+
+
+def debian_etcd_folder() -> Path:
+    return cache() / "etcd" / DEBIAN_ETCD
+
+
+def make_debian_etcd(client: DockerClient, image: str, say: Say) -> None:
+    """etcd 3.4 is no Go module: Debian's packages, unpacked in a container and not installed."""
+    folder = debian_etcd_folder()
+    with held("build-etcd"):
+        if (folder / "etcdctl").is_file():
+            return
+        say(f"lab: unpacking etcd {DEBIAN_ETCD} from Debian's packages (usually 10 s)")
+        try:
+            archive = client.containers.run(image, ["sh", "-c", UNPACK], entrypoint="", remove=True)
+        except ContainerError as error:
+            raise LabError(f"Debian's etcd packages could not be had: {error}") from error
+        beside = cache() / "work" / "etcd-3.4"
+        shutil.rmtree(beside, ignore_errors=True)
+        with tarfile.open(fileobj=io.BytesIO(archive)) as unpacked:
+            unpacked.extractall(beside, filter="data")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside.rename(folder)
+
+
+def link(name: Path, target: Path) -> None:
+    """Replaced in one step: another lab may be starting the program."""
+    name.parent.mkdir(parents=True, exist_ok=True)
+    if name.is_symlink() and name.resolve() == target:
+        return
+    beside = name.with_suffix(".new")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(name)

@@ -1,0 +1,84 @@
+"""The lab's `quorate.yaml`, in the form the product reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+from deploy.lab.cache import cache
+from deploy.lab.s3 import REGION
+from deploy.lab.units import DATA_DIR
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.lab.spec import S3, LabSpec, Node
+
+CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+
+def quorate_yaml(spec: LabSpec, nodes: tuple[Node, ...], store: S3) -> str:
+    """Everything by absolute path, so that it can be read from anywhere."""
+    text = {
+        "apiVersion": "quorate/v1",
+        "state_dir": str(spec.folder / "state"),
+        "temporal": {"binary": str(cache() / "bin" / "temporal")},
+        "clusters": {spec.name: cluster(spec, nodes)},
+        "stores": {"offsite": {"s3": offsite(spec, store)}},
+    }
+    return yaml.safe_dump(text, sort_keys=False, width=110)
+
+
+def cluster(spec: LabSpec, nodes: tuple[Node, ...]) -> dict[str, object]:
+    text: dict[str, object] = {
+        "environment": "staging",
+        "ssh": {
+            "user": "quorate",
+            "identity": secret(spec.folder, "ssh/id_ed25519"),
+            "known_hosts": str(spec.folder / "ssh" / "known_hosts"),
+        },
+        "etcd": {
+            "unit": "etcd.service",
+            "data_dir": DATA_DIR,
+            "restore_tool": f"/usr/local/bin/{'etcdctl' if spec.etcd == '3.4' else 'etcdutl'}",
+            "tls": {
+                "ca": secret(spec.folder, "pki/ca.crt"),
+                "cert": secret(spec.folder, "pki/client.crt"),
+                "key": secret(spec.folder, "pki/client.key"),
+            },
+        },
+        "members": [member(node) for node in nodes],
+    }
+    if spec.control_plane == "systemd":
+        text["control_plane"] = [{"role": role, "unit": f"{role}.service"} for role in CONTROL_PLANE]
+        text["kubernetes"] = {
+            "kubeconfig": secret(spec.folder, "admin.kubeconfig"),
+            "api_urls": [node.api_url for node in nodes],
+        }
+    return text | {"backup": {"store": "offsite", "every": "15m"}, "objectives": {"rto": "15m", "rpo": "30m"}}
+
+
+def member(node: Node) -> dict[str, object]:
+    return {
+        "name": node.name,
+        "host": node.address,
+        "peer_urls": [node.peer_url],
+        "client_urls": [node.client_url],
+    }
+
+
+def offsite(spec: LabSpec, store: S3) -> dict[str, object]:
+    return {
+        "bucket": store.bucket,
+        "prefix": "quorate",
+        "endpoint": store.endpoint,
+        "region": REGION,
+        "path_style": True,
+        "access_key": secret(spec.folder, "s3/access_key"),
+        "secret_key": secret(spec.folder, "s3/secret_key"),
+    }
+
+
+def secret(folder: Path, name: str) -> str:
+    return f"file:{folder / name}"

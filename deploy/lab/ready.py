@@ -1,0 +1,91 @@
+"""Whether a lab answers: etcd, SSH, the control plane, the store."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from deploy.lab import s3
+from deploy.lab.errors import LabError
+from deploy.lab.https import Caller, Identity, Unanswered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from deploy.lab.spec import Lab
+
+Check = tuple[str, "Callable[[], bool]"]
+
+PATIENCE_S = 3
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/"
+
+
+def checks(lab: Lab) -> Iterator[Check]:
+    """Everything a lab is waited for, in words."""
+    for node in lab.nodes:
+        yield f"{node.name}: sshd", lambda node=node: greets(node.address)  # type: ignore[misc]
+        yield f"{node.name}: etcd", lambda node=node: etcd_healthy(lab, node.client_url)  # type: ignore[misc]
+    if lab.kubeconfig:
+        for node in lab.nodes:
+            yield f"{node.name}: kube-apiserver", lambda node=node: api(lab, node.api_url, "/readyz") == "ok"  # type: ignore[misc]
+        for name in ("kube-controller-manager", "kube-scheduler"):
+            yield f"{name}: a leader", lambda name=name: leads(lab, name)  # type: ignore[misc]
+        yield "namespace default", lambda: bool(api(lab, lab.nodes[0].api_url, "/api/v1/namespaces/default"))
+    yield "S3 server", lambda: s3.answers(lab.folder / "s3", lab.s3)
+
+
+def missing(lab: Lab) -> str:
+    """The first thing that does not answer, or nothing."""
+    return next((what for what, holds in checks(lab) if not holds()), "")
+
+
+def await_ready(lab: Lab, deadline_s: float) -> None:
+    """Look at each until it answers; those that answered once are not asked again."""
+    began = time.monotonic()
+    for what, holds in checks(lab):
+        while not holds():
+            if time.monotonic() - began > deadline_s:
+                raise LabError(
+                    f"{what} does not answer after {deadline_s:.0f} s; look with `docker exec`, or `down` it"
+                )
+            time.sleep(0.1)
+
+
+def greets(address: str) -> bool:
+    try:
+        with socket.create_connection((address, 22), PATIENCE_S) as connection:
+            return connection.recv(4) == b"SSH-"
+    except OSError:
+        return False
+
+
+def etcd_identity(lab: Lab) -> Identity:
+    return Identity(lab.etcd.ca, lab.etcd.cert, lab.etcd.key)
+
+
+def api_identity(lab: Lab) -> Identity:
+    """The administrator's, also kept beside the kubeconfig."""
+    folder = lab.folder / "pki" / "kubernetes"
+    return Identity(str(folder / "ca.crt"), str(folder / "admin.crt"), str(folder / "admin.key"))
+
+
+def etcd_healthy(lab: Lab, url: str) -> bool:
+    try:
+        answer = Caller(url, etcd_identity(lab), PATIENCE_S).call("GET", "/health")
+    except Unanswered:
+        return False
+    return bool(answer.get("health") == "true")
+
+
+def api(lab: Lab, url: str, path: str) -> object:
+    """What the API server says, or None."""
+    try:
+        return Caller(url, api_identity(lab), PATIENCE_S).call("GET", path)  # type: ignore[no-any-return]
+    except Unanswered:
+        return None
+
+
+def leads(lab: Lab, name: str) -> bool:
+    lease = api(lab, lab.nodes[0].api_url, LEASES + name)
+    return isinstance(lease, dict) and bool(lease["spec"].get("holderIdentity"))

@@ -1,0 +1,102 @@
+"""A cluster as it was seen, all of it at once, and what is wrong with it."""
+
+from dataclasses import dataclass, field
+
+from quorate.catalogue import Manifest
+from quorate.etcd import EtcdSeen, quorum
+from quorate.seen import NodeSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Somebody did not answer, and why."""
+
+    reason: str
+    kind: str = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """One restore: the cluster's id before and after, the revision it served last."""
+
+    operation: str
+    before: str
+    after: str
+    served_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSeen:
+    """Nodes and members by name; a linearizable read answers only where there is a quorum."""
+
+    nodes: dict[str, NodeSeen | Silence]
+    etcd: dict[str, EtcdSeen | Silence]
+    reads: dict[str, int] = field(default_factory=dict)
+    manifests: tuple[Manifest, ...] = ()
+    lineages: tuple[Lineage, ...] = ()
+    store: str = ""  # what is wrong with the store, or nothing
+
+    @property
+    def answering(self) -> dict[str, EtcdSeen]:
+        return {name: seen for name, seen in self.etcd.items() if isinstance(seen, EtcdSeen)}
+
+    @property
+    def reachable(self) -> dict[str, NodeSeen]:
+        return {name: seen for name, seen in self.nodes.items() if isinstance(seen, NodeSeen)}
+
+    @property
+    def unreachable(self) -> dict[str, Silence]:
+        return {name: seen for name, seen in self.nodes.items() if isinstance(seen, Silence)}
+
+    @property
+    def has_quorum(self) -> bool:
+        return bool(self.reads)
+
+    @property
+    def healthy_voters(self) -> int:
+        return len([seen for seen in self.answering.values() if seen.leader and not seen.learner])
+
+    @property
+    def cluster_ids(self) -> tuple[str, ...]:
+        return tuple(sorted({seen.cluster_id for seen in self.answering.values()}))
+
+    @property
+    def cluster_id(self) -> str:
+        """The one every answering member has; "" when nobody answers or they disagree."""
+        return self.cluster_ids[0] if len(self.cluster_ids) == 1 else ""
+
+    @property
+    def quorum(self) -> int:
+        return quorum(len(self.etcd))
+
+    def related(self) -> frozenset[str]:
+        """Every cluster id that restores on record link with the observed one, or with the newest backup."""
+        ids = set(self.cluster_ids) or ({self.manifests[-1].cluster_id} if self.manifests else set())
+        links = [(link.before, link.after) for link in self.lineages]
+        while more := {one for pair in links if ids & set(pair) for one in pair if one} - ids:
+            ids |= more
+        return frozenset(ids)
+
+    def high_water(self) -> int:
+        """The highest revision that anybody is known to have served; a foreign one only makes the bump larger."""
+        return max(
+            [
+                *(seen.revision for seen in self.answering.values()),
+                *(each.revision for each in self.manifests),
+                *(link.served_revision for link in self.lineages),
+            ],
+            default=0,
+        )
+
+    def impostor(self) -> str:
+        """Evidence that the cluster with this id is not the one it was, or nothing."""
+        for name, seen in self.answering.items():
+            known = [each for each in self.manifests if each.cluster_id == seen.cluster_id]
+            highest = max(known, key=lambda each: each.revision, default=None)
+            if highest and seen.leader and seen.revision < highest.revision:
+                return (
+                    f"{name} serves revision {seen.revision} of cluster {seen.cluster_id}, but backup "
+                    f"{highest.id} of that very cluster holds revision {highest.revision}: wiped members "
+                    "have formed an empty cluster under the old ids"
+                )
+        return ""

@@ -1,0 +1,151 @@
+"""Reasons to refuse a restore, found before anything is stopped, each with its evidence."""
+
+from collections.abc import Callable, Iterator
+
+from quorate.catalogue import Manifest
+from quorate.cluster import ClusterSeen
+from quorate.etcd import can_bump, minor
+from quorate.inventory import Cluster
+from quorate.plan import Gate
+from quorate.seen import NodeSeen, flags
+
+WAL_BYTES = 128 * 1024 * 1024  # etcd preallocates two WAL files of 64 MB (etcd.md, 2.2)
+
+Evidence = Callable[[Cluster, ClusterSeen, Manifest], str]
+
+
+def quorum_healthy(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+    if not seen.has_quorum:
+        return ""
+    names = ", ".join(sorted(seen.reads))
+    return f"{names} serve linearizable reads at revision {max(seen.reads.values())}: this cluster works"
+
+
+def impostor(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+    return seen.impostor()
+
+
+def mixed_ids(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+    if len(seen.cluster_ids) < 2:
+        return ""
+    listed = ", ".join(f"{name} in {etcd.cluster_id}" for name, etcd in sorted(seen.answering.items()))
+    return f"the members are in different clusters: {listed}"
+
+
+def majority_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+    silent = seen.unreachable
+    if len(silent) < seen.quorum:
+        return ""
+    return f"{', '.join(sorted(silent))} do not answer: a majority may be serving where we cannot see it"
+
+
+def node_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+    """A node we cannot look at cannot be fenced either."""
+    silent = seen.unreachable
+    if not silent or len(silent) >= seen.quorum:
+        return ""
+    return "; ".join(each.reason for _name, each in sorted(silent.items()))
+
+
+def config_differs(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+    found = [
+        difference
+        for member in cluster.members
+        if isinstance(node := seen.nodes.get(member.name), NodeSeen)
+        for difference in differences(cluster, member.name, member.peer_urls, node)
+    ]
+    del manifest  # the flags recorded with the backup are compared from the next format on
+    return "; ".join(found)
+
+
+def differences(cluster: Cluster, name: str, peer_urls: tuple[str, ...], node: NodeSeen) -> Iterator[str]:
+    """What the process, or else the unit, says otherwise than the inventory."""
+    unit = node.units.get(cluster.etcd.unit)
+    if unit is None or unit.load != "loaded":
+        yield f"{name} has no unit {cluster.etcd.unit} (it is {unit.load if unit else 'not found'})"
+        return
+    said = flags(unit.argv)
+    wanted = {"data-dir": cluster.etcd.data_dir, "name": name, "initial-advertise-peer-urls": ",".join(peer_urls)}
+    for flag, value in wanted.items():
+        if flag in said and said[flag] != value:
+            yield f"{name}: --{flag} is {said[flag]}, the inventory says {value}"
+    for flag in ("wal-dir", "force-new-cluster", "config-file"):
+        if said.get(flag, "false") != "false":
+            yield f"{name}: --{flag} is {said[flag]}, which the inventory does not know"
+
+
+def no_space(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+    """The snapshot, the database restored from it, and the WAL etcd preallocates, beside the live data."""
+    needed = 2 * manifest.size_bytes + WAL_BYTES
+    short = [
+        f"{name} has {free // 2**20} MiB free at {cluster.etcd.data_dir}"
+        for name, node in sorted(seen.reachable.items())
+        if (free := node.spaces.get(cluster.etcd.data_dir, 0)) < needed
+    ]
+    return f"{'; '.join(short)}; needed are {needed // 2**20} MiB" if short else ""
+
+
+def lineage(_: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+    related = seen.related()
+    if not related or manifest.cluster_id in related:
+        return ""
+    return f"the snapshot is of cluster {manifest.cluster_id}; this one is {', '.join(sorted(related))}"
+
+
+def corrupt(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+    """A member that raised CORRUPT had a reason; its peers may have copied it."""
+    sick = sorted({kind for etcd in seen.answering.values() for _id, kind in etcd.alarms if kind == "CORRUPT"})
+    return "a member has raised the alarm CORRUPT: make sure the snapshot was taken before that" if sick else ""
+
+
+def no_bump(cluster: Cluster, seen: ClusterSeen, _: Manifest) -> str:
+    versions = tool_versions(cluster, seen)
+    old = [f"{name} has {version}" for name, version in versions.items() if version and not can_bump(version)]
+    if not old:
+        return ""
+    return (
+        f"the restore tool cannot raise the revision ({', '.join(old)}; 3.4.27, 3.5.10 or later can): clients "
+        "that watched later revisions would miss every write until they are reached again"
+    )
+
+
+def no_tool(cluster: Cluster, seen: ClusterSeen, _: Manifest) -> str:
+    none = [name for name, version in tool_versions(cluster, seen).items() if not version]
+    return f"no {cluster.etcd.restore_tool} on {', '.join(none)}" if none else ""
+
+
+def version(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+    wanted = minor(manifest.etcd_version)
+    other = [
+        f"{name} has {found}"
+        for name, found in tool_versions(cluster, seen).items()
+        if found and minor(found) != wanted
+    ]
+    return f"the snapshot is of etcd {manifest.etcd_version}, but {', '.join(other)}" if other else ""
+
+
+def tool_versions(cluster: Cluster, seen: ClusterSeen) -> dict[str, str]:
+    return {name: node.tools.get(cluster.etcd.restore_tool, "") for name, node in sorted(seen.reachable.items())}
+
+
+GATES: tuple[tuple[str, Evidence, bool], ...] = (
+    ("quorum-healthy", quorum_healthy, True),
+    ("impostor", impostor, True),
+    ("mixed-ids", mixed_ids, True),
+    ("majority-unreachable", majority_unreachable, False),
+    ("node-unreachable", node_unreachable, False),
+    ("config-differs", config_differs, True),
+    ("no-tool", no_tool, False),
+    ("version", version, True),
+    ("no-bump", no_bump, True),
+    ("no-space", no_space, False),
+    ("lineage", lineage, True),
+    ("corrupt", corrupt, True),
+)
+IDS = tuple(each[0] for each in GATES)
+
+
+def closed(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> tuple[Gate, ...]:
+    """Every gate that says no, in the order above."""
+    found = ((key, evidence(cluster, seen, manifest), may) for key, evidence, may in GATES)
+    return tuple(Gate(key, said, may) for key, said, may in found if said)

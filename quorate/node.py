@@ -1,0 +1,205 @@
+"""A node's files under one operation: claimed, staged, swapped, put back. The names are the whole state."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from quorate.command import Command, rename
+from quorate.converge import Left
+from quorate.errors import Refusal
+from quorate.seen import Look, NodeSeen
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The node belongs to one operation at a time; looking under a ticket is what claims it."""
+
+    lock_dir: str
+    cluster: str
+    operation: str
+
+    @property
+    def file(self) -> str:
+        return f"{self.lock_dir}/{self.cluster}/claim"
+
+    @property
+    def home(self) -> str:
+        """Where the operation keeps what must outlive us."""
+        return f"{self.lock_dir}/{self.cluster}/{self.operation}"
+
+    @property
+    def released(self) -> str:
+        return f"{self.home}/released"
+
+    def look(self) -> Look:
+        return Look(paths=(self.file, self.home, self.released))
+
+    def hold(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        (home,) = seen.has(self.home)
+        return () if home else (Command(("install", "-d", "-m", "0700", self.home)), Command(("sync", self.file)))
+
+    def release(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """The moved claim refuses every attempt that is older than this one."""
+        claimed, home, released = seen.has(self.file, self.home, self.released)
+        if not claimed or released:
+            return ()
+        begin = () if home else (Command(("install", "-d", "-m", "0700", self.home)),)
+        return (*begin, rename(self.file, self.released))
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """How the member is restored; byte-identical on every node but for its name and URLs."""
+
+    tool: str
+    name: str
+    peer_urls: tuple[str, ...]
+    initial_cluster: str
+    token: str
+    bump: int
+    size_bytes: int  # of the snapshot, trailer included
+    db_sha256: str  # what the trailer says
+    owner: str
+    mode: str = "700"
+
+    def argv(self, snapshot: str, target: str) -> tuple[str, ...]:
+        bump = ("--bump-revision", str(self.bump), "--mark-compacted") if self.bump else ()
+        return (
+            self.tool,
+            "snapshot",
+            "restore",
+            snapshot,
+            f"--name={self.name}",
+            f"--initial-cluster={self.initial_cluster}",
+            f"--initial-cluster-token={self.token}",
+            f"--initial-advertise-peer-urls={','.join(self.peer_urls)}",
+            f"--data-dir={target}",
+            *bump,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """The names of one generation of a data directory, all on one filesystem."""
+
+    live: str
+    operation: str
+    home: str
+    generation: int = 1
+
+    @property
+    def staged(self) -> str:
+        return f"{self.live}.quorate-{self.operation}-g{self.generation}"
+
+    @property
+    def part(self) -> str:
+        return f"{self.staged}.part"
+
+    @property
+    def arrivals(self) -> str:
+        """A directory, so that whatever attempts leave in it is removed by one name."""
+        return f"{self.staged}.arriving.part"
+
+    @property
+    def snapshot(self) -> str:
+        return f"{self.arrivals}/snapshot"
+
+    @property
+    def kept(self) -> str:
+        return f"{self.live}.before-{self.operation}"
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the staged db, written on the node when it was staged."""
+        return f"{self.home}/staged-g{self.generation}.sha256"
+
+    def look(self) -> Look:
+        paths = (self.live, self.staged, self.kept, self.part, self.arrivals, self.snapshot, self.digest)
+        return Look(paths=paths, texts=(self.digest,))
+
+    def arriving(self, turn: int, attempt: int) -> str:
+        """Every attempt writes to a name of its own, so a late sender spoils nothing."""
+        return f"{self.arrivals}/{turn}-{attempt}"
+
+    def receive(self, arriving: str, unpack: tuple[str, ...]) -> Command:
+        script = 'umask 077; mkdir -p "${0%/*}"; "$@" > "$0"'
+        return Command(("sh", "-c", script, arriving, *unpack), given=(f"!{self.staged}",))
+
+    def needs_snapshot(self, seen: NodeSeen, size_bytes: int) -> bool:
+        """Neither staged nor whole: a cut-off transfer leaves nothing under the final name."""
+        staged, live_again = seen.has(self.staged, self.kept)
+        there = seen.paths.get(self.snapshot)
+        return not staged and not live_again and (there is None or there.size_bytes != size_bytes)
+
+    def arrived(self, arriving: str) -> Command:
+        return Command(("mv", "-T", arriving, self.snapshot), given=(arriving, f"!{self.staged}"))
+
+    def stage(self, restored: Restored, seen: NodeSeen) -> Left[Command]:
+        """Check what arrived, restore beside the live data, make it durable, give it its name last."""
+        staged, kept, digest = seen.has(self.staged, self.kept, self.digest)
+        if staged and digest:
+            return ()
+        if kept:
+            raise Refusal(f"cannot stage {self.live}: {self.kept} is there, so it was swapped already")
+        part, db = self.part, f"{self.part}/member/snap/db"
+        given = (self.snapshot, f"!{self.staged}")
+        same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
+        return (
+            Command(("sh", "-c", same, "trailer", self.snapshot), given=given),
+            Command(("rm", "-rf", part), given=given),
+            Command(restored.argv(self.snapshot, part), given=given),
+            Command(("rm", "-rf", self.arrivals), given=(part,)),
+            Command(("chown", "-R", restored.owner, part), given=(part,)),
+            Command(("chmod", restored.mode, part), given=(part,)),
+            Command(("sh", "-c", 'sha256sum < "$1" > "$2"', "digest", db, self.digest), given=(part,)),
+            Command(("sh", "-c", 'find "$1" "$2" -exec sync {} +', "durable", part, self.digest), given=(part,)),
+            Command(("mv", "-T", part, self.staged), given=(part, f"!{self.staged}")),
+            Command(("sync", parent(self.live)), given=(self.staged,)),
+        )
+
+    def discard(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Remove what this operation built and nobody ever ran: only ever its own names."""
+        if any(seen.has(self.kept)):
+            raise Refusal(f"will not remove {self.staged}: the data of before is still at {self.kept}")
+        leftovers = tuple(path for path in (self.staged, self.part, self.arrivals, self.digest) if path in seen.paths)
+        return (Command(("rm", "-rf", *leftovers)),) if leftovers else ()
+
+    def swap(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Keep the live data under another name, place the restored in its stead."""
+        keep, place = rename(self.live, self.kept), rename(self.staged, self.live)
+        durable = Command(("sync", parent(self.live)))
+        match seen.has(self.live, self.staged, self.kept):
+            case (True, True, False):
+                return keep, place, durable
+            case (False, True, True):
+                return place, durable
+            case (False, True, False):  # wiped: nothing to keep, and a mark that says so
+                return self._mark(), place, durable
+            case (True, False, True):
+                return ()
+        raise Refusal(f"cannot swap {self.live}: {self._there(seen)}")
+
+    def put_back(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Undo a swap, from wherever it stopped."""
+        displace, restore = rename(self.live, self.staged), rename(self.kept, self.live)
+        if self.kept in seen.paths and seen.paths[self.kept].kind != "directory":
+            restore = Command(("rm", "-f", self.kept))  # the mark of a wiped node
+        durable = Command(("sync", parent(self.live)))
+        match seen.has(self.live, self.staged, self.kept):
+            case (_, _, False):
+                return ()
+            case (False, True, True):
+                return restore, durable
+            case (True, False, True):
+                return displace, restore, durable
+        raise Refusal(f"cannot put {self.kept} back: {self._there(seen)}")
+
+    def _mark(self) -> Command:
+        return Command(("install", "-m", "0600", "/dev/null", self.kept), given=(f"!{self.live}", f"!{self.kept}"))
+
+    def _there(self, seen: NodeSeen) -> str:
+        names = (self.live, self.staged, self.kept)
+        return "there are " + (", ".join(path for path in names if path in seen.paths) or "none of its names")
+
+
+def parent(path: str) -> str:
+    return str(PurePosixPath(path).parent)

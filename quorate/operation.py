@@ -1,0 +1,141 @@
+"""What is asked of an operation, what it shows while it runs, how it ends."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from quorate.inventory import Cluster, Store
+from quorate.plan import Choice
+
+
+class Outcome(StrEnum):
+    RESTORED = "restored"
+    REFUSED = "refused"
+    UNDONE = "undone"
+    HELD = "held"
+
+
+EXIT = {Outcome.RESTORED: 0, Outcome.REFUSED: 4, Outcome.UNDONE: 9, Outcome.HELD: 10}
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreRequest:
+    """Everything the operation will ever read of the inventory travels in it: references, no secrets."""
+
+    operation: str
+    cluster: str
+    settings: Cluster
+    store: Store
+    snapshot: str
+    actor: str
+    overrides: tuple[str, ...] = ()
+    reason: str = ""
+    approved: str = ""  # the digest the requester has seen and confirmed; "" = not yet
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    digest: str
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Where it stopped, why, and what a person may choose."""
+
+    number: int
+    step: str
+    reason: str
+    choices: tuple[Choice, ...]
+    since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    hold: int
+    choice: Choice
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Awaiting:
+    """An approval is awaited, for this digest, from somebody who has not given one yet."""
+
+    digest: str
+    people: int
+    approved_by: tuple[str, ...]
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """One step at one place, as scripts see it."""
+
+    id: str
+    host: str
+    state: str  # pending | running | done | failed | undone
+    started: float | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    kind: str
+    message: str
+    next: str = ""
+    exit_code: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    operation: str
+    phase: str  # planning | approval | running | undoing | held | done
+    title: str
+    steps: tuple[StepDone, ...] = ()
+    titles: dict[str, str] = field(default_factory=dict)
+    hold: Hold | None = None
+    awaiting: Awaiting | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """The scripts' contract (README, "For scripts")."""
+
+    operation: str
+    outcome: Outcome
+    snapshot: str
+    revision: int
+    served_revision: int | None = None
+    outage_s: float | None = None
+    api_outage_s: float | None = None
+    duration_s: float | None = None
+    steps: tuple[StepDone, ...] = ()
+    error: Trouble | None = None
+    cluster_id: str = ""
+    previous_cluster_id: str = ""
+    findings: tuple[str, ...] = ()
+
+
+def why_not(resolution: Resolution, hold: Hold | None) -> str:
+    """The reason why a resolution cannot be taken, or nothing."""
+    if hold is None:
+        return "nothing is held"
+    if resolution.hold != hold.number:
+        return f"hold {resolution.hold} is over; the one that waits is {hold.number}"
+    if resolution.choice not in hold.choices:
+        allowed = ", ".join(hold.choices)
+        return f"{resolution.choice} is not possible at step {hold.step}; possible: {allowed}"
+    return ""
+
+
+def why_not_approved(approval: Approval, awaiting: Awaiting | None, approvers: tuple[str, ...]) -> str:
+    """The reason why an approval cannot be taken, or nothing."""
+    if awaiting is None:
+        return "no approval is awaited"
+    if approval.digest != awaiting.digest:
+        return f"the plan that awaits approval has digest {awaiting.digest[:12]}, not {approval.digest[:12]}"
+    if approval.actor in awaiting.approved_by:
+        return f"{approval.actor} has approved already; another person has to"
+    if approvers and approval.actor not in approvers:
+        return f"{approval.actor} is not among the approvers: {', '.join(approvers)}"
+    return ""

@@ -1,0 +1,236 @@
+"""A plan is a value: chosen, printed, approved by its digest, then carried out step by step."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from quorate.audit import canonical
+from quorate.command import Node
+from quorate.etcd import EtcdTarget
+from quorate.inventory import Store
+from quorate.node import Claim, DataDir
+from quorate.supervisor import Systemd, Together
+
+Place = Literal["node", "cluster"]
+
+
+class Choice(StrEnum):
+    """What a person may choose at a hold."""
+
+    RETRY = "retry"
+    SKIP = "skip"
+    ROLLBACK = "rollback"
+    ABORT = "abort"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of a runbook; the first that commits is the point of no return."""
+
+    key: str
+    title: str
+    verb: str
+    place: Place = "node"
+    roles: str = "etcd"
+    undo: str = ""
+    patience_s: float = 60.0
+    expected_s: float = 1.0
+    commits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotRef:
+    """The snapshot that was chosen, and everything that proves it is that one."""
+
+    id: str
+    key: str
+    revision: int
+    cluster_id: str
+    created_at: str
+    size_bytes: int
+    sha256: str
+    db_sha256: str
+    stored_bytes: int
+    stored_sha256: str
+    etcd_version: str
+    keys: dict[str, int] = field(default_factory=dict)
+    compressed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A node's share of a plan: who it is, what runs there, what it is to become."""
+
+    node: Node
+    machine: str
+    member: str
+    peer_urls: tuple[str, ...]
+    target: EtcdTarget
+    etcd: Systemd
+    control: tuple[Systemd, ...]
+    data_dir: str
+    owner: str
+    mode: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is approved; nothing that was only measured, and nothing that names one operation."""
+
+    runbook: str
+    cluster: str
+    cluster_id: str  # observed; "" when nobody answers
+    snapshot: SnapshotRef
+    store: Store
+    shares: tuple[Share, ...]
+    steps: tuple[Step, ...]
+    bump: int
+    overrides: tuple[str, ...] = ()
+    people: int = 1
+    approvers: tuple[str, ...] = ()
+    kubeconfig: str = ""
+    api_urls: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        data = asdict(self)
+        data["store"] = self.store.url
+        for share in data["shares"]:
+            share["node"]["ssh"] = share["node"]["ssh"].model_dump(mode="json")
+            for unit in (share["etcd"], *share["control"]):
+                del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
+        return hashlib.sha256(canonical(data).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A reason to refuse, with its evidence; one that cannot be overridden says what to do instead."""
+
+    id: str
+    evidence: str
+    overridable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTask:
+    """One step at one node."""
+
+    operation: str
+    turn: int
+    step: str
+    actor: str
+    share: Share
+    control: bool  # the step is about the control plane's units
+    snapshot: SnapshotRef
+    store: Store
+    initial_cluster: str
+    token: str
+    bump: int
+    patience_s: float
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.share.node.lock_dir, self.share.node.cluster, self.operation)
+
+    @property
+    def data(self) -> DataDir:
+        return DataDir(self.share.data_dir, self.operation, self.claim.home)
+
+    @property
+    def units(self) -> Together:
+        return Together(self.share.control if self.control else (self.share.etcd,))
+
+    @property
+    def everything(self) -> Together:
+        return Together((self.share.etcd, *self.share.control))
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTask:
+    """One step about the cluster as a whole."""
+
+    operation: str
+    turn: int
+    step: str
+    actor: str
+    cluster: str
+    shares: tuple[Share, ...]
+    snapshot: SnapshotRef
+    token: str
+    bump: int
+    patience_s: float
+    kubeconfig: str = ""
+    api_urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will be done, why it may not be, and what it will cost."""
+
+    operation: str
+    chosen: Chosen
+    refusals: tuple[Gate, ...] = ()
+    overridden: tuple[Gate, ...] = ()
+    losses: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    high_water: int = 0
+
+    @property
+    def token(self) -> str:
+        """New for every operation, so no old member can ever join."""
+        return f"quorate-{self.operation}-g1"
+
+    @property
+    def initial_cluster(self) -> str:
+        return ",".join(f"{s.member}={u}" for s in self.chosen.shares for u in s.peer_urls)
+
+    def tasks(self, step: Step, turn: int, actor: str) -> tuple[NodeTask | ClusterTask, ...]:
+        """One for every node that the step is about, or a single one for the cluster."""
+        if step.place == "cluster":
+            return (self._cluster_task(step, turn, actor),)
+        control = step.roles == "control-plane"
+        shares = [share for share in self.chosen.shares if share.control or not control]
+        return tuple(self._node_task(step, turn, actor, share) for share in shares)
+
+    def begun(self, step: Step) -> tuple[Step, ...]:
+        """Every step up to this one, this one included."""
+        steps = self.chosen.steps
+        return steps[: steps.index(step) + 1]
+
+    def choices(self, step: Step) -> tuple[Choice, ...]:
+        """None before the point of no return: nobody is asked, it is undone."""
+        committed = any(each.commits for each in self.begun(step))
+        return (Choice.RETRY, Choice.ABORT) if committed else ()
+
+    def _node_task(self, step: Step, turn: int, actor: str, share: Share) -> NodeTask:
+        return NodeTask(
+            operation=self.operation,
+            turn=turn,
+            step=step.key,
+            actor=actor,
+            share=share,
+            control=step.roles == "control-plane",
+            snapshot=self.chosen.snapshot,
+            store=self.chosen.store,
+            initial_cluster=self.initial_cluster,
+            token=self.token,
+            bump=self.chosen.bump,
+            patience_s=step.patience_s,
+        )
+
+    def _cluster_task(self, step: Step, turn: int, actor: str) -> ClusterTask:
+        return ClusterTask(
+            operation=self.operation,
+            turn=turn,
+            step=step.key,
+            actor=actor,
+            cluster=self.chosen.cluster,
+            shares=self.chosen.shares,
+            snapshot=self.chosen.snapshot,
+            token=self.token,
+            bump=self.chosen.bump,
+            patience_s=step.patience_s,
+            kubeconfig=self.chosen.kubeconfig,
+            api_urls=self.chosen.api_urls,
+        )

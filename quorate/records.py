@@ -1,0 +1,48 @@
+"""Operation records: request, plan and outcome, in the state directory and in the store."""
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from quorate.audit import canonical
+from quorate.cluster import Lineage
+from quorate.operation import Outcome, RestoreResult
+from quorate.plan import Plan
+from quorate.ports import Store
+
+RESULT: TypeAdapter[RestoreResult] = TypeAdapter(RestoreResult)
+PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+
+
+def home(cluster: str, operation: str) -> str:
+    """Where an operation's record lies, below a state directory or a store's prefix."""
+    return f"{cluster}/operations/{operation}"
+
+
+def plan_text(plan: Plan) -> str:
+    return canonical(PLAN.dump_python(plan, mode="json"))
+
+
+def result_text(result: RestoreResult) -> str:
+    return canonical(RESULT.dump_python(result, mode="json"))
+
+
+def lineages(store: Store, cluster: str) -> tuple[Lineage, ...]:
+    """Every restore on record in the store, as links from an old cluster id to a new one."""
+    keys = [each.key for each in store.ls(f"{cluster}/operations/") if each.key.endswith("/outcome.json")]
+    return tuple(link for key in keys if (link := _lineage(json.loads(b"".join(store.get(key))))))
+
+
+def _lineage(record: dict[str, Any]) -> Lineage | None:
+    result = RESULT.validate_python(record)
+    if result.outcome is not Outcome.RESTORED or not result.cluster_id:
+        return None
+    return Lineage(
+        result.operation, result.previous_cluster_id, result.cluster_id, result.served_revision or result.revision
+    )
+
+
+def jsonable(value: object) -> dict[str, Any]:
+    """A dataclass as plain values."""
+    return TypeAdapter(type(value)).dump_python(value, mode="json")  # type: ignore[no-any-return]

@@ -1,0 +1,202 @@
+"""Restore a cluster from a snapshot."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from quorate.catalogue import Manifest, find
+from quorate.cluster import ClusterSeen, Silence
+from quorate.command import Node
+from quorate.etcd import EtcdTarget, bump, can_bump
+from quorate.gates import closed, tool_versions
+from quorate.inventory import Cluster, Component, Member
+from quorate.node import parent
+from quorate.operation import RestoreRequest
+from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
+from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.supervisor import Systemd
+
+STEPS = (
+    Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
+    Step(
+        "stage",
+        "Restore the snapshot beside the live data",
+        "nodes.stage",
+        undo="nodes.discard",
+        patience_s=1800,
+        expected_s=10,
+    ),
+    Step("compare", "Prove that every node staged the same bytes", "nodes.same", "cluster", patience_s=30),
+    Step(
+        "bar",
+        "Bar etcd and the control plane from starting",
+        "nodes.bar",
+        undo="nodes.unbar",
+        patience_s=30,
+    ),
+    Step(
+        "fence-api",
+        "Stop the control plane and see it gone",
+        "nodes.fence",
+        roles="control-plane",
+        undo="nodes.resume",
+        expected_s=3,
+    ),
+    Step("fence", "Stop etcd and see it gone", "nodes.fence", undo="nodes.resume", expected_s=1),
+    Step("swap", "Swap the data directories", "nodes.swap", undo="nodes.put_back", patience_s=30),
+    Step("start", "Start etcd", "nodes.start", undo="nodes.fence", commits=True, patience_s=180, expected_s=3),
+    Step("verify", "Verify etcd", "members.verify", "cluster", patience_s=120, expected_s=2),
+    Step(
+        "start-api",
+        "Start the control plane",
+        "nodes.start",
+        roles="control-plane",
+        undo="nodes.fence",
+        patience_s=180,
+        expected_s=8,
+    ),
+    Step("verify-api", "Verify Kubernetes", "kubernetes.verify", "cluster", patience_s=180, expected_s=3),
+    Step("release", "Release the nodes", "nodes.release", patience_s=30),
+)
+
+
+def look_of(cluster: Cluster) -> Look:
+    """What a survey looks at on every node."""
+    etcd = cluster.etcd
+    return Look(
+        paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir)),
+        units=(etcd.unit, *(component.unit for component in cluster.control_plane)),
+        spaces=(etcd.data_dir,),
+        tools=(etcd.restore_tool,),
+    )
+
+
+def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
+    """The plan for one request on a cluster as it was seen; what was only measured stays out of its digest."""
+    settings = request.settings
+    manifest = find(seen.manifests, request.snapshot, request.cluster)
+    gates = closed(settings, seen, manifest)
+    refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
+    high_water = seen.high_water()
+    tools = [version for version in tool_versions(settings, seen).values() if version]
+    bumps = bool(tools) and all(can_bump(version) for version in tools)
+    chosen = Chosen(
+        runbook="restore",
+        cluster=request.cluster,
+        cluster_id=seen.cluster_id,
+        snapshot=reference(manifest),
+        store=request.store,
+        shares=tuple(share(request, member, seen.nodes.get(member.name)) for member in settings.members),
+        steps=steps_for(settings),
+        bump=bump(manifest.revision, high_water) if bumps else 0,
+        overrides=tuple(sorted(set(request.overrides))),
+        people=settings.approval.people,
+        approvers=settings.approval.approvers,
+        kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
+        api_urls=settings.kubernetes.api_urls if settings.kubernetes else (),
+    )
+    return Plan(
+        operation=request.operation,
+        chosen=chosen,
+        refusals=refusals,
+        overridden=tuple(gate for gate in gates if gate not in refusals),
+        losses=losses(manifest, seen),
+        seen=tuple(described(seen)),
+        high_water=high_water,
+    )
+
+
+def steps_for(settings: Cluster) -> tuple[Step, ...]:
+    """Without a control plane the steps about one are left out."""
+    about = {"fence-api", "start-api", "verify-api"}
+    return tuple(step for step in STEPS if settings.control_plane or step.key not in about)
+
+
+def reference(manifest: Manifest) -> SnapshotRef:
+    return SnapshotRef(
+        id=manifest.snapshot,
+        key=manifest.key,
+        revision=manifest.revision,
+        cluster_id=manifest.cluster_id,
+        created_at=manifest.created_at.isoformat(),
+        size_bytes=manifest.size_bytes,
+        sha256=manifest.sha256,
+        db_sha256=manifest.db_sha256,
+        stored_bytes=manifest.stored_bytes,
+        stored_sha256=manifest.stored_sha256,
+        etcd_version=manifest.etcd_version,
+        keys=manifest.keys,
+    )
+
+
+def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | None) -> Share:
+    """A node's part, with the owner and mode that its data directory has, or its unit implies."""
+    settings = request.settings
+    seen = node if isinstance(node, NodeSeen) else NodeSeen()
+    unit = seen.units.get(settings.etcd.unit, UnitSeen(settings.etcd.unit))
+    live = seen.paths.get(settings.etcd.data_dir)
+    return Share(
+        node=Node(member.name, member.host, settings.ssh, settings.lock_dir, request.cluster),
+        machine=seen.machine,
+        member=member.name,
+        peer_urls=member.peer_urls,
+        target=target(settings, member),
+        etcd=Systemd(
+            "etcd",
+            settings.etcd.unit,
+            ports(member.client_urls + member.peer_urls),
+            settings.etcd.grace_s,
+            unit.state,
+        ),
+        control=tuple(component(settings, each, seen) for each in settings.control_plane),
+        data_dir=settings.etcd.data_dir,
+        owner=live.owner if live else unit.owner,
+        mode=live.mode if live else "700",
+        tool=settings.etcd.restore_tool,
+    )
+
+
+def component(settings: Cluster, each: Component, seen: NodeSeen) -> Systemd:
+    api_urls = settings.kubernetes.api_urls if settings.kubernetes else ()
+    known = {"kube-controller-manager": (10257,), "kube-scheduler": (10259,)}
+    state = seen.units.get(each.unit, UnitSeen(each.unit)).state
+    return Systemd(each.role, each.unit, known.get(each.role) or ports(api_urls), each.grace_s, state)
+
+
+def target(settings: Cluster, member: Member) -> EtcdTarget:
+    tls = settings.etcd.tls
+    url = member.client_urls[0]
+    return EtcdTarget(member.name, url, tls.ca, tls.cert, tls.key) if tls else EtcdTarget(member.name, url)
+
+
+def ports(urls: tuple[str, ...]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(port for url in urls if (port := urlsplit(url).port)))
+
+
+def losses(manifest: Manifest, seen: ClusterSeen) -> tuple[str, ...]:
+    """What the restore takes back, in words; etcd records no times, so the interval is an upper bound."""
+    related = seen.related()
+    known = max(
+        [
+            *(etcd.revision for etcd in seen.answering.values()),
+            *(each.revision for each in seen.manifests if each.cluster_id in related),
+        ],
+        default=manifest.revision,
+    )
+    out = [f"every write after {manifest.created_at:%Y-%m-%d %H:%M:%S}Z (revision {manifest.revision})"]
+    if known > manifest.revision:
+        out.append(
+            f"at least {known - manifest.revision} revisions: {known} was seen, {manifest.revision} comes back"
+        )
+    return tuple(out)
+
+
+def described(seen: ClusterSeen) -> Iterator[str]:
+    """One line a member: what it said, or why it said nothing."""
+    for name, etcd in sorted(seen.etcd.items()):
+        node = seen.nodes.get(name)
+        where = node.reason if isinstance(node, Silence) else "node answers"
+        if isinstance(etcd, Silence):
+            yield f"{name}: {where}; etcd does not answer ({etcd.reason})"
+        else:
+            role = "leader" if etcd.leads else "follower" if etcd.leader else "no leader"
+            yield f"{name}: {where}; etcd {etcd.version} {role}, revision {etcd.revision}, cluster {etcd.cluster_id}"

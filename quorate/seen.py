@@ -1,0 +1,208 @@
+"""What is seen on a node: one script, one round trip, one value."""
+
+import shlex
+from dataclasses import dataclass, field
+
+UNIT_PROPERTIES = (
+    "Id,LoadState,ActiveState,SubState,MainPID,User,Group,DropInPaths,NeedDaemonReload,"
+    "AssertResult,AssertTimestampMonotonic,ExecStart,Result,Job"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What to look at; a survey looks at more than a step does."""
+
+    paths: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()  # small files whose content matters
+    spaces: tuple[str, ...] = ()  # how much room is left where these paths are
+    tools: tuple[str, ...] = ()  # what they answer to `version`
+    tables: bool = False  # firewall tables
+
+    def __or__(self, other: "Look") -> "Look":
+        return Look(
+            paths=once(self.paths + other.paths),
+            units=once(self.units + other.units),
+            texts=once(self.texts + other.texts),
+            spaces=once(self.spaces + other.spaces),
+            tools=once(self.tools + other.tools),
+            tables=self.tables or other.tables,
+        )
+
+
+def once(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True, slots=True)
+class PathSeen:
+    kind: str  # "directory", "regular file", …, as stat(1) says it
+    owner: str  # user:group
+    mode: str
+    device: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSeen:
+    unit: str
+    load: str = "not-found"
+    state: str = "inactive"
+    sub: str = "dead"
+    pid: int = 0
+    user: str = ""
+    group: str = ""
+    drop_ins: tuple[str, ...] = ()
+    stale: bool = False  # files on disk are newer than what systemd has loaded
+    assert_failed: bool = False
+    argv: tuple[str, ...] = ()  # of the process if it runs, else of the unit
+    result: str = "success"
+    queued: bool = False  # systemd has a job for it that it has not begun
+
+    @property
+    def owner(self) -> str:
+        return f"{self.user or 'root'}:{self.group or self.user or 'root'}"
+
+    @property
+    def gone(self) -> bool:
+        return self.state in {"inactive", "failed"} and self.pid == 0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen:
+    now: float = 0.0
+    machine: str = ""
+    boot: str = ""
+    claim: str = ""  # "operation turn attempt"
+    paths: dict[str, PathSeen] = field(default_factory=dict)
+    units: dict[str, UnitSeen] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    spaces: dict[str, int] = field(default_factory=dict)  # bytes
+    tools: dict[str, str] = field(default_factory=dict)
+    listening: frozenset[int] = frozenset()
+    tables: frozenset[str] = frozenset()
+
+    def has(self, *paths: str) -> tuple[bool, ...]:
+        return tuple(path in self.paths for path in paths)
+
+
+def script(look: Look) -> str:
+    """POSIX shell that prints what is seen, one `key TAB value` a line; few forks, since it is run often."""
+    paths = dict.fromkeys((*look.paths, *look.texts))
+    lines = [
+        "export LC_ALL=C",
+        r"printf 'now\t'; date +%s.%N",
+        r"""read -r x </etc/machine-id; printf 'machine\t%s\n' "$x" """,
+        r"""read -r x </proc/sys/kernel/random/boot_id; printf 'boot\t%s\n' "$x" """,
+        r"""awk '$4=="0A"{split($2,a,":");print "listen\t" a[length(a)]}' /proc/net/tcp /proc/net/tcp6""",
+    ]
+    if paths:
+        lines.append(rf"stat -c 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s' -- {shlex.join(paths)} 2>/dev/null")
+    for path in look.texts:
+        quoted = shlex.quote(path)
+        lines.append(
+            rf"[ -f {quoted} ] && {{ printf 'text\t%s\t' {quoted}; head -c 2048 {quoted} | tr '\n\t' '  '; echo; }}"
+        )
+    if look.units:
+        lines.append(f"systemctl show --property={UNIT_PROPERTIES} -- {shlex.join(look.units)} | sed 's/^/unit\\t/'")
+    lines += [_space(path) for path in look.spaces]
+    lines += [_tool(path) for path in look.tools]
+    if look.tables:
+        lines.append(r"nft list tables 2>/dev/null | sed 's/^/table\t/'")
+    return "\n".join([*lines, _ARGV if look.spaces else "", "true"])
+
+
+_ARGV = r"""
+for p in $(pidof etcd); do
+  printf 'argv\t%s\t' "$p"; tr '\0' '\037' </proc/"$p"/cmdline; echo
+done
+"""
+
+
+def _space(path: str) -> str:
+    """Of the nearest directory that exists: a wiped data directory still has a filesystem."""
+    return (
+        rf"p={shlex.quote(path)}; while [ ! -d \"$p\" ]; do p=$(dirname \"$p\"); done; ".replace('\\"', '"')
+        + rf"printf 'space\t%s\t' {shlex.quote(path)}; df -PB1 -- "
+        + "\"$p\" | awk 'END{print $4}'"
+    )
+
+
+def _tool(path: str) -> str:
+    quoted = shlex.quote(path)
+    return rf"[ -x {quoted} ] && {{ printf 'tool\t%s\t' {quoted}; {quoted} version 2>/dev/null | head -n 1; }}"
+
+
+def parse(output: str) -> NodeSeen:
+    """What the script printed, as a value; lines it does not know are left alone."""
+    rows = [line.split("\t") for line in output.splitlines()]
+    only = {row[0]: row[1] for row in rows if len(row) == 2}
+    return NodeSeen(
+        now=float(only.get("now", 0)),
+        machine=only.get("machine", ""),
+        boot=only.get("boot", ""),
+        claim=only.get("claim", ""),
+        paths={r[1]: PathSeen(r[2], r[3], r[4], r[5], int(r[6])) for r in rows if r[0] == "path" and len(r) == 7},
+        units=_units(rows),
+        texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},
+        spaces={r[1]: int(r[2]) for r in rows if r[0] == "space" and len(r) == 3 and r[2].isdigit()},
+        tools={r[1]: r[2].split(":")[-1].strip() for r in rows if r[0] == "tool" and len(r) == 3},
+        listening=frozenset(int(r[1], 16) for r in rows if r[0] == "listen"),
+        tables=frozenset(r[1].removeprefix("table ") for r in rows if r[0] == "table"),
+    )
+
+
+def _units(rows: list[list[str]]) -> dict[str, UnitSeen]:
+    """`systemctl show` prints a block a unit, with an empty line between."""
+    running = {int(row[1]): tuple(row[2].split("\x1f")) for row in rows if row[0] == "argv" and len(row) == 3}
+    blocks: list[dict[str, str]] = [{}]
+    for row in rows:
+        if row[0] != "unit":
+            continue
+        if row[1:] in ([], [""]):
+            blocks.append({})
+        else:
+            key, _, value = "\t".join(row[1:]).partition("=")
+            blocks[-1][key] = value
+    return {block["Id"]: _unit(block, running) for block in blocks if "Id" in block}
+
+
+def _unit(block: dict[str, str], running: dict[int, tuple[str, ...]]) -> UnitSeen:
+    pid = int(block.get("MainPID", "0") or 0)
+    return UnitSeen(
+        unit=block["Id"],
+        load=block.get("LoadState", ""),
+        state=block.get("ActiveState", ""),
+        sub=block.get("SubState", ""),
+        pid=pid,
+        user=block.get("User", ""),
+        group=block.get("Group", ""),
+        drop_ins=tuple(block.get("DropInPaths", "").split()),
+        stale=block.get("NeedDaemonReload") == "yes",
+        assert_failed=block.get("AssertResult") == "no" and block.get("AssertTimestampMonotonic", "0") != "0",
+        argv=running.get(pid) or _exec_start(block.get("ExecStart", "")),
+        result=block.get("Result", ""),
+        queued=block.get("Job", "0") not in {"", "0"},
+    )
+
+
+def _exec_start(value: str) -> tuple[str, ...]:
+    """`{ path=/usr/bin/etcd ; argv[]=/usr/bin/etcd --name x ; … }`, as systemctl prints it."""
+    _, _, rest = value.partition("argv[]=")
+    return tuple(rest.split(" ; ")[0].split())
+
+
+def flags(argv: tuple[str, ...]) -> dict[str, str]:
+    """`--name=x` and `--name x` alike; a bare flag is `true`."""
+    out: dict[str, str] = {}
+    words = list(argv[1:])
+    while words:
+        word = words.pop(0)
+        if not word.startswith("-"):
+            continue
+        name, equals, value = word.lstrip("-").partition("=")
+        if not equals:
+            value = words.pop(0) if words and not words[0].startswith("-") else "true"
+        out[name] = value
+    return out
