@@ -105,3 +105,20 @@ class Journal(Protocol):
     def intent(self, act: Act) -> int: ...
 
     def outcome(self, seq: int, ran: Ran | BaseException) -> None: ...
+
+
+class Api(Protocol):
+    """One kube-apiserver, asked directly; Unreachable when it does not answer or is not ready."""
+
+    def ready(self) -> None:
+        """Returns when `/readyz` says ok."""
+
+    def write_lease(self, name: str, holder: str) -> None:
+        """Create or renew a Lease in kube-system: a write that every webhook and etcd must let through."""
+
+    def lease_renewed(self, name: str) -> float | None:
+        """When a Lease in kube-system was renewed last (UTC epoch seconds); None if there is none."""
+
+
+class Apis(Protocol):
+    def at(self, kubeconfig: str, url: str) -> Api: ...

@@ -1,0 +1,106 @@
+"""kube-apiserver over HTTPS (urllib3), with the client certificate of a kubeconfig."""
+
+import base64
+import json
+import os
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import urllib3
+import yaml
+
+from quorate.errors import Denied, Unreachable
+from quorate.ports import Api, Secrets
+
+LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
+TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class KubeApis:
+    secrets: Secrets
+
+    def at(self, kubeconfig: str, url: str) -> Api:
+        context = tls(self.secrets.resolve(kubeconfig), kubeconfig)
+        return KubeApi(url, urllib3.PoolManager(ssl_context=context, retries=False, timeout=TIMEOUT))
+
+
+@dataclass(frozen=True, slots=True)
+class KubeApi:
+    url: str
+    pool: urllib3.PoolManager
+
+    def ready(self) -> None:
+        self._call("GET", "/readyz")
+
+    def write_lease(self, name: str, holder: str) -> None:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        spec = {"holderIdentity": holder, "renewTime": now, "acquireTime": now, "leaseDurationSeconds": 60}
+        there = self._get(name)
+        lease = there or {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": name, "namespace": "kube-system"},
+        }
+        lease["spec"] = spec
+        self._call("PUT" if there else "POST", f"{LEASES}/{name}" if there else LEASES, lease)
+
+    def lease_renewed(self, name: str) -> float | None:
+        lease = self._get(name)
+        renewed = (lease or {}).get("spec", {}).get("renewTime")
+        return datetime.fromisoformat(renewed).timestamp() if renewed else None
+
+    def _get(self, name: str) -> dict[str, Any] | None:
+        return self._call("GET", f"{LEASES}/{name}", missing_ok=404)
+
+    def _call(self, method: str, path: str, body: object = None, missing_ok: int = 0) -> dict[str, Any] | None:
+        data = json.dumps(body).encode() if body is not None else None
+        headers = {"Content-Type": "application/json"} if data else None
+        try:
+            answer = self.pool.request(method, self.url + path, body=data, headers=headers)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"{self.url} does not answer: {error}") from error
+        if answer.status == missing_ok:
+            return None
+        said = answer.data.decode(errors="replace")
+        if answer.status in {401, 403}:
+            raise Denied(f"{self.url} refuses {method} {path}: {said[:300]}")
+        if answer.status >= 400:
+            raise Unreachable(f"{self.url} answers {method} {path} with {answer.status}: {said[:300]}")
+        return json.loads(said) if said.startswith("{") else {}
+
+
+def tls(text: bytes, name: str) -> ssl.SSLContext:
+    """The context of a kubeconfig's only cluster and user; its keys never touch a disk."""
+    try:
+        config = yaml.safe_load(text)
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        context = ssl.create_default_context(cadata=data_of(cluster, "certificate-authority").decode())
+        with in_memory(data_of(user, "client-certificate") + data_of(user, "client-key")) as path:
+            context.load_cert_chain(path)
+    except (KeyError, IndexError, TypeError, ValueError, OSError, yaml.YAMLError) as error:
+        raise Denied(f"{name} is not a kubeconfig with a client certificate: {error}") from error
+    context.check_hostname = True
+    return context
+
+
+def data_of(section: dict[str, str], field: str) -> bytes:
+    if f"{field}-data" in section:
+        return base64.b64decode(section[f"{field}-data"])
+    with open(section[field], "rb") as file:  # noqa: PTH123 - a path from the kubeconfig, as kubectl reads it
+        return file.read()
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[str]:
+    """`ssl` reads certificate chains from paths only."""
+    descriptor = os.memfd_create("quorate")
+    try:
+        os.write(descriptor, data)
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,62 @@
+"""Whether the control plane on a restored etcd works: answers, writes, and its controllers hold their leases."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.recorded import OpenJournal, Pen
+from quorate.command import Ticket
+from quorate.converge import Clock, Receipt, Tick
+from quorate.errors import DidNotConverge, Unreachable
+from quorate.plan import ClusterTask
+from quorate.ports import Api, Apis
+
+POLL_S = 0.25
+CONTROLLERS = {"kube-controller-manager", "kube-scheduler"}
+
+
+@dataclass(frozen=True)
+class Kubernetes:
+    apis: Apis
+    journals: OpenJournal
+    clock: Clock
+    tick: Tick = activity.heartbeat
+
+    @activity.defn(name="kubernetes.verify", no_thread_cancel_exception=True)
+    def verify(self, task: ClusterTask) -> Receipt:
+        """Every apiserver is ready and writes a Lease; each controller has renewed its own since we began."""
+        started, began = self.clock.time(), self.clock.monotonic()
+        deadline = began + task.patience_s
+        apis = {url: self.apis.at(task.kubeconfig, url) for url in task.api_urls}
+        written = 0.0
+        for url, api in apis.items():
+            self._until(deadline, f"{url} is not ready", api.ready)
+            self._until(deadline, f"{url} takes no write", lambda a=api, u=url: self._write(task, u, a))
+            written = written or self.clock.time()
+        for name in sorted(CONTROLLERS & {unit.role for share in task.shares for unit in share.control}):
+            one = next(iter(apis.values()))
+            self._until(deadline, f"{name} has no lease", lambda a=one, n=name: renewed_since(a, n, started))
+        facts = {"first_write": repr(written)} if written else {}
+        return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
+
+    def _write(self, task: ClusterTask, url: str, api: Api) -> None:
+        ticket = Ticket(task.operation, task.turn, activity.info().attempt, task.step, task.actor)
+        pen = Pen(self.journals(task.operation), ticket, url, self.clock)
+        pen.called(("lease", "kube-system/quorate-canary"), lambda: api.write_lease("quorate-canary", task.operation))
+
+    def _until(self, deadline: float, what: str, ask: Callable[[], None]) -> None:
+        while True:
+            try:
+                return ask()
+            except Unreachable as error:
+                if self.clock.monotonic() >= deadline or not error.retryable:
+                    raise DidNotConverge(f"{what}: {error}") from error
+                self.tick(what)
+                self.clock.sleep(POLL_S)
+
+
+def renewed_since(api: Api, name: str, since: float) -> None:
+    renewed = api.lease_renewed(name)
+    if renewed is None or renewed < since:
+        raise Unreachable(f"kube-system/{name} was not renewed since the control plane was started")

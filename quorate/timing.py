@@ -1,0 +1,51 @@
+"""What a restore cost, from what was observed on the nodes and not from when we asked for it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from quorate.converge import Ran, Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Null where it cannot be known; `outage_s` is first stop to first linearizable write."""
+
+    outage_s: float | None = None
+    api_outage_s: float | None = None
+    served_revision: int | None = None
+    cluster_id: str = ""
+    findings: tuple[str, ...] = ()
+
+
+def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
+    """From the receipts of each step, by its key."""
+    etcd_stop = first_stop(receipts.get("fence", ()))
+    api_stop = first_stop(receipts.get("fence-api", ()))
+    facts = merged(receipts.get("verify", ()))
+    api = merged(receipts.get("verify-api", ()))
+    disarmed = facts.get("disarmed", "")
+    return Measured(
+        outage_s=span(etcd_stop, facts.get("first_write")),
+        api_outage_s=span(api_stop, api.get("first_write")),
+        served_revision=int(facts["served_revision"]) if "served_revision" in facts else None,
+        cluster_id=facts.get("cluster_id", ""),
+        findings=(f"alarms that came back with the snapshot were disarmed: {disarmed}",) if disarmed else (),
+    )
+
+
+def first_stop(receipts: Iterable[Receipt]) -> float | None:
+    """When the first stop was asked for; nothing was stopped where nothing ran."""
+    stops = [ran.started for receipt in receipts for ran in receipt.ran if stops_a_unit(ran)]
+    return min(stops, default=None)
+
+
+def stops_a_unit(ran: Ran) -> bool:
+    return ran.act.startswith("systemctl stop ") and ran.exit == 0
+
+
+def merged(receipts: Iterable[Receipt]) -> dict[str, str]:
+    return {key: value for receipt in receipts for key, value in receipt.facts.items()}
+
+
+def span(since: float | None, until: str | None) -> float | None:
+    return round(float(until) - since, 3) if since is not None and until else None

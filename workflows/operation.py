@@ -1,0 +1,224 @@
+"""Carries out any plan: its steps, its point of no return and its undo are the plan's; this only walks."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+
+with workflow.unsafe.imports_passed_through():
+    from quorate.converge import Receipt
+    from quorate.operation import (
+        Approval,
+        Awaiting,
+        Hold,
+        Outcome,
+        Progress,
+        Resolution,
+        StepDone,
+        Trouble,
+        why_not,
+        why_not_approved,
+    )
+    from quorate.plan import Choice, ClusterTask, NodeTask, Plan, Step
+    from workflows import patience
+
+UNDOING = (Choice.RETRY, Choice.ABORT)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one place said to one step: a receipt, or what is wrong."""
+
+    place: str
+    receipt: Receipt | None = None
+    trouble: Trouble | None = None
+
+
+class Operation:
+    """Set up before `run`, since an Update may arrive in the very first task."""
+
+    def begin(self, operation: str, actor: str) -> None:
+        self.operation, self.actor = operation, actor
+        self.plan: Plan | None = None
+        self.phase, self.title = "planning", "Look at every node"
+        self.turn = self.holds = 0
+        self.hold: Hold | None = None
+        self.awaiting: Awaiting | None = None
+        self.cancelled = ""
+        self.trouble: Trouble | None = None
+        self.chosen: asyncio.Future[Choice] = asyncio.Future()
+        self.steps: list[StepDone] = []
+        self.answers: dict[str, list[Answer]] = {}
+
+    async def approved(self, plan: Plan, already: str) -> str:
+        """Nothing once enough people have said yes to this digest; else the reason why not."""
+        digest, people = plan.chosen.digest(), plan.chosen.people
+        if already and already != digest:
+            return f"the plan changed after it was shown: {already[:12]} was approved, now it is {digest[:12]}"
+        until = workflow.time() + self.approval_s
+        self.await_approval(Awaiting(digest, people, (self.actor,) if already else (), until))
+        try:
+            await workflow.wait_condition(
+                lambda: bool(self.cancelled) or len(self.given()) >= people,
+                timeout=timedelta(seconds=self.approval_s),
+                timeout_summary="approval",
+            )
+        except TimeoutError:
+            return "nobody approved it in time"
+        finally:
+            given = self.given()
+            self.await_approval(None)
+        return f"cancelled by {self.cancelled}" if len(given) < people else ""
+
+    approval_s = 1800.0
+
+    def given(self) -> tuple[str, ...]:
+        return self.awaiting.approved_by if self.awaiting else ()
+
+    async def carry_out(self, plan: Plan) -> Outcome:
+        """Take every step; undo before the point of no return, hold after it."""
+        self.phase = "running"
+        for step in plan.chosen.steps:
+            choices = plan.choices(step)
+            if self.cancelled and not choices:
+                return await self.undo(plan, plan.begun(step)[:-1])
+            match await self.settle(plan, step, step.verb, choices):
+                case Choice.ROLLBACK:
+                    return await self.undo(plan, plan.begun(step))
+                case Choice.ABORT:
+                    return Outcome.HELD
+        return Outcome.RESTORED
+
+    async def undo(self, plan: Plan, begun: tuple[Step, ...]) -> Outcome:
+        """Undo on every node, last step first: a node that did nothing has nothing left."""
+        self.phase = "undoing"
+        for step in reversed(begun):
+            if step.undo and await self.settle(plan, step, step.undo, UNDOING) is Choice.ABORT:
+                return Outcome.HELD
+        return Outcome.UNDONE
+
+    async def settle(self, plan: Plan, step: Step, verb: str, choices: tuple[Choice, ...]) -> Choice | None:
+        """Try until every place has done it (None) or a person chooses otherwise."""
+        while troubles := await self.everywhere(plan, step, verb):
+            self.trouble = self.trouble or troubles[0]
+            if not choices:
+                self.trouble = troubles[0]
+                return Choice.ROLLBACK
+            if (choice := await self.held(step, troubles, choices)) is not Choice.RETRY:
+                self.trouble = troubles[0]
+                return choice
+        return None
+
+    async def everywhere(self, plan: Plan, step: Step, verb: str) -> list[Trouble]:
+        """Wait for every place before judging any, so an undo never races a swap."""
+        self.turn += 1
+        self.title = step.title if verb == step.verb else f"Undo: {step.title}"
+        key = step.key if verb == step.verb else f"undo-{step.key}"
+        tasks = plan.tasks(step, self.turn, self.actor)
+        answers = await asyncio.gather(*(self.at_place(task, verb, key, step) for task in tasks))
+        self.answers[key] = list(answers)
+        return [answer.trouble for answer in answers if answer.trouble]
+
+    async def at_place(self, task: NodeTask | ClusterTask, verb: str, key: str, step: Step) -> Answer:
+        place = task.share.node.name if isinstance(task, NodeTask) else "cluster"
+        started = workflow.time()
+        self.show_step(StepDone(key, place, "running", started))
+        try:
+            receipt = await workflow.execute_activity(
+                verb, task, result_type=Receipt, summary=f"{key} {place}", **patience.step(step.patience_s)
+            )
+        except ActivityError as error:
+            self.show_step(StepDone(key, place, "failed", started, workflow.time() - started))
+            return Answer(place, trouble=trouble_of(place, error))
+        self.show_step(StepDone(key, place, "done", receipt.started or started, receipt.duration_s))
+        return Answer(place, receipt)
+
+    async def held(self, step: Step, troubles: list[Trouble], choices: tuple[Choice, ...]) -> Choice:
+        """Wait for a person, as long as it takes."""
+        self.holds += 1
+        reason = "; ".join(dict.fromkeys(trouble.message for trouble in troubles))
+        before, self.phase = self.phase, "held"
+        self.chosen = asyncio.Future()
+        self.show(Hold(self.holds, step.key, reason, choices, workflow.time()))
+        choice = await self.chosen
+        self.phase = before
+        return choice
+
+    def show(self, hold: Hold | None) -> None:
+        """In the memo, where it is read with no worker alive.
+
+        It must be a command: after a restart, an Update in the same task as the last answers would be
+        judged before them, and a right resolution rejected.
+        """
+        self.hold = hold
+        workflow.upsert_memo({"hold": hold})
+
+    def await_approval(self, awaiting: Awaiting | None) -> None:
+        """A command, for the same reason."""
+        self.awaiting = awaiting
+        self.phase = "approval" if awaiting else self.phase
+        workflow.upsert_memo({"awaiting": awaiting})
+
+    def show_step(self, done: StepDone) -> None:
+        others = [each for each in self.steps if (each.id, each.host) != (done.id, done.host)]
+        self.steps = [*others, done]
+        workflow.set_current_details(f"**{self.title}** ({self.phase})")
+
+    @workflow.update
+    def resolve(self, resolution: Resolution) -> None:
+        self.show(None)
+        self.chosen.set_result(resolution.choice)
+
+    @resolve.validator
+    def may_resolve(self, resolution: Resolution) -> None:
+        refuse(why_not(resolution, self.hold))
+
+    @workflow.update
+    def approve(self, approval: Approval) -> None:
+        assert self.awaiting is not None
+        given = (*self.awaiting.approved_by, approval.actor)
+        self.await_approval(Awaiting(self.awaiting.digest, self.awaiting.people, given, self.awaiting.until))
+
+    @approve.validator
+    def may_approve(self, approval: Approval) -> None:
+        refuse(why_not_approved(approval, self.awaiting, self.plan.chosen.approvers if self.plan else ()))
+
+    @workflow.update
+    def cancel(self, actor: str) -> None:
+        """Noticed between steps: before the point of no return everything is undone, after it nothing is."""
+        self.cancelled = actor
+
+    @workflow.query
+    def progress(self) -> Progress:
+        steps = self.plan.chosen.steps if self.plan else ()
+        return Progress(
+            operation=self.operation,
+            phase=self.phase,
+            title=self.title,
+            steps=tuple(self.steps),
+            titles={step.key: step.title for step in steps},
+            hold=self.hold,
+            awaiting=self.awaiting,
+            digest=self.plan.chosen.digest() if self.plan else "",
+        )
+
+
+def refuse(reason: str) -> None:
+    if reason:
+        raise ApplicationError(reason, type="refused", non_retryable=True)
+
+
+def trouble_of(place: str, error: FailureError) -> Trouble:
+    """What went wrong, in the words of whoever noticed it."""
+    cause: BaseException = error
+    while not isinstance(cause, ApplicationError) and cause.__cause__ is not None:
+        cause = cause.__cause__
+    if isinstance(cause, ApplicationError):
+        details = [*cause.details, 10, ""]
+        message = cause.message if cause.message.startswith(place) else f"{place}: {cause.message}"
+        return Trouble(cause.type or "internal", message, str(details[1] or ""), int(details[0]))
+    if is_cancelled_exception(error):
+        return Trouble("cancelled", f"{place}: cancelled")
+    return Trouble("timeout", f"{place}: {cause}")

@@ -1,0 +1,83 @@
+"""Restore a cluster from a snapshot."""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from quorate.operation import Outcome, RestoreRequest, RestoreResult, Trouble
+    from quorate.plan import Plan
+    from quorate.timing import measured
+    from workflows import patience
+    from workflows.operation import Operation, trouble_of
+
+
+@workflow.defn(name="restore")
+class Restore(Operation):
+    @workflow.init
+    def __init__(self, request: RestoreRequest) -> None:
+        self.request = request
+        self.begin(request.operation, request.actor)
+        self.approval_s = request.settings.approval.expires
+
+    @workflow.run
+    async def run(self, request: RestoreRequest) -> RestoreResult:
+        """Plan, be approved, carry out, leave a record."""
+        result = await self.outcome(request)
+        self.phase = "done"
+        await self.call("ledger.close", result)
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return result
+
+    async def outcome(self, request: RestoreRequest) -> RestoreResult:
+        try:
+            plan = await workflow.execute_activity("plan.restore", request, result_type=Plan, **patience.step(60))
+        except ActivityError as error:
+            return self.refused("", 0, trouble_of(request.cluster, error))
+        self.plan = plan
+        await self.call("ledger.open", plan)
+        snapshot = plan.chosen.snapshot
+        if plan.refusals:
+            said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
+            return self.refused(snapshot.id, snapshot.revision, Trouble("refused", said, exit_code=4))
+        if why_not := await self.approved(plan, request.approved):
+            return self.refused(snapshot.id, snapshot.revision, Trouble("not-approved", why_not, exit_code=5))
+        began = workflow.time()
+        outcome = await self.carry_out(plan)
+        return self.result(plan, outcome, began)
+
+    def result(self, plan: Plan, outcome: Outcome, began: float) -> RestoreResult:
+        receipts = {key: [a.receipt for a in answers if a.receipt] for key, answers in self.answers.items()}
+        times = measured(receipts)
+        cancelled = Trouble("cancelled", f"cancelled by {self.cancelled}", exit_code=9) if self.cancelled else None
+        return RestoreResult(
+            operation=plan.operation,
+            outcome=outcome,
+            snapshot=plan.chosen.snapshot.id,
+            revision=plan.chosen.snapshot.revision,
+            served_revision=times.served_revision if outcome is Outcome.RESTORED else None,
+            outage_s=times.outage_s,
+            api_outage_s=times.api_outage_s,
+            duration_s=round(workflow.time() - began, 3),
+            steps=tuple(self.steps),
+            error=None if outcome is Outcome.RESTORED else self.trouble or cancelled,
+            cluster_id=times.cluster_id,
+            previous_cluster_id=plan.chosen.cluster_id or plan.chosen.snapshot.cluster_id,
+            findings=times.findings,
+        )
+
+    def refused(self, snapshot: str, revision: int, trouble: Trouble) -> RestoreResult:
+        return RestoreResult(
+            operation=self.request.operation,
+            outcome=Outcome.REFUSED,
+            snapshot=snapshot or self.request.snapshot,
+            revision=revision,
+            error=trouble,
+        )
+
+    async def call(self, name: str, argument: Any) -> None:
+        """Records are kept as long as it takes; an operation whose record is not written is not over."""
+        options = patience.step(60)
+        del options["schedule_to_close_timeout"]
+        await workflow.execute_activity(name, args=[self.request, argument], **options)
