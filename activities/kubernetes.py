@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from temporalio import activity
 
@@ -32,11 +33,11 @@ class Kubernetes:
         written = 0.0
         for url, api in apis.items():
             self._until(deadline, f"{url} is not ready", api.ready)
-            self._until(deadline, f"{url} takes no write", lambda a=api, u=url: self._write(task, u, a))
+            self._until(deadline, f"{url} takes no write", partial(self._write, task, url, api))
             written = written or self.clock.time()
         for name in sorted(CONTROLLERS & {unit.role for share in task.shares for unit in share.control}):
             one = next(iter(apis.values()))
-            self._until(deadline, f"{name} has no lease", lambda a=one, n=name: renewed_since(a, n, started))
+            self._until(deadline, f"{name} has no lease", partial(renewed_since, one, name, started))
         facts = {"first_write": repr(written)} if written else {}
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from temporalio import activity
@@ -116,7 +117,7 @@ class Verification:
         first, written = 0, 0.0
         for name, etcd in self.etcds.items():
             key, value = f"quorate/canary/{self.task.operation}", name.encode()
-            revision = self.members.until(self.deadline, lambda put=etcd.put, k=key, v=value: put(k, v))  # type: ignore[misc]
+            revision = self.members.until(self.deadline, partial(etcd.put, key, value))
             if not first:
                 first, written = revision, self.members.clock.time()
             if etcd.get(key) != value:

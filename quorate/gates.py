@@ -115,13 +115,13 @@ def no_tool(cluster: Cluster, seen: ClusterSeen, _: Manifest) -> str:
 
 
 def version(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
-    wanted = minor(manifest.etcd_version)
+    wanted = minor(manifest.source.version)
     other = [
         f"{name} has {found}"
         for name, found in tool_versions(cluster, seen).items()
         if found and minor(found) != wanted
     ]
-    return f"the snapshot is of etcd {manifest.etcd_version}, but {', '.join(other)}" if other else ""
+    return f"the snapshot is of etcd {manifest.source.version}, but {', '.join(other)}" if other else ""
 
 
 def tool_versions(cluster: Cluster, seen: ClusterSeen) -> dict[str, str]:

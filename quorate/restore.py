@@ -73,7 +73,7 @@ def look_of(cluster: Cluster) -> Look:
 def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     """The plan for one request on a cluster as it was seen; what was only measured stays out of its digest."""
     settings = request.settings
-    manifest = find(seen.manifests, request.snapshot, request.cluster)
+    manifest = find(seen.manifests, request.snapshot, request.cluster, seen.related())
     gates = closed(settings, seen, manifest)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
     high_water = seen.high_water()
@@ -113,7 +113,7 @@ def steps_for(settings: Cluster) -> tuple[Step, ...]:
 
 def reference(manifest: Manifest) -> SnapshotRef:
     return SnapshotRef(
-        id=manifest.snapshot,
+        id=manifest.id,
         key=manifest.key,
         revision=manifest.revision,
         cluster_id=manifest.cluster_id,
@@ -123,8 +123,8 @@ def reference(manifest: Manifest) -> SnapshotRef:
         db_sha256=manifest.db_sha256,
         stored_bytes=manifest.stored_bytes,
         stored_sha256=manifest.stored_sha256,
-        etcd_version=manifest.etcd_version,
-        keys=manifest.keys,
+        etcd_version=manifest.source.version,
+        keys=dict(manifest.keys),
     )
 
 

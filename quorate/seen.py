@@ -98,7 +98,7 @@ def script(look: Look) -> str:
         r"""awk '$4=="0A"{split($2,a,":");print "listen\t" a[length(a)]}' /proc/net/tcp /proc/net/tcp6""",
     ]
     if paths:
-        lines.append(rf"stat -c 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s' -- {shlex.join(paths)} 2>/dev/null")
+        lines.append(rf"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\n' -- {shlex.join(paths)} 2>/dev/null")
     for path in look.texts:
         quoted = shlex.quote(path)
         lines.append(
@@ -155,7 +155,9 @@ def parse(output: str) -> NodeSeen:
 
 def _units(rows: list[list[str]]) -> dict[str, UnitSeen]:
     """`systemctl show` prints a block a unit, with an empty line between."""
-    running = {int(row[1]): tuple(row[2].split("\x1f")) for row in rows if row[0] == "argv" and len(row) == 3}
+    running = {
+        int(row[1]): tuple(row[2].rstrip("\x1f").split("\x1f")) for row in rows if row[0] == "argv" and len(row) == 3
+    }
     blocks: list[dict[str, str]] = [{}]
     for row in rows:
         if row[0] != "unit":

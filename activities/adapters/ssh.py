@@ -228,9 +228,9 @@ def forward(
         channel = transport.open_channel("direct-tcpip", to, source, timeout=5)
         try:
             while True:
-                ready, _, _ = select.select([client, channel], [], [])
+                ready, _, _ = select.select([client.fileno(), channel.fileno()], [], [])
                 for one, other in ((client, channel), (channel, client)):
-                    if one in ready:
+                    if one.fileno() in ready:
                         data = one.recv(CHUNK_BYTES)
                         if not data:
                             return

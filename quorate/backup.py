@@ -1,0 +1,211 @@
+"""Back up a cluster: choose the member, stream its snapshot, read it back, publish its manifest."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from quorate.catalogue import Hash, Manifest, Peer, Source, id_of
+from quorate.errors import BadInput, Refusal
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
+from quorate.inventory import Cluster, Inventory, Store
+from quorate.plan import Step
+
+WORKFLOW = "backup"
+REGISTRY = "/registry/"
+
+STEPS = (
+    Step("choose", "Choose the member", "backup.choose", "cluster", patience_s=30, expected_s=0.1),
+    Step("stream", "Stream its snapshot into the store", "snapshots.stream", "cluster", patience_s=3600),
+    Step("read-back", "Read it back and compare", "snapshots.read_back", "cluster", patience_s=3600),
+    Step("publish", "Publish the manifest", "snapshots.publish", "cluster", patience_s=60, expected_s=0.1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupRequest:
+    """All that a backup will ever read of the inventory: references, no secrets."""
+
+    operation: str
+    cluster: str
+    targets: tuple[EtcdTarget, ...]
+    store: Store
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The member that will be asked, and what was seen when it was chosen."""
+
+    target: EtcdTarget
+    member_id: str
+    version: str
+    cluster_id: str
+    revision: int  # of a linearizable read: the snapshot is not older
+    members: tuple[MemberSeen, ...] = ()
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """What went into the store, and what the passing bytes said of themselves."""
+
+    directory: str
+    key: str
+    revision: int
+    size_bytes: int
+    sha256: str
+    db_sha256: str
+    stored_bytes: int
+    stored_sha256: str
+    level: int
+    started: float
+    keys: dict[str, int]
+    hash_kv: HashKV | None = None
+    findings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BackupTask:
+    """One step; what the steps before it found is filled in."""
+
+    request: BackupRequest
+    step: str
+    turn: int
+    choice: Choice | None = None
+    streamed: Streamed | None = None
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackupProgress:
+    """Where a backup is, in the words of its runbook."""
+
+    operation: str
+    step: str
+    title: str
+    number: int
+    of: int = len(STEPS)
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """The scripts' contract; `findings` say why an outcome is only degraded."""
+
+    operation: str
+    outcome: str
+    snapshot: str
+    revision: int
+    size_bytes: int
+    sha256: str
+    stored_bytes: int
+    stored_sha256: str
+    key: str = ""
+    member: str = ""
+    duration_s: float = 0.0
+    findings: tuple[str, ...] = ()
+
+
+def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> BackupRequest:
+    settings = inventory.clusters.get(cluster)
+    if settings is None:
+        raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
+    return BackupRequest(operation, cluster, targets(settings), inventory.stores[settings.backup.store], actor)
+
+
+def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:
+    """Every member by its first client URL."""
+    tls = cluster.etcd.tls
+    ca, cert, key = (tls.ca, tls.cert, tls.key) if tls else ("", "", "")
+    return tuple(EtcdTarget(each.name, each.client_urls[0], ca, cert, key) for each in cluster.members)
+
+
+def choose(seen: Mapping[str, EtcdSeen | str], linearizable_revision: int) -> str:
+    """A healthy voter, not the leader if another will do; text in `seen` says why a member did not answer."""
+    ids = Counter(each.cluster_id for each in seen.values() if isinstance(each, EtcdSeen))
+    usual = max(ids, key=lambda cluster_id: ids[cluster_id]) if ids else ""
+    reasons = {name: why_not(each, usual, linearizable_revision) for name, each in seen.items()}
+    fit = [name for name, reason in reasons.items() if not reason]
+    if not fit:
+        listed = "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+        raise Refusal(f"no member can be backed up: {listed}")
+    return min(fit, key=lambda name: (leads(seen[name]), name))
+
+
+def why_not(seen: EtcdSeen | str, cluster_id: str, linearizable_revision: int) -> str:
+    """The reason why a member cannot be the source, or nothing."""
+    if isinstance(seen, str):
+        return f"did not answer: {seen}"
+    corrupt = any(kind == "CORRUPT" and member in {seen.member_id, "0"} for member, kind in seen.alarms)
+    reasons = (
+        (seen.cluster_id != cluster_id, f"belongs to cluster {seen.cluster_id}, the others to {cluster_id}"),
+        (seen.learner, "is a learner"),
+        (not seen.leader, "knows of no leader"),
+        (corrupt, "has the alarm CORRUPT"),
+        (
+            seen.revision < linearizable_revision,
+            f"is behind: at revision {seen.revision}, the cluster at {linearizable_revision}",
+        ),
+    )
+    return next((reason for wrong, reason in reasons if wrong), "")
+
+
+def leads(seen: EtcdSeen | str) -> bool:
+    return isinstance(seen, EtcdSeen) and seen.leads
+
+
+def findings(seen: Mapping[str, EtcdSeen | str]) -> tuple[str, ...]:
+    """What somebody should know although the backup is sound."""
+    silent = [f"{name} did not answer: {each}" for name, each in seen.items() if isinstance(each, str)]
+    alarms = {alarm for each in seen.values() if isinstance(each, EtcdSeen) for alarm in each.alarms}
+    ids = sorted({each.cluster_id for each in seen.values() if isinstance(each, EtcdSeen)})
+    mixed = [f"the members belong to different clusters: {', '.join(ids)}"] if len(ids) > 1 else []
+    return (*silent, *mixed, *(f"member {member} has raised the alarm {kind}" for member, kind in sorted(alarms)))
+
+
+def manifest(task: BackupTask) -> Manifest:
+    """Made of nothing but the task, so that a second attempt writes the same bytes."""
+    request, choice, streamed = task.request, task.choice, task.streamed
+    assert choice is not None, "published before it was chosen"
+    assert streamed is not None, "published before it was streamed"
+    found = (*choice.findings, *streamed.findings)
+    hashed = Hash.model_validate(asdict(streamed.hash_kv)) if streamed.hash_kv else None
+    return Manifest(
+        id=id_of(streamed.directory),
+        key=streamed.key,
+        cluster=request.cluster,
+        cluster_id=choice.cluster_id,
+        created_at=datetime.fromtimestamp(int(streamed.started), UTC),
+        duration_s=round(task.duration_s, 3),
+        revision=streamed.revision,
+        size_bytes=streamed.size_bytes,
+        sha256=streamed.sha256,
+        db_sha256=streamed.db_sha256,
+        stored_bytes=streamed.stored_bytes,
+        stored_sha256=streamed.stored_sha256,
+        source=Source(name=choice.target.name, id=choice.member_id, version=choice.version),
+        members=tuple(Peer(name=m.name, id=m.id, peer_urls=m.peer_urls, learner=m.learner) for m in choice.members),
+        keys=streamed.keys,
+        hash_kv=hashed,
+        operation=request.operation,
+        actor=request.actor,
+        outcome="degraded" if found else "verified",
+        findings=found,
+    )
+
+
+def result(manifest: Manifest) -> BackupResult:
+    return BackupResult(
+        operation=manifest.operation,
+        outcome=manifest.outcome,
+        snapshot=manifest.id,
+        revision=manifest.revision,
+        size_bytes=manifest.size_bytes,
+        sha256=manifest.sha256,
+        stored_bytes=manifest.stored_bytes,
+        stored_sha256=manifest.stored_sha256,
+        key=manifest.key,
+        member=manifest.source.name,
+        duration_s=manifest.duration_s,
+        findings=tuple(manifest.findings),
+    )

@@ -1,0 +1,226 @@
+"""The catalogue: which snapshots exist. One without a manifest, or with a wrong one, does not."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from quorate.audit import canonical
+from quorate.errors import BadInput, Corrupt
+from quorate.ports import Store
+
+SNAPSHOT, MANIFEST = "snapshot.db.zst", "manifest.json"
+MANIFEST_BYTES_MAX = 1 << 20
+LATEST = "latest"
+
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """Unknown fields are kept out: a newer format is another format."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Source(Part):
+    """The member that was asked."""
+
+    name: str
+    id: Hex
+    version: str
+
+
+class Peer(Part):
+    """A member of the cluster as it was."""
+
+    name: str
+    id: Hex
+    peer_urls: tuple[str, ...]
+    learner: bool = False
+
+
+class Hash(Part):
+    """The source's own hash of all keys at `revision`; comparable only at the same compact revision."""
+
+    hash: Count
+    revision: Count
+    compact_revision: int
+
+
+class Compression(Part):
+    name: Literal["zstd"] = "zstd"
+    level: int = 3
+
+
+class Verification(Part):
+    """What was proved of the stored object before this was written."""
+
+    trailer: Literal[True] = True
+    read_back: Literal[True] = True
+
+
+class Manifest(Part):
+    """One snapshot. `size_bytes` and `sha256` are of the bytes etcd sent, trailer included; `db_sha256` is the
+    trailer; `stored_*` are of the object. `revision` is what a restored member serves; the one in the id is
+    the linearizable revision when the stream began, and only a name. `keys` counts by prefix, "" being all.
+    """  # noqa: D205 - every field that its name does not explain
+
+    format: Literal["quorate/manifest/v1"] = "quorate/manifest/v1"
+    id: str
+    key: str
+    cluster: str
+    cluster_id: Hex
+    created_at: datetime
+    duration_s: float
+    revision: Count
+    size_bytes: Count
+    sha256: Digest
+    db_sha256: Digest
+    stored_bytes: Count
+    stored_sha256: Digest
+    compression: Compression = Compression()
+    source: Source
+    members: tuple[Peer, ...]
+    keys: Mapping[str, int]
+    hash_kv: Hash | None
+    operation: str
+    actor: str
+    verification: Verification = Verification()
+    outcome: Literal["verified", "degraded"]
+    findings: tuple[str, ...] = ()
+    flags: Mapping[str, str] = {}
+
+    @model_validator(mode="after")
+    def check_names(self) -> Self:
+        if self.created_at.utcoffset() != timedelta(0):
+            raise ValueError("created_at is not in UTC")
+        if (
+            self.key != key_of(self.directory, SNAPSHOT)
+            or self.id != f"{self.cluster}/{self.directory.split('/')[-1]}"
+        ):
+            raise ValueError("id, key, cluster and cluster_id do not belong together")
+        if (self.outcome == "degraded") != bool(self.findings):
+            raise ValueError("degraded means that there are findings, verified that there are none")
+        return self
+
+    @property
+    def directory(self) -> str:
+        return f"{self.cluster}/{self.cluster_id}/{self.id.rpartition('/')[2]}"
+
+    @property
+    def manifest_key(self) -> str:
+        return key_of(self.directory, MANIFEST)
+
+    def encode(self) -> bytes:
+        """The same manifest is always the same bytes."""
+        return canonical(self.model_dump(mode="json")).encode() + b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What lies in a store for one cluster; `damaged` says why a manifest is not believed, by its key."""
+
+    manifests: tuple[Manifest, ...]
+    damaged: dict[str, str]
+
+
+def directory(cluster: str, cluster_id: str, at: datetime, revision: int) -> str:
+    return f"{cluster}/{cluster_id}/{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{revision}"
+
+
+def key_of(directory: str, name: str) -> str:
+    return f"{directory}/{name}"
+
+
+def id_of(directory: str) -> str:
+    """What people say: `prod/20261121T104500Z-8812345`."""
+    cluster, _, name = directory.split("/")
+    return f"{cluster}/{name}"
+
+
+def parse(text: bytes, key: str) -> Manifest:
+    """Corrupt on anything that we would not have written at that key."""
+    try:
+        manifest = Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "as a whole"
+        raise Corrupt(f"{key} is not a manifest: {where}: {first['msg']}") from error
+    if manifest.manifest_key != key:
+        raise Corrupt(f"{key} is the manifest of {manifest.manifest_key}: it was moved")
+    if manifest.encode() != text:
+        raise Corrupt(f"{key} is not as it was written: its JSON is not canonical")
+    return manifest
+
+
+def shelf(store: Store, cluster: str) -> Shelf:
+    """Every snapshot of the cluster that is believed, oldest first, and every manifest that is not."""
+    sizes = {stored.key: stored.size_bytes for stored in store.ls(f"{cluster}/")}
+    manifests, damaged = [], {}
+    for key in sizes:
+        if key.endswith(f"/{MANIFEST}"):
+            try:
+                manifests.append(believed(parse(read(store, key), key), sizes))
+            except Corrupt as error:
+                damaged[key] = str(error)
+    return Shelf(tuple(sorted(manifests, key=age)), damaged)
+
+
+def load(store: Store, cluster: str) -> tuple[Manifest, ...]:
+    return shelf(store, cluster).manifests
+
+
+def read(store: Store, key: str) -> bytes:
+    """Whole, if it is as small as a manifest is."""
+    text = bytearray()
+    for chunk in store.get(key):
+        text += chunk
+        if len(text) > MANIFEST_BYTES_MAX:
+            raise Corrupt(f"{key} is too large for a manifest")
+    return bytes(text)
+
+
+def believed(manifest: Manifest, sizes: Mapping[str, int]) -> Manifest:
+    """Its object is there and as large as it should be."""
+    if (found := sizes.get(manifest.key)) != manifest.stored_bytes:
+        raise Corrupt(f"{manifest.key} should have {manifest.stored_bytes} bytes, found {found or 'nothing'}")
+    return manifest
+
+
+def age(manifest: Manifest) -> tuple[datetime, int]:
+    return manifest.created_at, manifest.revision
+
+
+def lineage(cluster_id: str, links: Iterable[tuple[str, str]] = ()) -> frozenset[str]:
+    """A cluster id and those it descends from; `links` are (before, after) of each restore."""
+    before = {after: before for before, after in links}
+    ids: list[str] = []
+    current: str | None = cluster_id
+    while current and current not in ids:
+        ids.append(current)
+        current = before.get(current)
+    return frozenset(ids)
+
+
+def newest(manifests: Iterable[Manifest], lineage: Collection[str]) -> Manifest | None:
+    """The newest of the lineage; a degraded one is as well proved and loses less than an older one."""
+    return max((each for each in manifests if each.cluster_id in lineage), key=age, default=None)
+
+
+def find(manifests: Iterable[Manifest], wanted: str, cluster: str, lineage: Collection[str]) -> Manifest:
+    """By id, or `latest` of the lineage; BadInput names what there is."""
+    known = tuple(each for each in manifests if each.cluster == cluster)
+    named = (each for each in known if each.id == wanted)
+    found = newest(known, lineage) if wanted == LATEST else next(named, None)
+    if found is None:
+        there = ", ".join(each.id for each in sorted(known, key=age)[-3:]) or "none"
+        of = f" of the cluster ids {', '.join(sorted(lineage))}" if wanted == LATEST else ""
+        raise BadInput(
+            f"there is no snapshot {wanted}{of} of {cluster}; the newest that exist: {there}",
+            next=f"quorate snapshots ls {cluster}",
+        )
+    return found

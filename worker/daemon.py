@@ -1,0 +1,250 @@
+"""`quorate up`: one process on one state directory that carries operations out."""
+
+import asyncio
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.client import Client, TLSConfig
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
+
+from activities.boundary import Boundary
+from quorate.errors import Busy, Unreachable
+from worker import embedded
+from worker.settings import Settings
+from worker.telemetry import configure
+from worker.wiring import WORKFLOWS, Wiring
+from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
+
+STEP_SLOTS = 32  # nine nodes, several steps at once, and room for a second cluster
+STREAM_SLOTS = 4
+WORKFLOW_SLOTS = 16
+GRACE = timedelta(seconds=20)
+RETENTION_S = 90 * 86400
+log = structlog.get_logger("quorate.daemon")
+
+
+def run(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT; Busy names the daemon that has this state directory already."""
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    configure()
+    with locked(settings):
+        asyncio.run(serve(settings))
+
+
+@contextmanager
+def locked(settings: Settings) -> Iterator[None]:
+    """The kernel lets go of the lock when we die, however we die; children do not inherit it."""
+    with (settings.state / "daemon.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            first = present(settings)
+            raise Busy(
+                f"a daemon runs on {settings.state} already: {first}",
+                next=f"quorate --config {settings.path} down",
+            ) from None
+        record = {
+            "pid": os.getpid(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "config": str(settings.path),
+            "ready": False,
+        }
+        embedded.replace(settings.state / "daemon.json", json.dumps(record))
+        try:
+            yield
+        finally:
+            (settings.state / "daemon.json").unlink(missing_ok=True)
+
+
+def present(settings: Settings) -> str:
+    """The daemon of this state directory in words."""
+    record = read(settings.state / "daemon.json")
+    if not record:
+        return "it is just starting"
+    return f"pid {record.get('pid')}, since {record.get('started')}, with {record.get('config')}"
+
+
+def ready(settings: Settings) -> bool:
+    """Whether the daemon that holds the lock polls for work."""
+    return bool(read(settings.state / "daemon.json").get("ready")) and running(settings)
+
+
+def running(settings: Settings) -> bool:
+    try:
+        with (settings.state / "daemon.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def read(path: Path) -> dict[str, object]:
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+async def serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with AsyncExitStack() as stack:
+        client = await connected(settings, stack)
+        wiring = Wiring(settings, chain_name())
+        stack.callback(wiring.hosts.close)
+        for worker in workers(client, wiring, stack):
+            await stack.enter_async_context(worker)
+        tell_ready(settings)
+        log.info("ready", state_dir=str(settings.state), clusters=sorted(settings.inventory.clusters))
+        await stop.wait()
+        notify("STOPPING=1")
+        log.info("stopping", grace_s=GRACE.total_seconds())
+
+
+async def connected(settings: Settings, stack: AsyncExitStack) -> Client:
+    """To the address in the inventory, or to a server of our own that is kept alive."""
+    if settings.inventory.temporal.address:
+        client = await connect(settings, settings.inventory.temporal.address)
+        await check_namespace(client)
+        return client
+    server = await asyncio.to_thread(embedded.ensure, settings)
+    log.info("temporal", pid=server.pid, address=server.address, version=server.version)
+    keeper = asyncio.create_task(keep_alive(settings))
+    stack.callback(stop_embedded, settings, keeper)
+    client = await connect(settings, server.address)
+    await keep_history(client)
+    return client
+
+
+async def keep_alive(settings: Settings) -> None:
+    """A server that died is started again, on the same file and port."""
+    while True:
+        await asyncio.sleep(0.5)
+        server = embedded.known(settings.state)
+        if server:
+            embedded.reap(server.pid)
+        if server is None or not server.alive:
+            log.warning("temporal is gone and is started again")
+            try:
+                await asyncio.to_thread(embedded.ensure, settings)
+            except Unreachable as error:
+                log.error("temporal did not start", error=str(error))  # noqa: TRY400 - the reason, not our stack
+
+
+def stop_embedded(settings: Settings, keeper: asyncio.Task[None]) -> None:
+    keeper.cancel()
+    server = embedded.known(settings.state)
+    if server:
+        embedded.stop(server)
+
+
+async def connect(settings: Settings, address: str) -> Client:
+    """Retried while the server comes up."""
+    temporal = settings.inventory.temporal
+    deadline = asyncio.get_running_loop().time() + 60
+    while True:
+        try:
+            return await Client.connect(
+                address,
+                namespace=temporal.namespace,
+                tls=tls(settings),
+                data_converter=pydantic_data_converter,
+            )
+        except (RuntimeError, RPCError) as error:
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unreachable(f"Temporal at {address} does not answer: {error}") from error
+            await asyncio.sleep(0.2)
+
+
+def tls(settings: Settings) -> TLSConfig | bool:
+    section = settings.inventory.temporal.tls
+    if section is None:
+        return False
+    resolve = Wiring(settings, "tls").secrets.resolve
+    ca, cert, key = (resolve(each) if each else None for each in (section.ca, section.cert, section.key))
+    return TLSConfig(server_root_ca_cert=ca, client_cert=cert, client_private_key=key)
+
+
+async def keep_history(client: Client) -> None:
+    """The dev server forgets closed runs after a day; ours keeps them as long as auditors ask."""
+    request = UpdateNamespaceRequest(namespace=client.namespace)
+    request.config.workflow_execution_retention_ttl.FromSeconds(RETENTION_S)
+    await client.workflow_service.update_namespace(request)
+
+
+async def check_namespace(client: Client) -> None:
+    """On a server that is not ours nothing is changed; what is missing is said."""
+    found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
+    kept_s = found.config.workflow_execution_retention_ttl.ToSeconds()
+    if kept_s < RETENTION_S:
+        log.warning("temporal keeps closed runs shorter than advised", namespace=client.namespace, kept_s=kept_s)
+
+
+def workers(client: Client, wiring: Wiring, stack: AsyncExitStack) -> list[Worker]:
+    """Two queues with pools of their own: bulk streams never starve a restore."""
+    steps = stack.enter_context(ThreadPoolExecutor(STEP_SLOTS, "steps"))
+    streams = stack.enter_context(ThreadPoolExecutor(STREAM_SLOTS, "streams"))
+    passthrough = SandboxRestrictions.default.with_passthrough_modules("quorate", "yaml")
+    return [
+        Worker(
+            client,
+            task_queue=STEPS_QUEUE,
+            workflows=list(WORKFLOWS),
+            activities=wiring.steps(),
+            activity_executor=steps,
+            max_concurrent_activities=STEP_SLOTS,
+            max_concurrent_workflow_tasks=WORKFLOW_SLOTS,
+            max_cached_workflows=50,
+            max_heartbeat_throttle_interval=timedelta(seconds=1),
+            graceful_shutdown_timeout=GRACE,
+            interceptors=[Boundary()],
+            workflow_runner=SandboxedWorkflowRunner(restrictions=passthrough),
+        ),
+        Worker(
+            client,
+            task_queue=STREAMS_QUEUE,
+            activities=wiring.streams(),
+            activity_executor=streams,
+            max_concurrent_activities=STREAM_SLOTS,
+            max_heartbeat_throttle_interval=timedelta(seconds=1),
+            graceful_shutdown_timeout=GRACE,
+            interceptors=[Boundary()],
+        ),
+    ]
+
+
+def chain_name() -> str:
+    """One audit chain a daemon start: sortable by time, and never the same twice."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+
+
+def tell_ready(settings: Settings) -> None:
+    record = {**read(settings.state / "daemon.json"), "ready": True}
+    embedded.replace(settings.state / "daemon.json", json.dumps(record))
+    notify("READY=1")
+
+
+def notify(state: str) -> None:
+    """sd_notify(3), where systemd asks for it."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+            channel.sendto(state.encode(), address.replace("@", "\0", 1) if address.startswith("@") else address)
