@@ -154,6 +154,9 @@ class RecordedStore:
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         return self.store.ls(prefix)
 
+    def sweep(self, prefix: str) -> tuple[str, ...]:
+        return self.pen.called(("store", "sweep", prefix), lambda: self.store.sweep(prefix))
+
     def check(self) -> None:
         self.store.check()
 

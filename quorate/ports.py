@@ -91,6 +91,9 @@ class Store(Protocol):
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         """Every key below, sorted; empty if there is none."""
 
+    def sweep(self, prefix: str) -> tuple[str, ...]:
+        """End every put below that a killed worker left half done; the keys that never came to be."""
+
     def check(self) -> None:
         """Denied or Unreachable if nothing could be stored here."""
 

@@ -1,0 +1,287 @@
+"""An etcd member over gRPC, with messages of our own (etcd_rpc.proto): no client library is needed."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import grpc
+from google.protobuf.message import Message
+
+from activities.adapters import etcd_rpc_pb2 as rpc
+from quorate.errors import AlreadyThere, Corrupt, Denied, Failed, Missing, QuorateError, Unreachable
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
+from quorate.ports import Etcd, Secrets
+
+R = TypeVar("R", bound=Message)
+
+EVERYTHING = b"\0"  # as a range's end: every key from its start on
+
+# Nobody waits without end: a call has a deadline, a stream must bring bytes.
+LOOK_S = 3.0
+CALL_S = 5.0
+SCAN_S = 120.0  # counting, hashing and compacting read all keys
+IDLE_S = 30.0
+
+OPTIONS = (
+    ("grpc.max_receive_message_length", -1),  # 4 MiB otherwise
+    ("grpc.enable_http_proxy", 0),  # a member is never behind the proxy of the environment
+    ("grpc.enable_retries", 0),  # whoever called decides about trying again
+    ("grpc.use_local_subchannel_pool", 1),  # closing the channel closes its connection
+    ("grpc.keepalive_time_ms", 15_000),  # etcd says GOAWAY to less than 5 s
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("SingleThreadedUnaryStream", 1),  # a third less time for each message of a snapshot
+)
+
+KINDS: dict[grpc.StatusCode, type[QuorateError]] = {
+    grpc.StatusCode.OK: Unreachable,  # an error that calls itself OK: the stream ended where it should not
+    grpc.StatusCode.CANCELLED: Unreachable,
+    grpc.StatusCode.UNKNOWN: Unreachable,
+    grpc.StatusCode.INVALID_ARGUMENT: Denied,
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unreachable,
+    grpc.StatusCode.NOT_FOUND: Missing,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyThere,
+    grpc.StatusCode.PERMISSION_DENIED: Denied,
+    grpc.StatusCode.UNAUTHENTICATED: Denied,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: Failed,  # NOSPACE, or too many requests
+    grpc.StatusCode.FAILED_PRECONDITION: Failed,
+    grpc.StatusCode.ABORTED: Unreachable,
+    grpc.StatusCode.UNIMPLEMENTED: Denied,
+    grpc.StatusCode.OUT_OF_RANGE: Failed,  # compacted, or a revision to come
+    grpc.StatusCode.INTERNAL: Unreachable,
+    grpc.StatusCode.UNAVAILABLE: Unreachable,
+    grpc.StatusCode.DATA_LOSS: Corrupt,
+}
+
+
+def translated(error: Exception, what: str) -> QuorateError:
+    """Any exception of grpc as one of ours."""
+    code = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
+    said = getattr(error, "details", lambda: None)() or str(error) or type(error).__name__
+    if "etcdserver: auth:" in said or said.startswith("auth:"):  # UNKNOWN on 3.5, as anything else may be
+        return Denied(f"{what}: {said}")
+    return KINDS.get(code, Unreachable)(f"{what}: {said}")
+
+
+@contextmanager
+def mapped(what: str) -> Iterator[None]:
+    """A closed channel raises ValueError; everything else of grpc is an RpcError or a future's."""
+    try:
+        yield
+    except (grpc.RpcError, grpc.FutureTimeoutError, grpc.FutureCancelledError, ValueError) as error:
+        raise translated(error, what) from error
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcEtcds:
+    """Resolves a target's references where the channel is made, and forgets them there."""
+
+    secrets: Secrets
+
+    @contextmanager
+    def at(self, target: EtcdTarget) -> Iterator[Etcd]:
+        channel = self._channel(target)
+        try:
+            yield GrpcEtcd(target, channel)
+        finally:
+            channel.close()
+
+    def _channel(self, target: EtcdTarget) -> grpc.Channel:
+        parts = urlsplit(target.url)
+        if parts.scheme == "http":
+            return grpc.insecure_channel(parts.netloc, OPTIONS)
+        ca, cert, key = (
+            self.secrets.resolve(each) if each else None for each in (target.ca, target.cert, target.key)
+        )
+        return grpc.secure_channel(parts.netloc, grpc.ssl_channel_credentials(ca, key, cert), OPTIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class GrpcEtcd:
+    target: EtcdTarget
+    channel: grpc.Channel
+    idle_s: float = IDLE_S
+
+    def look(self) -> EtcdSeen:
+        """Works on a member without quorum too, where asking for alarms would wait for a leader."""
+        status = self._call("Maintenance/Status", rpc.StatusRequest(), rpc.StatusResponse, LOOK_S)
+        listed = self._call("Cluster/MemberList", rpc.MemberListRequest(), rpc.MemberListResponse, LOOK_S)
+        return EtcdSeen(
+            cluster_id=hexadecimal(status.header.cluster_id),
+            member_id=hexadecimal(status.header.member_id),
+            version=status.version,
+            revision=status.header.revision,
+            raft_term=status.raftTerm,
+            raft_index=status.raftIndex,
+            raft_applied=status.raftAppliedIndex,
+            leader=hexadecimal(status.leader) if status.leader else "",
+            db_bytes=status.dbSize,
+            db_in_use_bytes=status.dbSizeInUse,
+            learner=status.isLearner,
+            quota_bytes=status.dbSizeQuota,
+            errors=tuple(status.errors),
+            alarms=self._alarms(status),
+            members=tuple(member(each) for each in listed.members),
+        )
+
+    def linearizable_revision(self) -> int:
+        request = rpc.RangeRequest(key=EVERYTHING, range_end=EVERYTHING, count_only=True, limit=1)
+        return self._call("KV/Range", request, rpc.RangeResponse, CALL_S).header.revision
+
+    def snapshot(self) -> Iterator[bytes]:
+        """The member announces how much is left, so a stream that ends early or goes on is noticed."""
+        what = f"snapshot of {self.target.name} ({self.target.url})"
+        left: int | None = None
+        with mapped(what):
+            stream = self._open_snapshot()
+            with idle_limit(stream, self.idle_s) as limit:
+                for message in stream:
+                    limit.moved += len(message.blob)
+                    left = follow(left, message, what)
+                    yield message.blob
+        if limit.passed or left != 0:
+            raise Unreachable(f"{what}: the stream ended early, {left} bytes of the database had not come")
+
+    def hash_kv(self, revision: int) -> HashKV:
+        request = rpc.HashKVRequest(revision=revision)
+        answer = self._call("Maintenance/HashKV", request, rpc.HashKVResponse, SCAN_S)
+        return HashKV(answer.hash, revision or answer.header.revision, answer.compact_revision)
+
+    def count(self, prefix: str, revision: int = 0) -> int:
+        key = prefix.encode()
+        request = rpc.RangeRequest(
+            key=key or EVERYTHING,
+            range_end=behind(key),
+            count_only=True,
+            revision=revision,
+            serializable=bool(revision),
+        )
+        return self._call("KV/Range", request, rpc.RangeResponse, SCAN_S).count
+
+    def put(self, key: str, value: bytes) -> int:
+        request = rpc.PutRequest(key=key.encode(), value=value)
+        return self._call("KV/Put", request, rpc.PutResponse, CALL_S).header.revision
+
+    def get(self, key: str) -> bytes | None:
+        answer = self._call("KV/Range", rpc.RangeRequest(key=key.encode()), rpc.RangeResponse, CALL_S)
+        return answer.kvs[0].value if answer.kvs else None
+
+    def delete(self, key: str) -> int:
+        request = rpc.DeleteRangeRequest(key=key.encode())
+        return self._call("KV/DeleteRange", request, rpc.DeleteRangeResponse, CALL_S).header.revision
+
+    def disarm(self) -> tuple[str, ...]:
+        armed = self._alarm(rpc.AlarmRequest(), CALL_S).alarms
+        for each in armed:
+            request = rpc.AlarmRequest(action=rpc.AlarmRequest.DEACTIVATE, memberID=each.memberID, alarm=each.alarm)
+            self._alarm(request, CALL_S)
+        return tuple(f"{hexadecimal(each.memberID)} {rpc.AlarmType.Name(each.alarm)}" for each in armed)
+
+    def compact(self, revision: int) -> None:
+        """Until it is on disk; a compaction that was done before is done."""
+        request = rpc.CompactionRequest(revision=revision, physical=True)
+        try:
+            self._call("KV/Compact", request, rpc.CompactionResponse, SCAN_S)
+        except Failed as error:
+            if "has been compacted" not in str(error):
+                raise
+
+    def _alarms(self, status: rpc.StatusResponse) -> tuple[tuple[str, str], ...]:
+        """Listing alarms is a proposal, so without a leader only what the member itself repeats is known."""
+        if status.leader:
+            try:
+                armed = self._alarm(rpc.AlarmRequest(), LOOK_S).alarms
+            except Unreachable:
+                return repeated_alarms(status.errors)
+            return tuple((hexadecimal(each.memberID), rpc.AlarmType.Name(each.alarm)) for each in armed)
+        return repeated_alarms(status.errors)
+
+    def _alarm(self, request: rpc.AlarmRequest, deadline_s: float) -> rpc.AlarmResponse:
+        return self._call("Maintenance/Alarm", request, rpc.AlarmResponse, deadline_s)
+
+    def _call(self, method: str, request: Message, answer: type[R], deadline_s: float) -> R:
+        what = f"{method.split('/')[1]} of {self.target.name} ({self.target.url})"
+        with mapped(what):
+            call: Callable[..., R] = self.channel.unary_unary(
+                f"/etcdserverpb.{method}",
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=answer.FromString,
+            )
+            return call(request, timeout=deadline_s)
+
+    def _open_snapshot(self) -> Any:
+        return self.channel.unary_stream(
+            "/etcdserverpb.Maintenance/Snapshot",
+            request_serializer=rpc.SnapshotRequest.SerializeToString,
+            response_deserializer=rpc.SnapshotResponse.FromString,
+        )(rpc.SnapshotRequest())
+
+
+@dataclass(slots=True)
+class Idle:
+    """How many bytes have moved, and whether the limit has passed."""
+
+    moved: int = 0
+    passed: bool = False
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+@contextmanager
+def idle_limit(stream: Any, idle_s: float) -> Iterator[Idle]:
+    """Cancel a stream that brings no *bytes*: etcd goes on sending empty messages after an error of its own."""
+    limit = Idle()
+
+    def watch() -> None:
+        before = -1
+        while limit.moved != before:
+            before = limit.moved
+            if limit.over.wait(idle_s):
+                return
+        limit.passed = True
+        stream.cancel()
+
+    watcher = threading.Thread(target=watch, name="snapshot-idle", daemon=True)
+    watcher.start()
+    try:
+        yield limit
+    except grpc.RpcError as error:
+        if limit.passed:
+            raise Unreachable(f"no byte of the snapshot came for {idle_s:.0f} s") from error
+        raise
+    finally:
+        limit.over.set()
+        stream.cancel()
+        watcher.join()
+
+
+def follow(left: int | None, message: rpc.SnapshotResponse, what: str) -> int:
+    """How much of the database is left after this message; None before the first."""
+    blob = len(message.blob)
+    if left is not None and left != 0 and message.remaining_bytes != left - blob:
+        raise Unreachable(f"{what}: {left} bytes were left, then came {blob} and {message.remaining_bytes} are")
+    return message.remaining_bytes
+
+
+def member(row: rpc.Member) -> MemberSeen:
+    return MemberSeen(hexadecimal(row.ID), row.name, tuple(row.peerURLs), tuple(row.clientURLs), row.isLearner)
+
+
+def hexadecimal(number: int) -> str:
+    return f"{number:x}"
+
+
+def behind(prefix: bytes) -> bytes:
+    """The first key after every key with the prefix."""
+    for at in reversed(range(len(prefix))):
+        if prefix[at] < 0xFF:
+            return prefix[:at] + bytes((prefix[at] + 1,))
+    return EVERYTHING
+
+
+def repeated_alarms(errors: Any) -> tuple[tuple[str, str], ...]:
+    """Status repeats alarms among its errors, as `memberID:123 alarm:NOSPACE `."""
+    found = [re.search(r"memberID:(\d+)\s+alarm:(\w+)", each) for each in errors]
+    return tuple((hexadecimal(int(each[1])), each[2]) for each in found if each)

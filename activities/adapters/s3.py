@@ -1,0 +1,256 @@
+"""S3 by boto3: create-only puts, parts with checksums, and nothing left behind by a put that failed."""
+
+import base64
+import zlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import urllib3.exceptions
+from botocore import exceptions as boto
+from botocore.config import Config
+
+from quorate.converge import Tick
+from quorate.errors import AlreadyThere, BadInput, Corrupt, Denied, Missing, QuorateError, Unreachable
+from quorate.inventory import S3
+from quorate.inventory import Store as StoreSettings
+from quorate.ports import Secrets, Stored
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
+
+PART_BYTES = 8 << 20  # 10,000 parts of it are 80 GB, ten times etcd's advised ceiling
+UPLOADERS = 2
+TICK_S = 1.0
+READ_BYTES = 1 << 20
+
+SETTINGS = Config(
+    connect_timeout=5,
+    read_timeout=30,
+    retries={"mode": "standard", "max_attempts": 4},
+    max_pool_connections=UPLOADERS + 2,
+    # The checksums are our own headers: what boto3 sends by default since 1.36 breaks other stores (boto3#4392).
+    request_checksum_calculation="when_required",
+    response_checksum_validation="when_required",
+)
+
+CODES: dict[str, type[QuorateError]] = {
+    "PreconditionFailed": AlreadyThere,
+    "NoSuchKey": Missing,
+    "NoSuchBucket": Denied,
+    "BadDigest": Corrupt,
+    "InvalidDigest": Corrupt,
+    "XAmzContentSHA256Mismatch": Corrupt,
+    "ConditionalRequestConflict": Unreachable,  # somebody else is writing the key this moment
+    "RequestTimeout": Unreachable,
+    "RequestTimeTooSkewed": Denied,
+    "SlowDown": Unreachable,
+    "NoSuchUpload": Unreachable,  # aborted under our hands: the whole put may be tried again
+}
+STATUSES: dict[int, type[QuorateError]] = {404: Missing, 408: Unreachable, 412: AlreadyThere, 429: Unreachable}
+TRANSIENT = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, boto.MetadataRetrievalError)
+
+
+def kind_of(error: BaseException) -> type[QuorateError]:
+    """Ours for any exception of botocore: what cannot get better by itself is Denied."""
+    if isinstance(error, boto.ClientError):
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        return CODES.get(code) or STATUSES.get(status) or (Unreachable if status >= 500 or not status else Denied)
+    if isinstance(error, boto.FlexibleChecksumError | boto.ChecksumError):
+        return Corrupt
+    if isinstance(error, (*TRANSIENT, urllib3.exceptions.HTTPError)) and not isinstance(error, boto.SSLError):
+        return Unreachable
+    return Denied
+
+
+@contextmanager
+def mapped(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (boto.BotoCoreError, boto.ClientError, urllib3.exceptions.HTTPError) as error:
+        raise kind_of(error)(f"{what}: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class S3Store:
+    client: "S3Client"
+    settings: S3
+    part_bytes: int = PART_BYTES
+
+    def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
+        parts = cut(chunks, self.part_bytes)
+        head = deque([next(parts, b"")])
+        if len(head[0]) == self.part_bytes:
+            return self._put_parts(key, after(head, parts), tick)
+        whole = head.pop()
+        with mapped(f"put {self._url(key)}"):
+            self.client.put_object(**self._object(key), Body=whole, IfNoneMatch="*", ChecksumCRC32=crc32(whole))
+        return Stored(key, len(whole))
+
+    def get(self, key: str) -> Iterator[bytes]:
+        what = f"get {self._url(key)}"
+        with mapped(what):
+            answer = self.client.get_object(**self._object(key))
+        return self._body(answer["Body"], answer["ContentLength"], what)
+
+    def ls(self, prefix: str) -> tuple[Stored, ...]:
+        found: list[Stored] = []
+        with mapped(f"ls {self._url(prefix)}"):
+            pages = self.client.get_paginator("list_objects_v2")
+            for page in pages.paginate(Bucket=self.settings.bucket, Prefix=self._key(prefix)):
+                found += [Stored(self._relative(row["Key"]), row["Size"]) for row in page.get("Contents", [])]
+        return tuple(sorted(found, key=lambda stored: stored.key))
+
+    def sweep(self, prefix: str) -> tuple[str, ...]:
+        """A worker that was killed could not abort its upload, so the next attempt does."""
+        swept: list[str] = []
+        with mapped(f"sweep {self._url(prefix)}"):
+            pages = self.client.get_paginator("list_multipart_uploads")
+            for page in pages.paginate(Bucket=self.settings.bucket, Prefix=self._key(prefix)):
+                for row in page.get("Uploads", []):
+                    self._abort(row["Key"], row["UploadId"])
+                    swept.append(self._relative(row["Key"]))
+        return tuple(swept)
+
+    def check(self) -> None:
+        try:
+            with mapped(f"bucket {self.settings.bucket}"):
+                self.client.head_bucket(Bucket=self.settings.bucket)
+        except Missing as error:
+            raise Denied(f"there is no bucket {self.settings.bucket}") from error
+
+    def _put_parts(self, key: str, parts: Iterator[bytes], tick: Tick) -> Stored:
+        with mapped(f"put {self._url(key)}"):
+            begun = self.client.create_multipart_upload(**self._object(key), ChecksumAlgorithm="CRC32")
+            upload = Upload(self.client, {**self._object(key), "UploadId": begun["UploadId"]})
+            try:
+                upload.send(parts, tick)
+                upload.complete()
+            except BaseException as error:
+                self._abort_after(error, begun["Key"], begun["UploadId"])
+                raise
+        return Stored(key, upload.sent_bytes)
+
+    def _abort_after(self, error: BaseException, key: str, upload_id: str) -> None:
+        """What went wrong first is what is told."""
+        try:
+            self._abort(key, upload_id)
+        except (boto.BotoCoreError, boto.ClientError) as second:
+            error.add_note(f"and its multipart upload {upload_id} could not be aborted: {second}")
+
+    def _abort(self, key: str, upload_id: str) -> None:
+        try:
+            self.client.abort_multipart_upload(Bucket=self.settings.bucket, Key=key, UploadId=upload_id)
+        except self.client.exceptions.NoSuchUpload:
+            return
+
+    def _body(self, body: Any, size_bytes: int, what: str) -> Iterator[bytes]:
+        got = 0
+        with mapped(what), body:
+            for chunk in body.iter_chunks(READ_BYTES):
+                got += len(chunk)
+                yield chunk
+        if got != size_bytes:
+            raise Unreachable(f"{what}: the answer ended after {got} of {size_bytes} bytes")
+
+    def _object(self, key: str) -> dict[str, Any]:
+        return {"Bucket": self.settings.bucket, "Key": self._key(key)}
+
+    def _key(self, key: str) -> str:
+        return f"{self.settings.prefix.strip('/')}/{key}"
+
+    def _relative(self, key: str) -> str:
+        return key.removeprefix(self._key(""))
+
+    def _url(self, key: str) -> str:
+        return f"s3://{self.settings.bucket}/{self._key(key)}"
+
+
+@dataclass(slots=True)
+class Upload:
+    """Two parts at a time and no more in memory than those and the next."""
+
+    client: "S3Client"
+    target: dict[str, Any]
+    sent_bytes: int = 0
+    done: list[dict[str, Any]] = field(default_factory=list)
+
+    def send(self, parts: Iterator[bytes], tick: Tick) -> None:
+        """Wait for every part that is under way before raising: one that lands after an abort would stay."""
+        open_: deque[Future[dict[str, Any]]] = deque()
+        pool = ThreadPoolExecutor(UPLOADERS, "upload")
+        try:
+            for number, part in enumerate(parts, 1):
+                self.sent_bytes += len(part)
+                open_.append(pool.submit(self._part, number, part))
+                del part
+                self._settle(open_, tick, leave=UPLOADERS)
+            self._settle(open_, tick, leave=0)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def complete(self) -> None:
+        self.client.complete_multipart_upload(**self.target, MultipartUpload={"Parts": self.done}, IfNoneMatch="*")  # type: ignore[typeddict-item]
+
+    def _part(self, number: int, part: bytes) -> dict[str, Any]:
+        checksum = crc32(part)
+        answer = self.client.upload_part(**self.target, PartNumber=number, Body=part, ChecksumCRC32=checksum)
+        return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": checksum}
+
+    def _settle(self, open_: deque[Future[dict[str, Any]]], tick: Tick, leave: int) -> None:
+        while len(open_) > leave:
+            if wait([open_[0]], TICK_S).done:
+                self.done.append(open_.popleft().result())
+            tick(f"{self.sent_bytes >> 20} MiB stored")
+
+
+def cut(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Parts of one size but for the last: some stores insist."""
+    held = bytearray()
+    for chunk in chunks:
+        held += chunk
+        while len(held) >= size:
+            yield bytes(memoryview(held)[:size])
+            del held[:size]
+    if held:
+        yield bytes(held)
+
+
+def after(head: deque[bytes], parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Hands its first part over without keeping it."""
+    yield head.popleft()
+    yield from parts
+
+
+def crc32(part: bytes) -> str:
+    return base64.b64encode(zlib.crc32(part).to_bytes(4, "big")).decode()
+
+
+@dataclass(frozen=True, slots=True)
+class S3Stores:
+    secrets: Secrets
+
+    def at(self, settings: StoreSettings) -> S3Store:
+        """Without keys of its own in the inventory: what boto3 finds (environment, profile, machine)."""
+        if settings.s3 is None:
+            raise BadInput(f"{settings.url} is not in S3")
+        s3 = settings.s3
+        style = Config(s3={"addressing_style": "path" if s3.path_style else "auto"})
+        with mapped(settings.url):
+            client: S3Client = boto3.session.Session().client(
+                "s3",
+                endpoint_url=s3.endpoint,
+                region_name=s3.region,
+                aws_access_key_id=self._secret(s3.access_key),
+                aws_secret_access_key=self._secret(s3.secret_key),
+                config=SETTINGS.merge(style),
+            )
+        return S3Store(client, s3)
+
+    def _secret(self, reference: str | None) -> str | None:
+        return self.secrets.resolve(reference).decode().strip() if reference else None
