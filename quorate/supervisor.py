@@ -58,10 +58,10 @@ class Systemd:
             return Await(f"{self.unit} is {unit.state}, its process or port is still there", poll_s=0.05)
         return () if unit.assert_failed else (self._prove(),)
 
-    def start(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        """Lift the bar, start it, see it listen."""
-        if left := self.unbar(seen, waited_s):
-            return left
+    def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Take the flag away, start it, see it listen; the drop-in may stay, for a reload costs half a second."""
+        if any(seen.has(self.flag)):
+            return (Command(("rm", "-f", self.flag)),)
         unit = self.seen(seen)
         match unit.state:
             case "inactive" | "failed" if unit.queued:
@@ -78,8 +78,8 @@ class Systemd:
         """As it was before it was fenced: running again, trying to start, or stopped but free to start."""
         if self.before == "active":
             return self.start(seen, waited_s)
-        if left := self.unbar(seen, waited_s):
-            return left
+        if any(seen.has(self.flag)):
+            return (Command(("rm", "-f", self.flag)),)
         if self.before == "activating" and self.seen(seen).gone:
             return (self._systemctl("start", "--no-block"),)
         return ()
