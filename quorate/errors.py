@@ -12,6 +12,7 @@
   + Undone                    9   it failed, everything is as it was before
   + Held                     10   it stopped half way and waits for a person
   + Busy                     11   another operation holds the cluster
+  + Detached                130   the person who watched went away, the operation goes on
   + Failed                   10   a step failed; the operation decides what that means
     - DidNotConverge         10
     - CommandFailed          10
@@ -83,6 +84,10 @@ class Held(QuorateError):
 
 class Busy(QuorateError):
     exit_code, kind = 11, "busy"
+
+
+class Detached(QuorateError):
+    exit_code, kind = 130, "detached"
 
 
 class Failed(QuorateError):
