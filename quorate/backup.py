@@ -66,6 +66,15 @@ class Streamed:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What the store gave back: expanded, and as it lies there."""
+
+    size_bytes: int
+    sha256: str
+    stored_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class BackupTask:
     """One step; what the steps before it found is filled in."""
 

@@ -207,8 +207,12 @@ def lineage(cluster_id: str, links: Iterable[tuple[str, str]] = ()) -> frozenset
 
 
 def newest(manifests: Iterable[Manifest], lineage: Collection[str]) -> Manifest | None:
-    """The newest of the lineage; a degraded one is as well proved and loses less than an older one."""
-    return max((each for each in manifests if each.cluster_id in lineage), key=age, default=None)
+    """The newest of the lineage, or of all where none is known (no member answers, no restore is on record).
+
+    A degraded one counts: it is proved as well, and loses less than an older one.
+    """
+    related = (each for each in manifests if not lineage or each.cluster_id in lineage)
+    return max(related, key=age, default=None)
 
 
 def find(manifests: Iterable[Manifest], wanted: str, cluster: str, lineage: Collection[str]) -> Manifest:
@@ -218,7 +222,7 @@ def find(manifests: Iterable[Manifest], wanted: str, cluster: str, lineage: Coll
     found = newest(known, lineage) if wanted == LATEST else next(named, None)
     if found is None:
         there = ", ".join(each.id for each in sorted(known, key=age)[-3:]) or "none"
-        of = f" of the cluster ids {', '.join(sorted(lineage))}" if wanted == LATEST else ""
+        of = f" of the cluster ids {', '.join(sorted(lineage))}" if wanted == LATEST and lineage else ""
         raise BadInput(
             f"there is no snapshot {wanted}{of} of {cluster}; the newest that exist: {there}",
             next=f"quorate snapshots ls {cluster}",

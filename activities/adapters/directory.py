@@ -11,7 +11,6 @@ from uuid import uuid4
 
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, BadInput, Denied, Missing, QuorateError, Unreachable
-from quorate.inventory import Store as StoreSettings
 from quorate.ports import Stored
 
 READ_BYTES = 1 << 20
@@ -40,7 +39,11 @@ def mapped(what: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryStore:
-    root: Path
+    directory: str
+
+    @property
+    def root(self) -> Path:
+        return Path(self.directory)
 
     def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
         """A hard link is the rename that refuses to overwrite."""
@@ -144,10 +147,3 @@ def sync_directory(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-class DirectoryStores:
-    def at(self, settings: StoreSettings) -> DirectoryStore:
-        if settings.directory is None:
-            raise BadInput(f"{settings.url} is not a directory")
-        return DirectoryStore(Path(settings.directory))

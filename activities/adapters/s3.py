@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 import urllib3.exceptions
@@ -15,9 +15,8 @@ from botocore import exceptions as boto
 from botocore.config import Config
 
 from quorate.converge import Tick
-from quorate.errors import AlreadyThere, BadInput, Corrupt, Denied, Missing, QuorateError, Unreachable
+from quorate.errors import AlreadyThere, Corrupt, Denied, Missing, QuorateError, Unreachable
 from quorate.inventory import S3
-from quorate.inventory import Store as StoreSettings
 from quorate.ports import Secrets, Stored
 
 if TYPE_CHECKING:
@@ -81,6 +80,21 @@ class S3Store:
     client: "S3Client"
     settings: S3
     part_bytes: int = PART_BYTES
+
+    @classmethod
+    def of(cls, settings: S3, secrets: Secrets) -> Self:
+        """Without keys of its own in the inventory: what boto3 finds (environment, profile, machine)."""
+        style = Config(s3={"addressing_style": "path" if settings.path_style else "auto"})
+        with mapped(f"s3://{settings.bucket}"):
+            client: S3Client = boto3.session.Session().client(
+                "s3",
+                endpoint_url=settings.endpoint,
+                region_name=settings.region,
+                aws_access_key_id=secret(secrets, settings.access_key),
+                aws_secret_access_key=secret(secrets, settings.secret_key),
+                config=SETTINGS.merge(style),
+            )
+        return cls(client, settings)
 
     def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
         parts = cut(chunks, self.part_bytes)
@@ -231,26 +245,5 @@ def crc32(part: bytes) -> str:
     return base64.b64encode(zlib.crc32(part).to_bytes(4, "big")).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class S3Stores:
-    secrets: Secrets
-
-    def at(self, settings: StoreSettings) -> S3Store:
-        """Without keys of its own in the inventory: what boto3 finds (environment, profile, machine)."""
-        if settings.s3 is None:
-            raise BadInput(f"{settings.url} is not in S3")
-        s3 = settings.s3
-        style = Config(s3={"addressing_style": "path" if s3.path_style else "auto"})
-        with mapped(settings.url):
-            client: S3Client = boto3.session.Session().client(
-                "s3",
-                endpoint_url=s3.endpoint,
-                region_name=s3.region,
-                aws_access_key_id=self._secret(s3.access_key),
-                aws_secret_access_key=self._secret(s3.secret_key),
-                config=SETTINGS.merge(style),
-            )
-        return S3Store(client, s3)
-
-    def _secret(self, reference: str | None) -> str | None:
-        return self.secrets.resolve(reference).decode().strip() if reference else None
+def secret(secrets: Secrets, reference: str | None) -> str | None:
+    return secrets.resolve(reference).decode().strip() if reference else None

@@ -1,0 +1,43 @@
+"""zstd as a stream, with a checksum in the frame: `zstd -d` gives the same bytes without us."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO, cast
+
+import zstandard
+
+from quorate.errors import Corrupt
+from quorate.snapshot import PIECE_BYTES
+
+LEVEL = 3
+
+
+def compressed(chunks: Iterable[bytes], level: int = LEVEL) -> Iterator[bytes]:
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True).compressobj()
+    for chunk in chunks:
+        if out := compressor.compress(chunk):
+            yield out
+    yield compressor.flush()
+
+
+def expanded(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    """Small pieces however much a chunk expands to; whether all came, only a hash tells.
+
+    Everything is read, behind the compressed data too, so that whoever hashes the chunks has seen them all.
+    """
+    reader = zstandard.ZstdDecompressor().stream_reader(cast("IO[bytes]", _Source(chunks)))
+    try:
+        while piece := reader.read(PIECE_BYTES):
+            yield piece
+    except zstandard.ZstdError as error:
+        raise Corrupt(f"{what} cannot be decompressed: {error}") from error
+    deque(chunks, maxlen=0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    chunks: Iterator[bytes]
+
+    def read(self, _size: int = -1) -> bytes:
+        return next(self.chunks, b"")

@@ -1,0 +1,244 @@
+"""A snapshot's way into the store and back: nothing on disk, a few megabytes in memory at any size."""
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from temporalio import activity
+
+from activities.compression import LEVEL, compressed, expanded
+from activities.pipeline import ahead, beaten
+from activities.recorded import RecordedEtcds, RecordedStores
+from quorate.backup import (
+    REGISTRY,
+    BackupResult,
+    BackupTask,
+    Choice,
+    ReadBack,
+    Streamed,
+    choose,
+    findings,
+    manifest,
+    result,
+)
+from quorate.catalogue import MANIFEST, SNAPSHOT, directory, key_of, read
+from quorate.command import Ticket
+from quorate.converge import Clock, Tick
+from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.ports import Etcd
+from quorate.snapshot import Examination, Facts, joined
+
+AHEAD = 4  # pieces of 1 MiB between the threads
+LOOK_AGAIN_S = 0.5
+SETTLE_S = 10.0  # an election, or a member that catches up
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    etcds: RecordedEtcds
+    stores: RecordedStores
+    clock: Clock = time
+    tick: Tick = activity.heartbeat
+
+    @activity.defn(name="backup.choose", no_thread_cancel_exception=True)
+    def choose(self, task: BackupTask) -> Choice:
+        """Looks again for a while: an election, or being behind by a moment, is no reason to fail."""
+        ticket = ticket_of(task)
+        return beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
+
+    @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
+    def stream(self, task: BackupTask) -> Streamed:
+        """Every attempt has a key of its own, named after its time, so a dead one is never in the way."""
+        ticket = ticket_of(task)
+        return beaten(lambda tick: self._stream(task, ticket, tick), self.tick)
+
+    @activity.defn(name="snapshots.read_back", no_thread_cancel_exception=True)
+    def read_back(self, task: BackupTask) -> ReadBack:
+        """The store's word is not taken: what it gives back must be what etcd sent."""
+        ticket = ticket_of(task)
+        return beaten(lambda tick: self._read_back(task, ticket, tick), self.tick)
+
+    @activity.defn(name="snapshots.publish", no_thread_cancel_exception=True)
+    def publish(self, task: BackupTask) -> BackupResult:
+        """From here on the snapshot exists; a manifest that is there already must be this one."""
+        ticket = ticket_of(task)
+        return beaten(lambda tick: self._publish(task, ticket, tick), self.tick)
+
+    def _choose(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Choice:
+        limit = self.clock.monotonic() + SETTLE_S
+        while True:
+            revision = self._linearizable_revision(task, ticket)
+            seen = self._look(task, ticket)
+            try:
+                return choice_of(task, choose(seen, revision), seen, revision)
+            except Refusal as error:
+                if self.clock.monotonic() >= limit:
+                    raise
+                tick(str(error))
+            self.clock.sleep(LOOK_AGAIN_S)
+
+    def _look(self, task: BackupTask, ticket: Ticket) -> dict[str, EtcdSeen | str]:
+        def look(target: EtcdTarget) -> EtcdSeen | str:
+            try:
+                with self.etcds.at(target, ticket) as etcd:
+                    return etcd.look()
+            except QuorateError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(len(task.request.targets), "look") as pool:
+            return {
+                t.name: s for t, s in zip(task.request.targets, pool.map(look, task.request.targets), strict=True)
+            }
+
+    def _linearizable_revision(self, task: BackupTask, ticket: Ticket) -> int:
+        """Of the first member that can answer for a quorum; Unreachable if none can."""
+        reasons = []
+        for target in task.request.targets:
+            try:
+                with self.etcds.at(target, ticket) as etcd:
+                    return etcd.linearizable_revision()
+            except QuorateError as error:
+                reasons.append(f"{target.name}: {error}")
+        raise Unreachable(
+            f"no member of {task.request.cluster} answers a linearizable read, so it has no quorum:"
+            f" {'; '.join(reasons)}",
+            next=f"quorate inspect {task.request.cluster}",
+        )
+
+    def _stream(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Streamed:
+        request, choice = task.request, chosen(task)
+        store = self.stores.at(request.store, ticket)
+        store.sweep(f"{request.cluster}/{choice.cluster_id}/")
+        with self.etcds.at(choice.target, ticket) as etcd:
+            started, floor = int(self.clock.time()), etcd.linearizable_revision()
+            where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
+            passing = Passing(floor)
+            with ahead(passing.examined(joined(etcd.snapshot())), AHEAD, tick) as pieces:
+                try:
+                    stored = store.put(key_of(where, SNAPSHOT), passing.out(compressed(pieces)), tick)
+                except AlreadyThere as error:
+                    raise Failed(f"{error}: another attempt began in the same second") from error
+            tick("counting keys")
+            facts = passing.known()
+            keys, hash_kv, found = measured(etcd, facts.revision)
+        return Streamed(
+            directory=where,
+            key=stored.key,
+            revision=facts.revision,
+            size_bytes=facts.size_bytes,
+            sha256=facts.sha256,
+            db_sha256=facts.db_sha256,
+            stored_bytes=stored.size_bytes,
+            stored_sha256=passing.stored.hexdigest(),
+            level=LEVEL,
+            started=started,
+            keys=keys,
+            hash_kv=hash_kv,
+            findings=found,
+        )
+
+    def _read_back(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
+        wanted = streamed(task)
+        stored, sent, size_bytes = hashlib.sha256(), hashlib.sha256(), 0
+        store = self.stores.at(task.request.store, ticket)
+        with ahead(store.get(wanted.key), AHEAD, tick) as chunks:
+            for piece in expanded(hashed(chunks, stored), wanted.key):
+                sent.update(piece)
+                size_bytes += len(piece)
+        found = ReadBack(size_bytes, sent.hexdigest(), stored.hexdigest())
+        if found != ReadBack(wanted.size_bytes, wanted.sha256, wanted.stored_sha256):
+            raise Corrupt(
+                f"the store gave back something else than {wanted.key}: {size_bytes} bytes"
+                f" with sha256 {found.sha256[:12]}…, etcd sent {wanted.size_bytes} with {wanted.sha256[:12]}…;"
+                " no manifest was written"
+            )
+        return found
+
+    def _publish(self, task: BackupTask, ticket: Ticket, tick: Tick) -> BackupResult:
+        made = manifest(task)
+        store = self.stores.at(task.request.store, ticket)
+        key = key_of(streamed(task).directory, MANIFEST)
+        try:
+            store.put(key, (made.encode(),), tick)
+        except AlreadyThere:
+            if read(store, key) != made.encode():
+                raise
+        return result(made)
+
+
+@dataclass(slots=True)
+class Passing:
+    """What is learnt of a snapshot while it passes; nothing leaves as the last byte unless it is sound."""
+
+    floor: int
+    stored: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    facts: Facts | None = None
+
+    def examined(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        examination = Examination()
+        for piece in pieces:
+            examination.feed(piece)
+            yield piece
+        self.facts = examination.facts()
+        if self.facts.revision < self.floor:
+            raise Corrupt(
+                f"the snapshot is at revision {self.facts.revision}, older than {self.floor},"
+                " which the member itself read before it began"
+            )
+
+    def out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        return hashed(chunks, self.stored)
+
+    def known(self) -> Facts:
+        assert self.facts is not None, "asked before the last byte"
+        return self.facts
+
+
+def hashed(chunks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
+    for chunk in chunks:
+        digest.update(chunk)
+        yield chunk
+
+
+def measured(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, tuple[str, ...]]:
+    """Keys and hash at the snapshot's revision; a cluster that compacts faster than we ask costs a finding."""
+    keys: dict[str, int] = {}
+    hash_kv = None
+    try:
+        keys = {prefix: etcd.count(prefix, revision) for prefix in ("", REGISTRY)}
+        hash_kv = etcd.hash_kv(revision)
+    except QuorateError as error:
+        return keys, hash_kv, (f"not all was measured at revision {revision}: {error}",)
+    return keys, hash_kv, ()
+
+
+def choice_of(task: BackupTask, name: str, seen: dict[str, EtcdSeen | str], revision: int) -> Choice:
+    source = seen[name]
+    assert isinstance(source, EtcdSeen), "a member that did not answer was chosen"
+    return Choice(
+        target=next(target for target in task.request.targets if target.name == name),
+        member_id=source.member_id,
+        version=source.version,
+        cluster_id=source.cluster_id,
+        revision=revision,
+        members=source.members,
+        findings=findings(seen),
+    )
+
+
+def chosen(task: BackupTask) -> Choice:
+    assert task.choice is not None, "streamed before it was chosen"
+    return task.choice
+
+
+def streamed(task: BackupTask) -> Streamed:
+    assert task.streamed is not None, "read back before it was streamed"
+    return task.streamed
+
+
+def ticket_of(task: BackupTask) -> Ticket:
+    return Ticket(task.request.operation, task.turn, activity.info().attempt, task.step, task.request.actor)
