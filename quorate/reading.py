@@ -1,5 +1,6 @@
 """Reading an inventory: every mistake at once, each with its line."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -23,38 +24,90 @@ def parse(text: str, name: str) -> Inventory:
     lines = dict(walk(tree, ()))
     mistakes = [(line, f"{'.'.join(map(str, loc))}: appears twice") for loc, line in doubles(tree, ())]
     try:
-        inventory = Inventory.model_validate(yaml.safe_load(text))
+        document = yaml.safe_load(text)
+        inventory = Inventory.model_validate(document)
     except ValidationError as error:
-        mistakes += [mistake(detail, lines) for detail in error.errors(include_url=False)]
+        mistakes += [mistake(detail, lines) for detail in telling(error.errors(include_url=False))]
+        mistakes += [placed(loc, what, lines) for loc, what in between(document)]
     except yaml.YAMLError as error:
         raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     if mistakes:
-        raise BadInput("\n".join(f"{name}:{line}: {what}" for line, what in sorted(mistakes)))
+        raise BadInput("\n".join(f"{name}:{line}: {what}" for line, what in sorted(set(mistakes))))
     return inventory
 
 
 def mistake(detail: ErrorDetails, lines: dict[Loc, int]) -> tuple[int, str]:
     """The line, and field, what was found and what is allowed."""
-    loc = detail["loc"]
+    return placed(detail["loc"], f"{allowed(detail)}{found(detail)}", lines)
+
+
+def placed(loc: Loc, what: str, lines: dict[Loc, int]) -> tuple[int, str]:
+    """At the line of the field, or of what it should stand in."""
     line = next((lines[loc[:n]] for n in range(len(loc), -1, -1) if loc[:n] in lines), 1)
-    field = ".".join(map(str, loc)) or "inventory"
-    return line, f"{field}: {allowed(detail)}{found(detail)}"
+    return line, f"{'.'.join(map(str, loc)) or 'inventory'}: {what}"
+
+
+def telling(details: list[ErrorDetails]) -> list[ErrorDetails]:
+    """Without echoes: a list whose items are wrong is called too short, and `between` knows more of references."""
+    locs = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if not (detail["type"] == "too_short" and any(inside(loc, detail["loc"]) for loc in locs))
+        and not (detail["type"] == "value_error" and not detail["loc"])
+    ]
+
+
+def inside(inner: Loc, outer: Loc) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def between(document: object) -> Iterator[tuple[Loc, str]]:
+    """Mistakes between fields: the models look for them only once every single field is right."""
+    stores = section(document, "stores")
+    for name, cluster in section(document, "clusters").items():
+        store = section(cluster, "backup").get("store")
+        if isinstance(store, str) and store not in stores:
+            known = ", ".join(sorted(map(str, stores))) or "none"
+            yield ("clusters", name, "backup", "store"), f"is {store!r}; stores that exist: {known}"
+        for what, values in shared(section(cluster).get("members")):
+            yield ("clusters", name), f"two members have the {what} {', '.join(values)}"
+
+
+def shared(members: object) -> Iterator[tuple[str, list[str]]]:
+    """What two members of a cluster have in common although they must not."""
+    all_of = [member for member in members if isinstance(member, dict)] if isinstance(members, list) else []
+    for key, what in (("name", "name"), ("host", "host"), ("peer_urls", "peer URL"), ("client_urls", "client URL")):
+        values = [str(value) for member in all_of for value in listed(member.get(key))]
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            yield what, twice
+
+
+def listed(value: object) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def section(value: object, key: str = "") -> dict[str, Any]:
+    """A mapping, or the one under its key; empty where something else stands."""
+    inner = section(value).get(key) if key else value
+    return inner if isinstance(inner, dict) else {}
 
 
 def allowed(detail: ErrorDetails) -> str:
     context: dict[str, Any] = detail.get("ctx", {})
-    match detail["type"]:
-        case "extra_forbidden":
-            return "no such field"
-        case "missing":
-            return "is missing"
-        case "string_pattern_mismatch":
-            return f"must match {context['pattern']}"
-        case "literal_error":
-            return f"must be {context['expected']}"
-        case "value_error":
-            return str(context["error"])
-    return detail["msg"]
+    pattern = context.get("pattern", "")
+    said = {
+        "extra_forbidden": "no such field",
+        "missing": "is missing",
+        "string_pattern_mismatch": f"must match {pattern}",
+        "literal_error": f"must be {context.get('expected')}",
+        "value_error": str(context.get("error")),
+    }
+    if "env:" in pattern:
+        return "must be env:NAME or file:/absolute/path, never the secret itself"
+    return said.get(detail["type"], detail["msg"])
 
 
 def found(detail: ErrorDetails) -> str:
