@@ -1,0 +1,356 @@
+"""The command line's only Temporal client: operations are begun, found, watched and steered here."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.api.common.v1 import Payloads
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowQueryFailedError,
+    WorkflowQueryRejectedError,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from quorate.backup import STEPS, BackupProgress, BackupResult
+from quorate.errors import BadInput, Busy, Failed, NoDaemon, QuorateError, Refusal, StillRunning, Unreachable, kinds
+from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone
+from worker import daemon
+from worker.settings import Settings
+from workflows.patience import STEPS_QUEUE
+
+ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+RPC = timedelta(seconds=5)
+LOOK = timedelta(seconds=2)
+ANSWER = timedelta(seconds=30)
+POLL_S = 0.3
+START_S = 30.0
+SLOTS = {"restore": "op", "backup": "backup"}  # what changes nodes shares one lock; a backup runs beside it
+RESULTS: dict[str, Any] = {"restore": RestoreResult, "backup": BackupResult}
+Result = RestoreResult | BackupResult
+
+
+def new_id(kind: str) -> str:
+    """`restore-01J…`: the kind and a ULID, so that ids sort by time and are safe in paths."""
+    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    return f"{kind}-" + "".join(ULID[number >> shift & 31] for shift in range(125, -1, -5))
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One run of an operation, as the server knows it."""
+
+    operation: str
+    cluster: str
+    kind: str
+    actor: str
+    workflow: str
+    run: str
+    began: float
+    open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last heartbeat of one activity that runs."""
+
+    place: str
+    text: str
+    attempt: int
+    at: float | None
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """One look at an operation; `note` says what keeps us from seeing more."""
+
+    found: Found
+    closed: bool = False
+    progress: Progress | None = None
+    hold: Hold | None = None
+    awaiting: Awaiting | None = None
+    heard: tuple[Heard, ...] = ()
+    note: str = ""
+
+
+def up(settings: Settings) -> str:
+    """The command that starts a daemon for these settings."""
+    return f"quorate --config {settings.path} up --detach"
+
+
+def address(settings: Settings) -> str:
+    """Of the server in the inventory, or of the one that the daemon started last."""
+    return settings.inventory.temporal.address or str(
+        daemon.read(settings.state / "temporal.json").get("address", "")
+    )
+
+
+async def connect(settings: Settings) -> Client:
+    """NoDaemon when nothing can answer; a daemon that is just starting is waited for."""
+    remote = settings.inventory.temporal.address
+    deadline = time.monotonic() + START_S
+    while True:
+        if not remote and not daemon.running(settings):
+            raise NoDaemon(f"no daemon runs on {settings.state}: nothing could carry it out", next=up(settings))
+        try:
+            return await client(settings)
+        except (RuntimeError, RPCError) as error:
+            if time.monotonic() > deadline or (remote and not daemon.running(settings)):
+                raise NoDaemon(
+                    f"Temporal at {address(settings)} does not answer: {error}", next=up(settings)
+                ) from None
+        await asyncio.sleep(POLL_S)
+
+
+async def client(settings: Settings) -> Client:
+    if not (there := address(settings)):
+        raise RuntimeError("it has not started yet")
+    return await Client.connect(
+        there,
+        namespace=settings.inventory.temporal.namespace,
+        tls=daemon.tls(settings),
+        data_converter=pydantic_data_converter,
+        connect_timeout=RPC,
+    )
+
+
+@dataclass(slots=True)
+class Operations:
+    """Everything asked of the server on behalf of one command."""
+
+    settings: Settings
+    client: Client
+
+    async def begin(self, kind: str, request: Any) -> Found:
+        """Busy names the operation that holds the cluster; asking twice begins one operation."""
+        await self.ready()
+        memo = {"operation": request.operation, "cluster": request.cluster, "kind": kind, "actor": request.actor}
+        workflow = f"quorate/{request.cluster}/{SLOTS[kind]}"
+        try:
+            await self.client.start_workflow(
+                kind,
+                request,
+                id=workflow,
+                task_queue=STEPS_QUEUE,
+                id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+                memo=memo,
+                static_summary=f"{request.operation} by {request.actor}",
+                rpc_timeout=ANSWER,
+            )
+        except WorkflowAlreadyStartedError:
+            pass  # perhaps by our own call, whose answer was lost: the memo tells
+        except RPCError as error:
+            raise Unreachable(
+                f"the operation could not be started: {error.message}", next=up(self.settings)
+            ) from error
+        found = await self.current(workflow)
+        if found is None or found.operation != request.operation:
+            other = found.operation if found else "another operation"
+            raise Busy(f"{other} runs on {request.cluster}", next=f"quorate watch {other}")
+        return found
+
+    async def ready(self) -> None:
+        """Somebody polls for work; our own daemon says so itself."""
+        if not self.settings.inventory.temporal.address:
+            deadline = time.monotonic() + START_S
+            while not daemon.ready(self.settings):
+                if not daemon.running(self.settings) or time.monotonic() > deadline:
+                    raise NoDaemon(f"no daemon is ready on {self.settings.state}", next=up(self.settings))
+                await asyncio.sleep(POLL_S)
+
+    async def current(self, workflow: str) -> Found | None:
+        """The latest run under a fixed id."""
+        try:
+            seen = await self.client.get_workflow_handle(workflow).describe(rpc_timeout=RPC)
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return None
+            raise
+        return await found_in(seen)
+
+    async def open(self) -> tuple[Found, ...]:
+        """What runs now, on every cluster of the inventory."""
+        ids = [f"quorate/{name}/{slot}" for name in self.settings.inventory.clusters for slot in SLOTS.values()]
+        seen = await asyncio.gather(*(self.current(each) for each in ids))
+        return tuple(each for each in seen if each and each.open)
+
+    async def find(self, operation: str) -> Found:
+        """Among the latest runs, then among all that the server still knows."""
+        ids = [f"quorate/{name}/{slot}" for name in self.settings.inventory.clusters for slot in SLOTS.values()]
+        for each in await asyncio.gather(*(self.current(workflow) for workflow in ids)):
+            if each and each.operation == operation:
+                return each
+        async for execution in self.client.list_workflows("WorkflowId STARTS_WITH 'quorate/'", limit=1000):
+            if await execution.memo_value("operation", "") == operation:
+                return await found_in(await self.handle_of(execution.id, execution.run_id).describe(rpc_timeout=RPC))
+        raise BadInput(f"there is no operation {operation}", next="quorate operations ls")
+
+    def handle(self, found: Found) -> WorkflowHandle[Any, Any]:
+        return self.handle_of(found.workflow, found.run, RESULTS.get(found.kind))
+
+    def handle_of(self, workflow: str, run: str | None, result: Any = None) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(workflow, run_id=run, result_type=result)
+
+    async def watch(self, found: Found, patience_s: float, *, steps: bool) -> AsyncIterator[Glimpse]:
+        """Looks until it is closed or held; while nobody answers it keeps trying. StillRunning at the deadline."""
+        deadline = time.monotonic() + patience_s
+        last = Glimpse(found)
+        while True:
+            try:
+                last = await self.glimpse(found, last, steps=steps)
+            except (RPCError, RuntimeError):
+                last = Glimpse(found, progress=last.progress, note=self.silence())
+                await self.reconnect()
+            yield last
+            if last.closed or last.hold:
+                return
+            if time.monotonic() >= deadline:
+                raise StillRunning(
+                    f"{found.operation} goes on; waited {patience_s:.0f} s", next=f"quorate watch {found.operation}"
+                )
+            await asyncio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
+
+    async def glimpse(self, found: Found, last: Glimpse, *, steps: bool) -> Glimpse:
+        """One describe, which answers with no worker alive, and one query, which needs one."""
+        seen = await self.handle(found).describe(rpc_timeout=RPC)
+        closed = seen.status is not WorkflowExecutionStatus.RUNNING
+        progress = await self.progress(found) if steps and not closed else None
+        shown = progress or last.progress
+        note = "" if progress or not steps or closed else self.silence()
+        return Glimpse(
+            found=found,
+            closed=closed,
+            progress=shown,
+            hold=await seen.memo_value("hold", None, type_hint=Hold),
+            awaiting=await seen.memo_value("awaiting", None, type_hint=Awaiting),
+            heard=await heard(seen, shown),
+            note=note,
+        )
+
+    async def progress(self, found: Found) -> Progress | None:
+        """Nothing while no worker answers."""
+        kind: Any = BackupProgress if found.kind == "backup" else Progress
+        try:
+            answer = await self.handle(found).query("progress", result_type=kind, rpc_timeout=LOOK)
+        except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+            return None
+        return from_backup(answer) if isinstance(answer, BackupProgress) else answer
+
+    def silence(self) -> str:
+        if not self.settings.inventory.temporal.address and not daemon.running(self.settings):
+            return f"the daemon is down, the operation waits for it: {up(self.settings)}"
+        return "no answer from the server or its worker; still trying"
+
+    async def reconnect(self) -> None:
+        """A server that came back may listen elsewhere."""
+        try:
+            self.client = await client(self.settings)
+        except (RuntimeError, RPCError):
+            return
+
+    async def result(self, found: Found) -> Result:
+        """What the operation returned, or its failure as one of our errors."""
+        try:
+            answer: Result = await self.handle(found).result(rpc_timeout=ANSWER)
+        except WorkflowFailureError as error:
+            raise failure(found, error.cause) from error
+        return answer
+
+    async def update(self, found: Found, name: str, argument: Any, update_id: str | None = None) -> None:
+        """Refusal carries the operation's own words; nothing is known when nobody answers in time."""
+        try:
+            await self.handle(found).execute_update(name, argument, id=update_id, rpc_timeout=ANSWER)
+        except WorkflowUpdateFailedError as error:
+            said = error.cause.message if isinstance(error.cause, ApplicationError) else str(error.cause)
+            raise Refusal(f"{found.operation}: {said}", next=f"quorate watch {found.operation}") from error
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            raise NoDaemon(f"{found.operation}: no daemon answered in time", next=up(self.settings)) from None
+        except RPCError as error:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                raise Refusal(
+                    f"{found.operation} is over", next=f"quorate operations show {found.operation}"
+                ) from error
+            raise Unreachable(f"{found.operation}: {error.message}", next=up(self.settings)) from error
+
+
+@asynccontextmanager
+async def operations(settings: Settings) -> AsyncIterator[Operations]:
+    """Errors of the server that nobody expected, as ours."""
+    try:
+        yield Operations(settings, await connect(settings))
+    except RPCError as error:
+        raise Unreachable(f"Temporal at {address(settings)}: {error.message}", next=up(settings)) from error
+
+
+async def found_in(seen: WorkflowExecutionDescription) -> Found:
+    memo: Mapping[str, Any] = await seen.memo()
+    return Found(
+        operation=str(memo.get("operation", "")),
+        cluster=str(memo.get("cluster", "")),
+        kind=str(memo.get("kind", seen.workflow_type)),
+        actor=str(memo.get("actor", "")),
+        workflow=seen.id,
+        run=seen.run_id or "",
+        began=seen.start_time.timestamp(),
+        open=seen.status is WorkflowExecutionStatus.RUNNING,
+    )
+
+
+async def heard(seen: WorkflowExecutionDescription, progress: Progress | None) -> tuple[Heard, ...]:
+    """Pending activities in the order they were scheduled, which is the order of the places that run."""
+    pending = sorted(seen.raw_description.pending_activities, key=lambda each: int(each.activity_id or 0))
+    running = [step.host for step in (progress.steps if progress else ()) if step.state == "running"]
+    places = running if len(running) == len(pending) else [each.activity_type.name for each in pending]
+    return tuple(
+        [
+            Heard(
+                place=place,
+                text=await last_words(each.heartbeat_details),
+                attempt=each.attempt,
+                at=each.last_heartbeat_time.seconds if each.HasField("last_heartbeat_time") else None,
+                failure=each.last_failure.message if each.HasField("last_failure") else "",
+            )
+            for place, each in zip(places, pending, strict=True)
+        ]
+    )
+
+
+async def last_words(details: Payloads) -> str:
+    said = await pydantic_data_converter.decode(details.payloads)
+    return str(said[0]) if said else ""
+
+
+def from_backup(seen: BackupProgress) -> Progress:
+    """A backup has one step at a time, at one place."""
+    done = tuple(StepDone(step.key, "cluster", "done") for step in STEPS[: seen.number - 1])
+    return Progress(
+        operation=seen.operation,
+        phase="running",
+        title=seen.title,
+        steps=(*done, StepDone(seen.step, "cluster", "running")),
+        titles={step.key: step.title for step in STEPS},
+    )
+
+
+def failure(found: Found, cause: BaseException | None) -> QuorateError:
+    """Our error again, of the kind that the activity raised."""
+    if not isinstance(cause, ApplicationError):
+        return Failed(f"{found.operation}: {cause}")
+    by_kind = {kind.kind: kind for kind in kinds()}
+    following = str(cause.details[1]) if len(cause.details) > 1 else ""
+    return by_kind.get(cause.type or "", Failed)(cause.message, next=following)
