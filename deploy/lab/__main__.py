@@ -7,6 +7,8 @@ import json
 import sys
 from dataclasses import asdict
 
+from docker.errors import DockerException
+
 from deploy.lab import lab as labs
 from deploy.lab.spec import CONTROL_PLANES, ETCD, MEMBERS
 from deploy.lab.wreck import KINDS
@@ -19,6 +21,9 @@ def main() -> int:
         VERBS[asked.verb](asked)
     except labs.LabError as error:
         print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except DockerException as error:
+        print(f"lab: the Docker engine refused: {error}; `down` and `up` start clean", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("lab: interrupted; the next `up` of this name starts clean", file=sys.stderr)

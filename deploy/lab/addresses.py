@@ -47,4 +47,4 @@ def routes(table: str) -> list[IPv4Network]:
     """The kernel's routing table without its default; it writes addresses backwards, in hex."""
     rows = [line.split() for line in table.splitlines()[1:]]
     found = [(bytes.fromhex(row[1])[::-1], bytes.fromhex(row[7])[::-1]) for row in rows if len(row) > 7]
-    return [IPv4Network((net, bin(int.from_bytes(mask)).count("1"))) for net, mask in found if any(mask)]
+    return [IPv4Network((net, int.from_bytes(mask).bit_count())) for net, mask in found if any(mask)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.lab.errors import LabError
-from deploy.lab.https import Caller, Unanswered
+from deploy.lab.https import Caller, NoAnswerError
 from deploy.lab.load import PREFIX, count_objects, text
 from deploy.lab.ready import etcd_healthy, etcd_identity
 
@@ -34,7 +34,7 @@ def digest(lab: Lab) -> Digest:
     try:
         keys, total = fold(pairs(lab))
         return Digest(keys, total, count_objects(lab))
-    except Unanswered as error:
+    except NoAnswerError as error:
         raise LabError(f"cannot read {lab.name}: {error}; `python -m deploy.lab ls` shows what is down") from error
 
 

@@ -12,7 +12,7 @@ from docker.errors import DockerException
 
 from deploy.lab.cache import cache, held
 from deploy.lab.errors import LabError
-from deploy.lab.process import detach, last_line, run, wait
+from deploy.lab.process import detach, last_line, run, runs, wait
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deploy.lab.process import Say
 
 PACKAGES = ("docker.io", "debootstrap", "iptables")
+PID_FILE = Path("/var/run/docker.pid")
 START_S = 60
 
 
@@ -72,11 +73,19 @@ def start(say: Say) -> None:
     say("lab: starting the Docker engine on this machine (a few seconds); it stays up after the lab")
     if Path("/run/systemd/system").is_dir():
         run(["systemctl", "start", "docker"], log(), say)
-    else:
-        Path("/var/run/docker.pid").unlink(missing_ok=True)  # no engine answers, so it is stale
+    elif not starting():
+        PID_FILE.unlink(missing_ok=True)  # of an engine that was killed; a new one refuses to start beside it
         detach(["dockerd"], log())
     if not wait(lambda: answering() is not None, START_S):
         raise LabError(f"the Docker engine did not answer within {START_S} s: {last_line(log())}; see {log()}")
+
+
+def starting() -> bool:
+    """Whether the engine of the pid file still lives, only too busy to answer."""
+    try:
+        return runs(int(PID_FILE.read_text()), "dockerd")
+    except (OSError, ValueError):
+        return False
 
 
 def log() -> Path:

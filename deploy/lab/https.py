@@ -26,7 +26,7 @@ class Identity:
         return context
 
 
-class Unanswered(Exception):
+class NoAnswerError(Exception):
     """No answer, or not the one asked for."""
 
 
@@ -46,7 +46,7 @@ class Caller:
             text = answer.read()
         except (OSError, HTTPException) as error:
             self.connection.close()
-            raise Unanswered(f"{method} {self.url}{path}: {error}") from error
+            raise NoAnswerError(f"{method} {self.url}{path}: {error}") from error
         if answer.status not in fine:
-            raise Unanswered(f"{method} {self.url}{path}: {answer.status} {text[:300].decode(errors='replace')}")
+            raise NoAnswerError(f"{method} {self.url}{path}: {answer.status} {text[:300].decode(errors='replace')}")
         return json.loads(text) if text[:1] in (b"{", b"[") else text.decode()

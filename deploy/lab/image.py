@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docker.errors import APIError, BuildError, ImageNotFound
+from docker.errors import APIError, ImageNotFound
 
 from deploy.lab.cache import cache, held
 from deploy.lab.engine import apt_install
@@ -32,7 +32,7 @@ def node_image(client: DockerClient, say: Say) -> str:
         if not present(client, name):
             base_image(client, say)
             say("lab: building the node's image, Debian with systemd and sshd (usually 40 s)")
-            build(client, name)
+            build(client, name, say)
     return name
 
 
@@ -50,12 +50,18 @@ def present(client: DockerClient, name: str) -> bool:
     return True
 
 
-def build(client: DockerClient, name: str) -> None:
-    try:
-        client.images.build(path=str(HERE), tag=name, rm=True, forcerm=True, labels={"quorate-lab-image": "node"})
-    except BuildError as error:
-        said = "".join(line.get("stream", "") for line in error.build_log)
-        raise LabError(f"the node's image did not build: {error}: {said[-600:].strip()}") from error
+def build(client: DockerClient, name: str, say: Say) -> None:
+    """The engine says what it does line by line; its steps are the progress."""
+    said: list[str] = []
+    lines = client.api.build(
+        path=str(HERE), tag=name, rm=True, forcerm=True, labels={"quorate-lab-image": "node"}, decode=True
+    )
+    for line in lines:
+        if "error" in line:
+            raise LabError(f"the node's image did not build: {line['error']}: {''.join(said)[-600:].strip()}")
+        said.append(line.get("stream", ""))
+        if said[-1].startswith("Step "):
+            say(f"  ... {said[-1].strip()[:100]}")
 
 
 def base_image(client: DockerClient, say: Say) -> None:

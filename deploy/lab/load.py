@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from deploy.lab.errors import LabError
-from deploy.lab.https import Caller, Unanswered
+from deploy.lab.https import Caller, NoAnswerError
 from deploy.lab.ready import api_identity, etcd_identity
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 PREFIX = "/quorate-load/"
 NAMESPACE = "quorate-load"
 VALUE_BYTES = 128 * 1024
-VALUES_A_REQUEST = 4  # etcd takes 1.5 MiB at most
+VALUES_A_REQUEST = 8  # 1 MiB; etcd takes 1.5 MiB at most
 OBJECTS = 300
 SEED = 1
 WRITERS = 6
-HEX_DIGITS = 40  # beside about as many bytes that repeat: three to four times smaller when packed
+HEX_DIGITS = 56  # beside about as many bytes that repeat: three to four times smaller when packed
 MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 
 
@@ -53,7 +53,7 @@ def load(lab: Lab, mib: int, seed: int = SEED) -> None:
             list(pool.map(lambda at: put_all(lab, at, shares[at], seed), range(WRITERS)))
         if lab.kubeconfig:
             create_objects(lab)
-    except Unanswered as error:
+    except NoAnswerError as error:
         raise LabError(f"cannot fill {lab.name}: {error}; `python -m deploy.lab ls` shows what is down") from error
 
 

@@ -8,11 +8,10 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from docker.errors import ContainerError
-
 from deploy.lab.binaries import CONTROL_PLANE, ETCD, TEMPORAL, VERSITYGW, Recipe, make
 from deploy.lab.cache import cache, held
 from deploy.lab.errors import LabError
+from deploy.lab.spec import LABEL
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
 DEBIAN_ETCD = "3.4.23"
 UNPACK = (
-    "set -e; cd /tmp; apt-get -qq update >&2; apt-get -qq download etcd-server etcd-client >&2; "
-    "for deb in *.deb; do dpkg-deb -x $deb /unpacked; done; tar -C /unpacked/usr/bin -cf - etcd etcdctl"
+    "set -e; cd /tmp; apt-get -qq update; apt-get -qq download etcd-server etcd-client; "
+    "for deb in *.deb; do dpkg-deb -x $deb /unpacked; done"
 )
 
 
@@ -59,16 +58,25 @@ def make_debian_etcd(client: DockerClient, image: str, say: Say) -> None:
         if (folder / "etcdctl").is_file():
             return
         say(f"lab: unpacking etcd {DEBIAN_ETCD} from Debian's packages (usually 10 s)")
-        try:
-            archive = client.containers.run(image, ["sh", "-c", UNPACK], entrypoint="", remove=True)
-        except ContainerError as error:
-            raise LabError(f"Debian's etcd packages could not be had: {error}") from error
         beside = cache() / "work" / "etcd-3.4"
-        shutil.rmtree(beside, ignore_errors=True)
-        with tarfile.open(fileobj=io.BytesIO(archive)) as unpacked:
+        for stale in (beside, folder):
+            shutil.rmtree(stale, ignore_errors=True)
+        with tarfile.open(fileobj=io.BytesIO(unpack(client, image))) as unpacked:
             unpacked.extractall(beside, filter="data")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        beside.rename(folder)
+        (beside / "bin").rename(folder)
+
+
+def unpack(client: DockerClient, image: str) -> bytes:
+    """The packages' programs as a tar; through the archive call, for logs mangle what is no text."""
+    container = client.containers.create(image, ["-c", UNPACK], entrypoint="/bin/sh", labels={LABEL: "-"})
+    try:
+        container.start()
+        if container.wait()["StatusCode"]:
+            raise LabError(f"Debian's etcd packages could not be had: {container.logs().decode()[-300:]}")
+        return b"".join(container.get_archive("/unpacked/usr/bin")[0])
+    finally:
+        container.remove(force=True, v=True)
 
 
 def link(name: Path, target: Path) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from deploy.lab import s3
 from deploy.lab.errors import LabError
-from deploy.lab.https import Caller, Identity, Unanswered
+from deploy.lab.https import Caller, Identity, NoAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,15 +25,20 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/"
 def checks(lab: Lab) -> Iterator[Check]:
     """Everything a lab is waited for, in words."""
     for node in lab.nodes:
-        yield f"{node.name}: sshd", lambda node=node: greets(node.address)  # type: ignore[misc]
-        yield f"{node.name}: etcd", lambda node=node: etcd_healthy(lab, node.client_url)  # type: ignore[misc]
+        yield f"{node.name}: sshd", partial(greets, node.address)
+        yield f"{node.name}: etcd", partial(etcd_healthy, lab, node.client_url)
     if lab.kubeconfig:
-        for node in lab.nodes:
-            yield f"{node.name}: kube-apiserver", lambda node=node: api(lab, node.api_url, "/readyz") == "ok"  # type: ignore[misc]
-        for name in ("kube-controller-manager", "kube-scheduler"):
-            yield f"{name}: a leader", lambda name=name: leads(lab, name)  # type: ignore[misc]
-        yield "namespace default", lambda: bool(api(lab, lab.nodes[0].api_url, "/api/v1/namespaces/default"))
-    yield "S3 server", lambda: s3.answers(lab.folder / "s3", lab.s3)
+        yield from control_plane_checks(lab)
+    yield "S3 server", partial(s3.answers, lab.folder / "s3", lab.s3)
+
+
+def control_plane_checks(lab: Lab) -> Iterator[Check]:
+    """Every API server, one leader of each kind, and the namespace that comes last."""
+    for node in lab.nodes:
+        yield f"{node.name}: kube-apiserver", partial(api_ready, lab, node.api_url)
+    for name in ("kube-controller-manager", "kube-scheduler"):
+        yield f"{name}: a leader", partial(leads, lab, name)
+    yield "namespace default", partial(has_default, lab)
 
 
 def missing(lab: Lab) -> str:
@@ -73,7 +79,7 @@ def api_identity(lab: Lab) -> Identity:
 def etcd_healthy(lab: Lab, url: str) -> bool:
     try:
         answer = Caller(url, etcd_identity(lab), PATIENCE_S).call("GET", "/health")
-    except Unanswered:
+    except NoAnswerError:
         return False
     return bool(answer.get("health") == "true")
 
@@ -81,9 +87,17 @@ def etcd_healthy(lab: Lab, url: str) -> bool:
 def api(lab: Lab, url: str, path: str) -> object:
     """What the API server says, or None."""
     try:
-        return Caller(url, api_identity(lab), PATIENCE_S).call("GET", path)  # type: ignore[no-any-return]
-    except Unanswered:
+        return Caller(url, api_identity(lab), PATIENCE_S).call("GET", path)
+    except NoAnswerError:
         return None
+
+
+def api_ready(lab: Lab, url: str) -> bool:
+    return api(lab, url, "/readyz") == "ok"
+
+
+def has_default(lab: Lab) -> bool:
+    return api(lab, lab.nodes[0].api_url, "/api/v1/namespaces/default") is not None
 
 
 def leads(lab: Lab, name: str) -> bool:
