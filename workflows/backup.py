@@ -35,8 +35,10 @@ class Backup:
         """Choose, stream, read back, publish; a failure leaves no manifest, so nothing to undo."""
         began = workflow.time()
         try:
-            self.task = replace(self.task, choice=await self.take(Choice))
-            self.task = replace(self.task, streamed=await self.take(Streamed))
+            choice = await self.take(Choice)  # before `replace`, which would else read a task one turn too old
+            self.task = replace(self.task, choice=choice)
+            streamed = await self.take(Streamed)
+            self.task = replace(self.task, streamed=streamed)
             await self.take(ReadBack)
             self.task = replace(self.task, duration_s=workflow.time() - began)
             return await self.take(BackupResult)
