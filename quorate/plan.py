@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from quorate.audit import canonical
 from quorate.command import Node
@@ -100,7 +100,16 @@ class Chosen:
             share["node"]["ssh"] = share["node"]["ssh"].model_dump(mode="json")
             for unit in (share["etcd"], *share["control"]):
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
-        return hashlib.sha256(canonical(data).encode()).hexdigest()
+        return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
+
+
+def settled(value: Any) -> Any:
+    """30 and 30.0 are one patience: a plan that has travelled as a payload has the digest it had before."""
+    if isinstance(value, dict):
+        return {key: settled(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [settled(each) for each in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 @dataclass(frozen=True, slots=True)

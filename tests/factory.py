@@ -1,0 +1,103 @@
+"""Plans and seen things for tests, all of one small cluster."""
+
+import hashlib
+from pathlib import Path
+
+from quorate.command import Node
+from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
+from quorate.inventory import Inventory, Ssh, Store
+from quorate.plan import Chosen, Plan, Share, SnapshotRef
+from quorate.reading import parse
+from quorate.restore import STEPS
+from quorate.supervisor import Systemd
+
+LIVE = "/var/lib/etcd/default"
+SSH = Ssh(user="quorate", identity="file:/id", known_hosts="/known_hosts")
+DB = b"the backup's bytes"
+SNAPSHOT_BYTES = DB + hashlib.sha256(DB).digest()
+
+INVENTORY = """\
+apiVersion: quorate/v1
+state_dir: {state}
+stores:
+  here: {{directory: {store}}}
+clusters:
+  demo:
+    ssh: {{user: quorate, identity: "file:{state}/id", known_hosts: {state}/known_hosts}}
+    etcd: {{data_dir: /var/lib/etcd/default}}
+    members:
+      - {{name: a, host: 127.0.0.1, peer_urls: ["https://127.0.0.1:1"], client_urls: ["http://127.0.0.1:11"]}}
+      - {{name: b, host: 127.0.0.2, peer_urls: ["https://127.0.0.2:1"], client_urls: ["http://127.0.0.2:11"]}}
+      - {{name: c, host: 127.0.0.3, peer_urls: ["https://127.0.0.3:1"], client_urls: ["http://127.0.0.3:11"]}}
+    backup: {{store: here}}
+"""
+
+
+def inventory(root: Path) -> Inventory:
+    return parse(INVENTORY.format(state=root / "state", store=root / "store"), "quorate.yaml")
+
+
+def node(name: str) -> Node:
+    return Node(name, f"10.0.0.{ord(name) - 96}", SSH, "/var/lib/quorate", "demo")
+
+
+def share(name: str, control: tuple[Systemd, ...] = ()) -> Share:
+    return Share(
+        node=node(name),
+        machine=f"machine-{name}",
+        member=name,
+        peer_urls=(f"https://{node(name).host}:2380",),
+        target=EtcdTarget(name, f"https://{node(name).host}:2379"),
+        etcd=Systemd("etcd", "etcd.service", (2379, 2380), 0.5),
+        control=control,
+        data_dir=LIVE,
+        owner="etcd:etcd",
+        mode="700",
+        tool="/usr/local/bin/etcdutl",
+    )
+
+
+API = Systemd("kube-apiserver", "kube-apiserver.service", (6443,), 2.0)
+
+
+def snapshot(stored: bytes = SNAPSHOT_BYTES) -> SnapshotRef:
+    return SnapshotRef(
+        id="demo/20261121T104500Z-41",
+        key="demo/c1/20261121T104500Z-41/snapshot.db.zst",
+        revision=41,
+        cluster_id="c1",
+        created_at="2026-11-21T10:45:00+00:00",
+        size_bytes=len(SNAPSHOT_BYTES),
+        sha256=hashlib.sha256(SNAPSHOT_BYTES).hexdigest(),
+        db_sha256=hashlib.sha256(DB).hexdigest(),
+        stored_bytes=len(stored),
+        stored_sha256=hashlib.sha256(stored).hexdigest(),
+        etcd_version="3.6.14",
+        keys={"": 20},
+    )
+
+
+def plan(operation: str = "restore-1", names: str = "abc", people: int = 1) -> Plan:
+    return Plan(
+        operation=operation,
+        chosen=Chosen(
+            runbook="restore",
+            cluster="demo",
+            cluster_id="c1",
+            snapshot=snapshot(),
+            store=Store(directory="/store"),
+            shares=tuple(share(name, (API,)) for name in names),
+            steps=STEPS,
+            bump=10**9,
+            people=people,
+        ),
+    )
+
+
+def etcd_seen(member: str = "1", **changes: object) -> EtcdSeen:
+    base = {
+        "cluster_id": "c1", "member_id": member, "version": "3.6.14", "revision": 41, "raft_term": 2,
+        "raft_index": 50, "raft_applied": 50, "leader": "1", "db_bytes": 10**6, "db_in_use_bytes": 10**6,
+        "members": tuple(MemberSeen(each, each, (), ()) for each in "123"),
+    }  # fmt: skip
+    return EtcdSeen(**{**base, **changes})  # type: ignore[arg-type]

@@ -1,0 +1,269 @@
+"""Machines of memory: they refuse what real ones refuse."""
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from quorate.command import Command, Node, Ticket
+from quorate.converge import Ran, Tick
+from quorate.errors import Busy, Superseded, Unreachable
+from quorate.ports import Host
+from quorate.seen import Look, NodeSeen, PathSeen, UnitSeen
+
+RESTORE = "snapshot restore"
+
+
+@dataclass
+class Unit:
+    """As systemd knows it: `loaded` drop-ins are those of the last daemon-reload."""
+
+    state: str = "active"
+    ports: tuple[int, ...] = ()
+    loaded: tuple[str, ...] = ()
+    assert_failed: bool = False
+    hangs: bool = False  # in its stop, until it is killed
+
+
+@dataclass
+class Machine:
+    """One node; `breaks` and `stalls` name a part of the command that fails or freezes."""
+
+    name: str
+    files: dict[str, str] = field(default_factory=dict)  # path → content; directories have None-like ""
+    directories: set[str] = field(default_factory=set)
+    units: dict[str, Unit] = field(default_factory=dict)
+    claim: tuple[str, int, int] | None = None
+    released: tuple[str, int, int] | None = None
+    breaks: str = ""
+    stalls: str = ""
+    away: bool = False
+    dies_at: int = -1  # the connection breaks before this command, once
+    thaw: threading.Event = field(default_factory=threading.Event)
+    frozen: threading.Event = field(default_factory=threading.Event)
+    ran: list[str] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def exists(self, path: str) -> bool:
+        return path in self.files or path in self.directories
+
+    def live(self) -> str:
+        """What the member would serve: the content of its live db."""
+        return self.files.get("/var/lib/etcd/default/member/snap/db", "nothing")
+
+
+@dataclass
+class FakeHosts:
+    machines: dict[str, Machine]
+
+    def survey(self, node: Node, look: Look) -> NodeSeen:
+        return seen(self._machine(node), look)
+
+    def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
+        return FakeHost(self._machine(node), node, look, ticket)
+
+    def _machine(self, node: Node) -> Machine:
+        machine = self.machines[node.name]
+        if machine.away:
+            raise Unreachable(f"{node.name} does not answer")
+        return machine
+
+
+@dataclass
+class FakeHost:
+    machine: Machine
+    node: Node
+    looks: Look
+    ticket: Ticket
+
+    def look(self) -> NodeSeen:
+        with self.machine.lock:
+            self._admit(acting=False)
+            return seen(self.machine, self.looks, f"{self.node.lock_dir}/{self.node.cluster}")
+
+    def do(self, act: Command, tick: Tick) -> Ran:
+        return self._run(act, act.stdin)
+
+    def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
+        return self._run(command, b"".join(chunks).decode("latin-1"))
+
+    def _run(self, act: Command, stdin: str) -> Ran:
+        self._stall(str(act))
+        with self.machine.lock:
+            if not self._admit(acting=True) or not all(self._given(path) for path in act.given):
+                return Ran(str(act), None)
+            machine = self.machine
+            if len(machine.ran) == machine.dies_at:
+                machine.dies_at = -1
+                raise Unreachable(f"{machine.name}: the connection broke")
+            if machine.breaks and machine.breaks in str(act):
+                return Ran(str(act), 1, "it is broken")
+            code = perform(machine, act.argv, stdin)
+            machine.ran.append(str(act))
+            return Ran(str(act), code, "" if not code else f"{act.argv[0]} refuses")
+
+    def _stall(self, act: str) -> None:
+        """A connection that freezes once, before the command gets through."""
+        if self.machine.stalls and self.machine.stalls in act:
+            self.machine.stalls = ""
+            self.machine.frozen.set()
+            self.machine.thaw.wait(30)
+
+    def _admit(self, *, acting: bool) -> bool:
+        machine, mine = self.machine, (self.ticket.operation, self.ticket.turn, self.ticket.attempt)
+        over = machine.claim is None and machine.released is not None and machine.released[0] == mine[0]
+        holder = machine.released if over else machine.claim
+        if holder and holder[0] != mine[0]:
+            raise Busy(f"{machine.name} belongs to operation {holder[0]}")
+        if holder and holder[1:] > mine[1:]:
+            raise Superseded(f"{machine.name}: a later attempt has taken over")
+        if not acting and not over:
+            machine.claim = mine
+        return not over and machine.claim is not None
+
+    def _given(self, path: str) -> bool:
+        there = claim_aware(self.machine, self.node, path.removeprefix("!"))
+        return there != path.startswith("!")
+
+
+def claim_aware(machine: Machine, node: Node, path: str) -> bool:
+    if path == f"{node.lock_dir}/{node.cluster}/claim":
+        return machine.claim is not None
+    return machine.exists(path)
+
+
+def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> NodeSeen:
+    wanted = {*look.paths, *look.texts}
+    paths = {path: path_seen(machine, path) for path in wanted if machine.exists(path)}
+    if machine.claim and f"{home}/claim" in wanted:
+        paths[f"{home}/claim"] = PathSeen("regular file", "root:root", "600", "1", 10)
+    listening = {port for unit in machine.units.values() if unit.state == "active" for port in unit.ports}
+    return NodeSeen(
+        machine=f"machine-{machine.name}",
+        paths=paths,
+        units={name: unit_seen(machine, name) for name in look.units},
+        texts={path: machine.files[path] for path in look.texts if path in machine.files},
+        spaces=dict.fromkeys(look.spaces, 10**12),
+        tools=dict.fromkeys(look.tools, "3.6.14"),
+        listening=frozenset(listening),
+    )
+
+
+def path_seen(machine: Machine, path: str) -> PathSeen:
+    kind = "directory" if path in machine.directories else "regular file"
+    return PathSeen(kind, "etcd:etcd", "700", "1", len(machine.files.get(path, "")))
+
+
+def unit_seen(machine: Machine, name: str) -> UnitSeen:
+    unit = machine.units[name]
+    there = tuple(sorted(path for path in machine.files if path.startswith(f"/etc/systemd/system/{name}.d/")))
+    pid = 0 if unit.state in {"inactive", "failed"} else 42
+    stale = there != unit.loaded
+    return UnitSeen(name, "loaded", unit.state, "", pid, "etcd", "etcd", unit.loaded, stale, unit.assert_failed)
+
+
+def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
+    verb: dict[str, Callable[[Machine, tuple[str, ...], str], int]] = {
+        "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
+        "systemctl": systemctl, "sh": shell,
+    }  # fmt: skip
+    if argv[1:3] == ("snapshot", "restore"):
+        return restore(machine, argv)
+    return verb[argv[0]](machine, argv, stdin)
+
+
+def install(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
+    if "-d" in argv:
+        machine.directories.add(argv[-1])
+    else:
+        machine.files[argv[-1]] = stdin
+    return 0
+
+
+def remove(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    for path in argv[2:]:
+        machine.files = {name: text for name, text in machine.files.items() if not below(name, path)}
+        machine.directories = {name for name in machine.directories if not below(name, path)}
+    return 0
+
+
+def move(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    source, target = argv[2:]
+    if source.endswith("/claim"):
+        machine.released, machine.claim = machine.claim, None
+        return 0
+    if not machine.exists(source) or target in machine.directories:
+        return 1
+    machine.files = {renamed(name, source, target): text for name, text in machine.files.items()}
+    machine.directories = {renamed(name, source, target) for name in machine.directories}
+    return 0
+
+
+def sync(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    paths = [word for word in argv[1:] if word.startswith("/")]
+    known = [path for path in paths if not path.endswith("/claim") and path != "/var/lib/etcd"]
+    return 0 if all(machine.exists(path) for path in known) else 1
+
+
+def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    if argv[1] == "daemon-reload":
+        for name, unit in machine.units.items():
+            unit.loaded = tuple(sorted(p for p in machine.files if p.startswith(f"/etc/systemd/system/{name}.d/")))
+        return 0
+    unit = machine.units[argv[-1]]
+    match argv[1]:
+        case "stop":
+            unit.state = "deactivating" if unit.hangs else "inactive"
+        case "kill":
+            unit.state = "failed"
+        case "reset-failed":
+            unit.state = "inactive"
+        case "start":
+            start(machine, argv[-1])
+    return 0
+
+
+def start(machine: Machine, name: str) -> int:
+    """Systemd goes by the drop-ins it has loaded and the flags that are there now."""
+    unit = machine.units[name]
+    barred = any(machine.exists(flag(machine, drop_in)) for drop_in in unit.loaded)
+    unit.assert_failed = barred
+    if not barred:
+        unit.state = "active"
+    return int(barred)
+
+
+def flag(machine: Machine, drop_in: str) -> str:
+    return machine.files.get(drop_in, "").partition("AssertPathExists=!")[2].strip() or "/nowhere"
+
+
+def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
+    script = argv[2]
+    if script.startswith("! systemctl start "):
+        return 0 if start(machine, script.split()[-1]) else 1
+    if script.startswith("umask"):
+        machine.directories.add(argv[3].rpartition("/")[0])
+        machine.files[argv[3]] = stdin
+    if script.startswith("sha256sum"):
+        machine.files[argv[5]] = sha256(machine.files[argv[4]].encode()).hexdigest() + "  -"
+    if script.startswith("test "):
+        return 0 if machine.files[argv[4]][-32:].encode("latin-1").hex() in script else 1
+    return 0
+
+
+def restore(machine: Machine, argv: tuple[str, ...]) -> int:
+    target = next(word for word in argv if word.startswith("--data-dir=")).partition("=")[2]
+    if machine.exists(target):
+        return 1
+    machine.directories.add(target)
+    token = next(word for word in argv if word.startswith("--initial-cluster-token=")).partition("=")[2]
+    machine.files[f"{target}/member/snap/db"] = f"{token}:{machine.files[argv[3]][:-32]}"
+    return 0
+
+
+def below(name: str, path: str) -> bool:
+    return name == path or name.startswith(f"{path}/")
+
+
+def renamed(name: str, source: str, target: str) -> str:
+    return target + name[len(source) :] if below(name, source) else name
