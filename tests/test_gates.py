@@ -1,0 +1,70 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quorate.cluster import ClusterSeen, Lineage, Silence
+from quorate.gates import GATES, IDS, closed
+from quorate.seen import NodeSeen, UnitSeen
+from tests.factory import LIVE, etcd_seen, inventory
+from tests.manifests import manifest
+
+UNIT = UnitSeen("etcd.service", "loaded", "active", argv=("/usr/bin/etcd", f"--data-dir={LIVE}"))
+NODE = NodeSeen(units={"etcd.service": UNIT}, spaces={LIVE: 10**12}, tools={"/usr/local/bin/etcdutl": "3.6.14"})
+DOWN = ClusterSeen(
+    nodes=dict.fromkeys("abc", NODE), etcd=dict.fromkeys("abc", Silence("refused")), manifests=(manifest(),)
+)
+ALONE = {"a": etcd_seen("1", leader=""), "b": Silence("refused"), "c": Silence("refused")}
+
+
+def shut(seen: ClusterSeen, tmp_path: Path) -> list[str]:
+    return [gate.id for gate in closed(inventory(tmp_path).clusters["demo"], seen, seen.manifests[-1])]
+
+
+def test_a_dead_cluster_with_everything_in_place_may_be_restored(tmp_path: Path) -> None:
+    assert shut(DOWN, tmp_path) == []
+
+
+def with_nodes(**nodes: NodeSeen | Silence) -> ClusterSeen:
+    return replace(DOWN, nodes={**DOWN.nodes, **nodes})
+
+
+AWAY = Silence("no route")
+OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
+
+
+@pytest.mark.parametrize(
+    ("seen", "gates"),
+    [
+        (replace(DOWN, reads={"a": 41}), ["quorum-healthy"]),
+        (replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", revision=1)}, reads={"a": 1}), ["quorum-healthy", "impostor"]),
+        (replace(DOWN, etcd={**ALONE, "b": etcd_seen("2", cluster_id="c2")}), ["mixed-ids"]),
+        (with_nodes(b=AWAY, c=AWAY), ["majority-unreachable"]),
+        (with_nodes(b=AWAY), ["node-unreachable"]),
+        (with_nodes(a=replace(NODE, units={"etcd.service": OTHER_DIR})), ["config-differs"]),
+        (with_nodes(a=replace(NODE, units={})), ["config-differs"]),
+        (with_nodes(a=replace(NODE, spaces={LIVE: 1000})), ["no-space"]),
+        (with_nodes(a=replace(NODE, tools={})), ["no-tool"]),
+        (with_nodes(a=replace(NODE, tools={"/usr/local/bin/etcdutl": "3.5.9"})), ["version", "no-bump"]),
+        (replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", cluster_id="dd", leader="")}), ["lineage"]),
+        (replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", leader="", alarms=(("1", "CORRUPT"),))}), ["corrupt"]),
+    ],
+)
+def test_each_gate_closes_on_its_own_evidence(seen: ClusterSeen, gates: list[str], tmp_path: Path) -> None:
+    assert shut(seen, tmp_path) == gates
+
+
+def test_a_restore_on_record_links_the_old_cluster_id_with_the_new(tmp_path: Path) -> None:
+    seen = replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", cluster_id="dd", leader="")})
+    linked = replace(seen, lineages=(Lineage("op", "c1", "dd", 10**9),))
+    assert shut(linked, tmp_path) == []
+
+
+def test_the_high_water_mark_is_the_highest_revision_anybody_has_seen() -> None:
+    assert DOWN.high_water() == 41
+    assert replace(DOWN, etcd=ALONE | {"a": etcd_seen("1", revision=77)}).high_water() == 77
+    assert replace(DOWN, lineages=(Lineage("op", "c0", "c1", 10**9 + 3),)).high_water() == 10**9 + 3
+
+
+def test_gates_have_one_name_each() -> None:
+    assert len(set(IDS)) == len(GATES)

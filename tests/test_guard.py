@@ -1,0 +1,102 @@
+"""The guard is shell, so it is run by a real shell."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate import guard
+from quorate.command import Command, Ticket
+from quorate.errors import Busy, Failed, Superseded
+
+
+def ran(home: Path, ticket: Ticket, how: str, command: Command) -> tuple[int, str]:
+    line = guard.guarded(str(home), ticket, how, command)
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=20, check=False)
+    return done.returncode, done.stdout
+
+
+def ticket(turn: int = 1, attempt: int = 1, operation: str = "op") -> Ticket:
+    return Ticket(operation, turn, attempt, "swap")
+
+
+def look(home: Path, *order: int, operation: str = "op") -> tuple[int, str]:
+    return ran(home, ticket(*order, operation=operation), "look", Command(("echo", "seen")))
+
+
+def act(home: Path, *order: int, operation: str = "op") -> tuple[int, str]:
+    return ran(home, ticket(*order, operation=operation), "do", Command(("echo", "acted")))
+
+
+def test_looking_claims_a_free_node_and_raises_the_claim(tmp_path: Path) -> None:
+    for order in ((1, 1), (1, 2), (2, 1)):
+        assert look(tmp_path, *order) == (0, "seen\n")
+        assert (tmp_path / "claim").read_text() == f"op {order[0]} {order[1]}\n"
+
+
+def test_nothing_acts_on_a_node_that_was_not_claimed(tmp_path: Path) -> None:
+    exit_code, output = act(tmp_path, 1, 1)
+    assert (exit_code, output) == (79, "quorate-guard: fell claim\n")
+    assert guard.refused(output, "a") is None
+
+
+@pytest.mark.parametrize(("first", "late"), [((2, 1), (1, 3)), ((1, 2), (1, 1)), ((10, 1), (9, 1))])
+def test_an_older_attempt_neither_looks_nor_acts(tmp_path: Path, first: tuple[int, int], late: tuple[int, int]) -> None:
+    look(tmp_path, *first)
+    for exit_code, output in (look(tmp_path, *late), act(tmp_path, *late)):
+        assert guard.silenced(output, exit_code)
+        assert isinstance(guard.refused(output, "a"), Superseded)
+
+
+def test_another_operation_is_refused_by_name(tmp_path: Path) -> None:
+    look(tmp_path, 1, 1)
+    _, output = look(tmp_path, 9, 9, operation="other")
+    error = guard.refused(output, "a")
+    assert isinstance(error, Busy)
+    assert "operation op" in str(error)
+
+
+def test_after_the_release_an_older_attempt_does_nothing_and_nobody_acts(tmp_path: Path) -> None:
+    look(tmp_path, 3, 1)
+    (tmp_path / "op").mkdir()
+    (tmp_path / "claim").rename(tmp_path / "op" / "released")
+    assert isinstance(guard.refused(look(tmp_path, 2, 9)[1], "a"), Superseded)
+    assert look(tmp_path, 3, 2) == (0, "seen\n")
+    assert act(tmp_path, 3, 2)[1] == "quorate-guard: fell claim\n"
+    assert not (tmp_path / "claim").exists()
+
+
+def test_a_precondition_that_fell_stops_the_command(tmp_path: Path) -> None:
+    look(tmp_path, 1, 1)
+    for path in (str(tmp_path / "nowhere"), f"!{tmp_path}"):
+        exit_code, output = ran(tmp_path, ticket(), "do", Command(("touch", f"{tmp_path}/ran"), given=(path,)))
+        assert (exit_code, output) == (79, f"quorate-guard: fell {path}\n")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_command_that_still_runs_keeps_the_next_one_out(tmp_path: Path) -> None:
+    look(tmp_path, 1, 1)
+    line = guard.guarded(str(tmp_path), ticket(), "do", Command(("sh", "-c", "echo on; exec sleep 30")))
+    with subprocess.Popen(["sh", "-c", line], stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "on\n"
+        error = guard.refused(look(tmp_path, 2, 1)[1], "a")
+        running.kill()
+    assert isinstance(error, Failed)
+    assert error.retryable
+
+
+def test_a_commands_own_exit_code_is_passed_on(tmp_path: Path) -> None:
+    look(tmp_path, 1, 1)
+    exit_code, output = ran(tmp_path, ticket(), "do", Command(("sh", "-c", "echo no; exit 79")))
+    assert (exit_code, guard.silenced(output, exit_code)) == (79, False)
+
+
+@given(word=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40))
+def test_no_word_of_a_command_becomes_two(word: str) -> None:
+    line = guard.guarded("/tmp", ticket(), "do", Command(("printf", "%s", word)))  # noqa: S108 - never run
+    import shlex
+
+    assert shlex.split(line)[-1] == word

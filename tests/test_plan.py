@@ -1,0 +1,94 @@
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.cluster import ClusterSeen, Silence
+from quorate.etcd import bump, can_bump, cluster_id, member_id
+from quorate.operation import RestoreRequest
+from quorate.plan import Choice
+from quorate.records import PLAN, plan_text
+from quorate.restore import STEPS, plan
+from tests.factory import etcd_seen, inventory
+from tests.factory import plan as small_plan
+from tests.manifests import manifest
+from tests.test_gates import DOWN
+
+
+def request(tmp_path: Path, **changes: object) -> RestoreRequest:
+    whole = inventory(tmp_path)
+    asked = RestoreRequest("restore-1", "demo", whole.clusters["demo"], whole.stores["here"], "latest", "ann")
+    return replace(asked, **changes)  # type: ignore[arg-type]
+
+
+def test_two_plans_of_an_unchanged_cluster_have_one_digest(tmp_path: Path) -> None:
+    first = plan(request(tmp_path), DOWN)
+    later = plan(request(tmp_path, operation="restore-2"), replace(DOWN, reads={}))
+    assert first.chosen.digest() == later.chosen.digest()
+    assert first.token != later.token
+
+
+def test_what_was_chosen_changes_the_digest(tmp_path: Path) -> None:
+    first = plan(request(tmp_path), DOWN).chosen.digest()
+    others = (
+        plan(request(tmp_path, overrides=("impostor",)), DOWN),
+        plan(request(tmp_path), replace(DOWN, manifests=(manifest(42),))),
+        plan(request(tmp_path), replace(DOWN, etcd=DOWN.etcd | {"a": etcd_seen("1", leader="")})),
+    )
+    assert len({first, *(other.chosen.digest() for other in others)}) == 4
+
+
+def test_a_plan_keeps_its_digest_on_its_way_through_a_payload() -> None:
+    whole = small_plan()
+    assert PLAN.validate_json(plan_text(whole)).chosen.digest() == whole.chosen.digest()
+
+
+def test_an_override_opens_only_the_gate_it_names(tmp_path: Path) -> None:
+    healthy = replace(DOWN, reads={"a": 41}, etcd=DOWN.etcd | {"a": Silence("x")})
+    assert [gate.id for gate in plan(request(tmp_path), healthy).refusals] == ["quorum-healthy"]
+    opened = plan(request(tmp_path, overrides=("quorum-healthy",)), healthy)
+    assert (opened.refusals, [gate.id for gate in opened.overridden]) == ((), ["quorum-healthy"])
+
+
+def test_a_gate_that_cannot_be_overridden_stays_shut(tmp_path: Path) -> None:
+    away = replace(DOWN, nodes={name: Silence("no route") for name in "abc"})
+    refused = plan(request(tmp_path, overrides=("majority-unreachable",)), away).refusals
+    assert "majority-unreachable" in [gate.id for gate in refused]
+
+
+def test_without_a_control_plane_no_step_is_about_one(tmp_path: Path) -> None:
+    keys = [step.key for step in plan(request(tmp_path), DOWN).chosen.steps]
+    assert not [key for key in keys if key.endswith("-api")]
+
+
+def test_the_start_of_a_restored_member_is_the_point_of_no_return() -> None:
+    whole = small_plan()
+    asked = {step.key: whole.choices(step) for step in whole.chosen.steps}
+    before = [step.key for step in STEPS[: [step.key for step in STEPS].index("start")]]
+    assert all(asked[key] == () for key in before)
+    assert all(Choice.RETRY in asked[step.key] for step in STEPS if step.key not in before)
+
+
+def test_every_step_before_it_that_changes_a_node_has_an_undo() -> None:
+    changing = [step for step in STEPS if step.place == "node" and step.key not in {"unbar", "release"}]
+    assert all(step.undo for step in changing)
+
+
+def test_ids_are_those_that_etcd_computes() -> None:
+    """etcd.md, 2.3: seen on etcd 3.5.30."""
+    urls = [f"http://127.0.0.1:{port}" for port in (22380, 22382, 22384)]
+    ids = [member_id([url], "tok-orig") for url in urls]
+    assert ids == ["2fde2a224670ce9a", "fabf9ac6b3d9890f", "204496080e481d58"]
+    assert cluster_id(ids) == "ed3a6274b1c95aae"
+
+
+@given(st.integers(1, 2**40), st.integers(0, 2**41))
+def test_no_revision_is_ever_served_twice(snapshot: int, high_water: int) -> None:
+    assert snapshot + bump(snapshot, high_water) > high_water
+    assert bump(snapshot, high_water) >= 10**9
+
+
+def test_old_tools_cannot_bump() -> None:
+    versions = ("3.4.26", "3.4.27", "3.5.9", "3.5.10", "3.6.0", "3.7.1")
+    assert [can_bump(each) for each in versions] == [False, True, False, True, True, True]
