@@ -32,7 +32,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.ports import Etcd
 from quorate.snapshot import Examination, Facts, joined
 
-AHEAD = 4  # pieces of 1 MiB between the threads
+AHEAD = 2  # pieces of 1 MiB between the threads
 LOOK_AGAIN_S = 0.5
 SETTLE_S = 10.0  # an election, or a member that catches up
 

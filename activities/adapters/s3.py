@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
@@ -97,14 +98,14 @@ class S3Store:
         return cls(client, settings)
 
     def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
-        parts = cut(chunks, self.part_bytes)
-        head = deque([next(parts, b"")])
-        if len(head[0]) == self.part_bytes:
-            return self._put_parts(key, after(head, parts), tick)
-        whole = head.pop()
+        cutter, first = Cutter(iter(chunks)), bytearray(self.part_bytes)
+        size_bytes = cutter.fill(first)
+        if size_bytes == self.part_bytes:
+            return self._put_parts(key, first, cutter, tick)
+        whole = bytes(first[:size_bytes])
         with mapped(f"put {self._url(key)}"):
             self.client.put_object(**self._object(key), Body=whole, IfNoneMatch="*", ChecksumCRC32=crc32(whole))
-        return Stored(key, len(whole))
+        return Stored(key, size_bytes)
 
     def get(self, key: str) -> Iterator[bytes]:
         what = f"get {self._url(key)}"
@@ -138,12 +139,12 @@ class S3Store:
         except Missing as error:
             raise Denied(f"there is no bucket {self.settings.bucket}") from error
 
-    def _put_parts(self, key: str, parts: Iterator[bytes], tick: Tick) -> Stored:
+    def _put_parts(self, key: str, first: bytearray, cutter: "Cutter", tick: Tick) -> Stored:
         with mapped(f"put {self._url(key)}"):
             begun = self.client.create_multipart_upload(**self._object(key), ChecksumAlgorithm="CRC32")
             upload = Upload(self.client, {**self._object(key), "UploadId": begun["UploadId"]})
             try:
-                upload.send(parts, tick)
+                upload.send(first, cutter, tick)
                 upload.complete()
             except BaseException as error:
                 self._abort_after(error, begun["Key"], begun["UploadId"])
@@ -186,62 +187,79 @@ class S3Store:
 
 
 @dataclass(slots=True)
+class Cutter:
+    """Cuts chunks into parts of one size but for the last: some stores insist."""
+
+    chunks: Iterator[bytes]
+    rest: memoryview = field(default_factory=lambda: memoryview(b""))
+
+    def fill(self, part: bytearray) -> int:
+        """How much there was; less than the part holds only at the end."""
+        length = 0
+        while length < len(part):
+            if not self.rest:
+                chunk = next(self.chunks, None)
+                if chunk is None:
+                    break
+                self.rest = memoryview(chunk)
+            taken = self.rest[: len(part) - length]
+            part[length : length + len(taken)] = taken
+            self.rest = self.rest[len(taken) :]
+            length += len(taken)
+        return length
+
+
+@dataclass(slots=True)
 class Upload:
-    """Two parts at a time and no more in memory than those and the next."""
+    """Two parts under way and one being filled, in three buffers that are used again: memory never grows.
+
+    A bytearray, unlike bytes, is sent by botocore in one piece and without waiting for `100 Continue`.
+    """
 
     client: "S3Client"
     target: dict[str, Any]
     sent_bytes: int = 0
     done: list[dict[str, Any]] = field(default_factory=list)
+    under_way: deque[tuple[Future[dict[str, Any]], bytearray]] = field(default_factory=deque)
 
-    def send(self, parts: Iterator[bytes], tick: Tick) -> None:
-        """Wait for every part that is under way before raising: one that lands after an abort would stay."""
-        open_: deque[Future[dict[str, Any]]] = deque()
+    def send(self, first: bytearray, cutter: Cutter, tick: Tick) -> None:
+        """Waits for every part that is under way before raising: one that lands after an abort would stay."""
+        free = [bytearray(len(first)) for _ in range(UPLOADERS)]
+        part, length = first, len(first)
         pool = ThreadPoolExecutor(UPLOADERS, "upload")
         try:
-            for number, part in enumerate(parts, 1):
-                self.sent_bytes += len(part)
-                open_.append(pool.submit(self._part, number, part))
-                del part
-                self._settle(open_, tick, leave=UPLOADERS)
-            self._settle(open_, tick, leave=0)
+            for number in count(1):
+                whole = part if length == len(part) else part[:length]
+                self.under_way.append((pool.submit(self._part, number, whole), part))
+                self.sent_bytes += length
+                part = free.pop() if free else self._settled(tick)
+                if not (length := cutter.fill(part)):
+                    break
+            while self.under_way:
+                self._settled(tick)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def complete(self) -> None:
         self.client.complete_multipart_upload(**self.target, MultipartUpload={"Parts": self.done}, IfNoneMatch="*")  # type: ignore[typeddict-item]
 
-    def _part(self, number: int, part: bytes) -> dict[str, Any]:
+    def _part(self, number: int, part: bytearray) -> dict[str, Any]:
         checksum = crc32(part)
-        answer = self.client.upload_part(**self.target, PartNumber=number, Body=part, ChecksumCRC32=checksum)
+        answer = self.client.upload_part(**self.target, PartNumber=number, Body=part, ChecksumCRC32=checksum)  # type: ignore[arg-type]
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": checksum}
 
-    def _settle(self, open_: deque[Future[dict[str, Any]]], tick: Tick, leave: int) -> None:
-        while len(open_) > leave:
-            if wait([open_[0]], TICK_S).done:
-                self.done.append(open_.popleft().result())
+    def _settled(self, tick: Tick) -> bytearray:
+        """The buffer of the oldest part, when the store has it."""
+        future, part = self.under_way[0]
+        while not wait([future], TICK_S).done:
             tick(f"{self.sent_bytes >> 20} MiB stored")
+        tick(f"{self.sent_bytes >> 20} MiB stored")
+        self.done.append(future.result())
+        self.under_way.popleft()
+        return part
 
 
-def cut(chunks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Parts of one size but for the last: some stores insist."""
-    held = bytearray()
-    for chunk in chunks:
-        held += chunk
-        while len(held) >= size:
-            yield bytes(memoryview(held)[:size])
-            del held[:size]
-    if held:
-        yield bytes(held)
-
-
-def after(head: deque[bytes], parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Hands its first part over without keeping it."""
-    yield head.popleft()
-    yield from parts
-
-
-def crc32(part: bytes) -> str:
+def crc32(part: bytes | bytearray) -> str:
     return base64.b64encode(zlib.crc32(part).to_bytes(4, "big")).decode()
 
 
