@@ -206,13 +206,13 @@ class Operations:
     def handle_of(self, workflow: str, run: str | None, result: Any = None) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(workflow, run_id=run, result_type=result)
 
-    async def watch(self, found: Found, patience_s: float, *, steps: bool) -> AsyncIterator[Glimpse]:
+    async def watch(self, found: Found, patience_s: float) -> AsyncIterator[Glimpse]:
         """Looks until it is closed or held; while nobody answers it keeps trying. StillRunning at the deadline."""
         deadline = time.monotonic() + patience_s
         last = Glimpse(found)
         while True:
             try:
-                last = await self.glimpse(found, last, steps=steps)
+                last = await self.glimpse(found, last)
             except (RPCError, RuntimeError):
                 last = Glimpse(found, progress=last.progress, note=self.silence())
                 await self.reconnect()
@@ -225,13 +225,13 @@ class Operations:
                 )
             await asyncio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
 
-    async def glimpse(self, found: Found, last: Glimpse, *, steps: bool) -> Glimpse:
+    async def glimpse(self, found: Found, last: Glimpse) -> Glimpse:
         """One describe, which answers with no worker alive, and one query, which needs one."""
         seen = await self.handle(found).describe(rpc_timeout=RPC)
         closed = seen.status is not WorkflowExecutionStatus.RUNNING
-        progress = await self.progress(found) if steps and not closed else None
+        progress = await self.progress(found) if not closed else None
         shown = progress or last.progress
-        note = "" if progress or not steps or closed else self.silence()
+        note = "" if progress or closed else self.silence()
         return Glimpse(
             found=found,
             closed=closed,
@@ -241,6 +241,9 @@ class Operations:
             heard=await heard(seen, shown),
             note=note,
         )
+
+    async def glimpse_of(self, found: Found) -> Glimpse:
+        return await self.glimpse(found, Glimpse(found))
 
     async def progress(self, found: Found) -> Progress | None:
         """Nothing while no worker answers."""
@@ -265,11 +268,19 @@ class Operations:
 
     async def result(self, found: Found) -> Result:
         """What the operation returned, or its failure as one of our errors."""
-        try:
-            answer: Result = await self.handle(found).result(rpc_timeout=ANSWER)
-        except WorkflowFailureError as error:
-            raise failure(found, error.cause) from error
-        return answer
+        deadline = time.monotonic() + START_S
+        while True:
+            try:
+                answer: Result = await self.handle(found).result(rpc_timeout=ANSWER)
+            except WorkflowFailureError as error:
+                raise failure(found, error.cause) from error
+            except RPCError:
+                if time.monotonic() > deadline:
+                    raise
+                await self.reconnect()
+                await asyncio.sleep(POLL_S)
+            else:
+                return answer
 
     async def update(self, found: Found, name: str, argument: Any, update_id: str | None = None) -> None:
         """Refusal carries the operation's own words; nothing is known when nobody answers in time."""

@@ -1,0 +1,54 @@
+"""The command tree. Everything heavy is imported by the command that needs it, so `--help` answers at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quorate.errors import BadInput
+from worker.cli import audit, backup, clusters, config, daemon, doctor, operations, plan, restore, snapshots
+from worker.cli.options import As, Output, given
+
+app = typer.Typer(
+    name="quorate",
+    help="Disaster recovery for etcd and the Kubernetes control planes on it.",
+    epilog="Without a command: every cluster, its quorum, its newest backup, what runs and what to do next.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def quorate(
+    ctx: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="The inventory; QUORATE_CONFIG if left out."),
+    ] = None,
+    output: As = Output.TABLE,
+) -> int:
+    given(ctx).config = config
+    if ctx.invoked_subcommand is None:
+        return clusters.status(ctx, output)
+    if output is not Output.TABLE:
+        raise BadInput(f"put it behind the command: quorate {ctx.invoked_subcommand} … -o {output}")
+    return 0
+
+
+app.command()(clusters.inspect)
+app.command()(backup.backup)
+app.command()(restore.restore)
+app.add_typer(plan.app, name="plan")
+app.command()(operations.approve)
+app.command()(operations.watch)
+app.command()(operations.retry)
+app.command()(operations.abort)
+app.command()(operations.cancel)
+app.add_typer(operations.app, name="operations")
+app.add_typer(snapshots.app, name="snapshots")
+app.add_typer(audit.app, name="audit")
+app.add_typer(config.app, name="config")
+app.command()(doctor.doctor)
+app.command()(daemon.up)
+app.command()(daemon.down)

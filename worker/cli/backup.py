@@ -1,0 +1,62 @@
+"""`quorate backup`: takes a verified snapshot now, waits for it and says what it is."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from quorate.errors import (
+    BadInput,
+    Busy,
+    Detached,
+    Failed,
+    NoDaemon,
+    QuorateError,
+    StillRunning,
+)
+from worker.cli.options import Actor, As, ClusterName, Output, Patience, actor, contract, duration, given
+from worker.cli.results import BACKUP_FIELDS, told
+from worker.cli.waiting import HOUR, Waiting
+
+if TYPE_CHECKING:
+    from worker.operations import Result
+    from worker.settings import Settings
+
+NOT_BEGUN = (BadInput, Busy, NoDaemon)
+UNFINISHED = (StillRunning, Detached)
+
+
+def backup(
+    ctx: typer.Context,
+    cluster: ClusterName,
+    *,
+    wait_timeout: Patience = HOUR,
+    who: Actor = "",
+    output: As = Output.TABLE,
+) -> int:
+    """Stream a snapshot into the store, read it back, publish it. Exit 0 verified, 3 with findings, 10 failed."""
+    here = given(ctx)
+    with contract(here, output, dict.fromkeys(BACKUP_FIELDS)) as fields:
+        waiting = Waiting(here, output, duration(wait_timeout), fields)
+        result = taken(waiting, here.settings(), cluster, actor(who))
+    return told(result, here, output)
+
+
+def taken(waiting: Waiting, settings: "Settings", cluster: str, who: str) -> "Result":
+    """Whatever ends a backup that had begun is a failed backup, exit 10; its kind says more."""
+    from quorate.backup import request
+    from worker.operations import new_id
+
+    settings.cluster(cluster)
+    try:
+        return waiting.begin(settings, "backup", request(settings.inventory, cluster, new_id("backup"), who))
+    except (*NOT_BEGUN, *UNFINISHED):
+        raise
+    except QuorateError as error:
+        waiting.fields["outcome"] = "failed"
+        raise failed(error) from error
+
+
+def failed(error: QuorateError) -> Failed:
+    out = Failed(str(error), next=error.next)
+    out.kind = error.kind  # type: ignore[misc]  # the contract wants the first cause, under the code of a failed backup
+    return out

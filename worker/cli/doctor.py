@@ -1,0 +1,230 @@
+"""`quorate doctor`: one line an assertion, and what to do about each that does not hold."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quorate.errors import QuorateError, Unreachable
+from worker.cli.options import As, Given, Output, given, paint, plain, say, say_json
+
+if TYPE_CHECKING:
+    from quorate.cluster import ClusterSeen
+    from quorate.inventory import Cluster
+    from worker.wiring import Wiring
+
+FINDINGS, UNREACHABLE = 3, 6
+SSH_KINDS = {"unreachable", "denied", "host-key-changed"}
+SKEW_S_MAX = 30.0
+EXPIRY = timedelta(days=14)
+
+MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clusters if left out.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One assertion: `said` is the evidence, `next` the remedy where it does not hold."""
+
+    id: str
+    about: str
+    ok: bool
+    said: str
+    next: str = ""
+    unreachable: bool = False
+
+
+def doctor(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE) -> int:
+    """Whether a backup and a restore could work now; changes nothing. Exit 0, 3 or 6 (something does not answer)."""
+    here = given(ctx)
+    wiring = here.wiring()
+    names = [cluster] if cluster else sorted(wiring.settings.inventory.clusters)
+    for name in names:
+        wiring.settings.cluster(name)
+    checks = [
+        Check("config", str(wiring.settings.path), ok=True, said=f"clusters: {', '.join(names)}"),
+        temporal(wiring),
+    ]
+    with ThreadPoolExecutor(len(names)) as pool:
+        for found in pool.map(lambda name: list(examined(wiring, name)), names):
+            checks += found
+    if output is Output.JSON:
+        say_json({"ok": all(each.ok for each in checks), "checks": [told(each, here) for each in checks]})
+    else:
+        say(page(checks, here))
+    return code(checks)
+
+
+def code(checks: list[Check]) -> int:
+    failed = [check for check in checks if not check.ok]
+    if any(check.unreachable for check in failed):
+        return UNREACHABLE
+    return FINDINGS if failed else 0
+
+
+def told(check: Check, here: Given) -> dict[str, Any]:
+    return {**plain(check), "next": here.command(check.next)}
+
+
+def page(checks: list[Check], here: Given) -> str:
+    from worker.screen import table
+
+    colour = paint()
+    lines = table([[colour.state("OK" if each.ok else "FAIL"), each.id, each.about, each.said] for each in checks])
+    failed = [each for each in checks if not each.ok]
+    remedies = dict.fromkeys(f"next: {here.command(each.next)}" for each in failed if each.next)
+    counted = f"{len(checks) - len(failed)} of {len(checks)} hold"
+    return "\n".join([lines, "", counted, *remedies])
+
+
+def temporal(wiring: "Wiring") -> Check:
+    """Ours is started from a binary; another one has to be there already."""
+    from worker import embedded
+
+    address = wiring.settings.inventory.temporal.address
+    if address:
+        return attempt("temporal", address, lambda: connected(address), "start it, or leave temporal.address out")
+    return attempt("temporal", "binary", lambda: str(embedded.find_binary(wiring.settings)), "")
+
+
+def connected(address: str) -> str:
+    import socket
+
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), 5).close()
+    except OSError as error:
+        raise Unreachable(f"{address}: {error}") from error
+    return "it accepts connections"
+
+
+def attempt(key: str, about: str, ask: Callable[[], str], remedy: str) -> Check:
+    try:
+        return Check(key, about, ok=True, said=ask())
+    except QuorateError as error:
+        said = " ".join(str(error).split())
+        return Check(
+            key, about, ok=False, said=said, next=error.next or remedy, unreachable=error.exit_code == UNREACHABLE
+        )
+
+
+def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
+    """Everything about one cluster, from one survey."""
+    settings = wiring.settings
+    cluster, store = settings.cluster(name), settings.store(name)
+    yield attempt(
+        "store", f"{name} {store.url}", lambda: stored(wiring, name), "put its settings or its server right"
+    )
+    yield from certificates(wiring, name, cluster)
+    seen = wiring.surveyor.survey(name, cluster, store)
+    for member in cluster.members:
+        yield from node(cluster, member.name, seen)
+        yield etcd(cluster, member.name, seen)
+
+
+def stored(wiring: "Wiring", name: str) -> str:
+    wiring.stores.at(wiring.settings.store(name)).check()
+    return "objects can be stored"
+
+
+def certificates(wiring: "Wiring", name: str, cluster: "Cluster") -> Iterator[Check]:
+    if cluster.etcd.tls:
+        for what, reference in (("ca", cluster.etcd.tls.ca), ("cert", cluster.etcd.tls.cert)):
+            yield certificate(wiring, f"{name} {what}", reference)
+
+
+def certificate(wiring: "Wiring", about: str, reference: str) -> Check:
+    """Expired is a failure, and so is one that will be in two weeks."""
+    from cryptography import x509
+
+    try:
+        found = x509.load_pem_x509_certificate(wiring.secrets.resolve(reference))
+    except QuorateError as error:
+        return Check("certificate", about, ok=False, said=str(error), next=f"put a certificate at {reference}")
+    except ValueError:
+        return Check("certificate", about, ok=False, said=f"{reference} is not a certificate in PEM")
+    until = found.not_valid_after_utc
+    ok = until - datetime.now(UTC) > EXPIRY
+    return Check("certificate", about, ok=ok, said=f"valid until {until:%Y-%m-%d}", next="" if ok else "renew it")
+
+
+def node(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]:
+    """SSH, then what only shows through it."""
+    from quorate.cluster import Silence
+
+    there = seen.nodes[name]
+    user = f"{cluster.ssh.user}@{next(m.host for m in cluster.members if m.name == name)}"
+    if isinstance(there, Silence):
+        ssh = there.kind not in SSH_KINDS
+        yield Check(
+            "ssh",
+            name,
+            ok=ssh,
+            said="answers" if ssh else there.reason,
+            next="" if ssh else f"ssh {user}",
+            unreachable=not ssh,
+        )
+        if ssh:
+            yield Check("sudo", name, ok=False, said=there.reason, next=f"ssh {user} sudo -n true  # must not ask")
+        return
+    yield Check("ssh", name, ok=True, said=user)
+    yield Check("sudo", name, ok=True, said="without a password" if cluster.ssh.sudo else "not needed")
+    yield tool(cluster, name, seen)
+    yield space(cluster, name, seen)
+    skew_s = there.now - datetime.now(UTC).timestamp()
+    ok = abs(skew_s) <= SKEW_S_MAX
+    yield Check("clock", name, ok=ok, said=f"{skew_s:+.0f} s from here", next="" if ok else f"ssh {user} timedatectl")
+
+
+def tool(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
+    """Of the same minor version as the etcd that runs, else as the newest backup."""
+    from quorate.cluster import Silence
+    from quorate.etcd import minor
+    from quorate.seen import NodeSeen
+
+    there, etcd = seen.nodes[name], seen.etcd[name]
+    assert isinstance(there, NodeSeen)
+    path = cluster.etcd.restore_tool
+    version = there.tools.get(path, "")
+    running = "" if isinstance(etcd, Silence) else etcd.version
+    if not running and seen.manifests:
+        running = seen.manifests[-1].source.version
+    remedy = f"install the etcdutl of etcd {minor(running) or '(its version)'} as {path} on {name}"
+    if not version:
+        return Check("restore-tool", name, ok=False, said=f"{path} is not there, or does not run", next=remedy)
+    ok = not running or minor(version) == minor(running)
+    return Check(
+        "restore-tool", name, ok=ok, said=f"{version}, etcd is {running or 'unknown'}", next="" if ok else remedy
+    )
+
+
+def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
+    """As a restore needs it: the snapshot, what is restored from it, and the WAL, beside the live data."""
+    from quorate.gates import WAL_BYTES
+    from quorate.seen import NodeSeen
+    from worker.screen import size
+
+    there, path = seen.nodes[name], cluster.etcd.data_dir
+    assert isinstance(there, NodeSeen)
+    db = there.paths.get(f"{path}/member/snap/db")
+    newest = seen.manifests[-1].size_bytes if seen.manifests else 0
+    needed = 2 * max(newest, db.size_bytes if db else 0) + WAL_BYTES
+    free = there.spaces.get(path, 0)
+    ok = free >= needed
+    remedy = "" if ok else f"make room for {size(needed - free)} beside {path} on {name}"
+    return Check(
+        "space", name, ok=ok, said=f"{size(free)} free beside {path}, a restore needs {size(needed)}", next=remedy
+    )
+
+
+def etcd(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
+    from quorate.cluster import Silence
+
+    there = seen.etcd[name]
+    how = "with TLS" if cluster.etcd.tls else "without TLS"
+    if isinstance(there, Silence):
+        remedy = "quorate inspect  # says what is left of it"
+        return Check("etcd", name, ok=False, said=there.reason, next=remedy, unreachable=True)
+    return Check("etcd", name, ok=True, said=f"{there.version} answers {how}")

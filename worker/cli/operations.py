@@ -1,0 +1,247 @@
+"""`quorate operations`, and the verbs that steer one: watch, approve, retry, abort, cancel."""
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quorate.errors import BadInput, QuorateError, Refusal
+from worker.cli.options import (
+    Actor,
+    As,
+    Given,
+    OperationId,
+    Output,
+    Patience,
+    actor,
+    contract,
+    duration,
+    given,
+    paint,
+    say,
+    say_json,
+)
+from worker.cli.results import RESTORE_FIELDS, after, told
+from worker.cli.waiting import HOUR, Waiting
+
+if TYPE_CHECKING:
+    from worker.cli.records import Record
+    from worker.operations import Found, Operations
+    from worker.settings import Settings
+
+DIGEST_MIN = 12
+FIELDS = ("operation", "done")
+
+app = typer.Typer(help="What ran, and what runs.", no_args_is_help=True, rich_markup_mode=None)
+
+Digest = Annotated[str, typer.Option("--digest", metavar="DIGEST", help="Of the plan that you have read.")]
+
+
+@app.command()
+def ls(ctx: typer.Context, output: As = Output.TABLE) -> int:
+    """Every operation on record here, and what runs now, the newest first."""
+    from worker.cli.records import locals_of
+    from worker.screen import table
+
+    settings = given(ctx).settings()
+    rows = {each.operation: entry(each) for each in locals_of(settings.operations)}
+    running = open_now(settings)
+    for each in running or ():
+        rows[each.operation] = {**rows.get(each.operation, {}), **live(each)}
+    newest_first = sorted(rows.values(), key=lambda row: row["operation"].rpartition("-")[2], reverse=True)
+    if output is Output.JSON:
+        say_json({"operations": newest_first, "daemon": running is not None})
+        return 0
+    columns = ("operation", "cluster", "state", "snapshot", "duration_s")
+    cells = [
+        [str(row.get(column) if row.get(column) is not None else "-") for column in columns] for row in newest_first
+    ]
+    say(
+        table([["OPERATION", "CLUSTER", "STATE", "SNAPSHOT", "SECONDS"], *cells]) if cells else "nothing is on record"
+    )
+    if running is None:
+        say("no daemon: what runs is not known")
+    return 0
+
+
+@app.command()
+def show(ctx: typer.Context, operation: OperationId, output: As = Output.TABLE) -> int:
+    """Its plan, its outcome, where its audit trail is. Exit 0 whatever the outcome was."""
+    from worker.cli.records import record
+
+    here = given(ctx)
+    found = record(here.wiring(), operation)
+    if output is Output.JSON:
+        chains = {name: len(lines) for name, lines in found.chains.items()}
+        data = {"where": found.where, "plan": found.plan, "outcome": found.outcome, "audit": chains}
+        say_json({"operation": operation, **data})
+    else:
+        say(page(found, here))
+    return 0
+
+
+def watch(
+    ctx: typer.Context, operation: OperationId, *, wait_timeout: Patience = HOUR, output: As = Output.TABLE
+) -> int:
+    """The step tree while it runs, and how it ended. Ctrl-C detaches."""
+    from worker.cli.records import local
+
+    here = given(ctx)
+    settings = here.settings()
+    fields: dict[str, Any] = {**dict.fromkeys(RESTORE_FIELDS), "steps": [], "operation": operation}
+    with contract(here, output, fields):
+        over = local(settings.operations, operation)
+        if over and over.outcome:
+            return told(finished(over.outcome), here, output)
+        result = Waiting(here, output, duration(wait_timeout), fields).follow(settings, operation)
+    return told(result, here, output)
+
+
+def approve(
+    ctx: typer.Context, operation: OperationId, *, digest: Digest, who: Actor = "", output: As = Output.TABLE
+) -> int:
+    """Say yes to the plan with this digest; where two people are needed, both say it."""
+    from quorate.operation import Approval
+
+    async def send(client: "Operations", found: "Found") -> str:
+        glimpse = await client.glimpse_of(found)
+        wanted = glimpse.awaiting.digest if glimpse.awaiting else digest
+        whole = wanted if len(digest) >= DIGEST_MIN and wanted.startswith(digest) else digest
+        await client.update(found, "approve", Approval(whole, actor(who)))
+        return f"approved by {actor(who)}"
+
+    return steered(given(ctx), operation, send, output)
+
+
+def retry(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
+    """Try the step again at which it is held."""
+    return resolved(ctx, operation, "retry", who, output)
+
+
+def abort(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
+    """Give up where it is held: fences and claims stay on the nodes, nothing more is changed."""
+    return resolved(ctx, operation, "abort", who, output)
+
+
+def cancel(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
+    """Stop at the next step and undo everything, if etcd was not started again yet."""
+
+    async def send(client: "Operations", found: "Found") -> str:
+        if found.kind != "restore":
+            raise Refusal(
+                f"{operation} is a {found.kind}, which changes nothing that had to be undone; it ends by itself"
+            )
+        await client.update(found, "cancel", actor(who))
+        return f"cancelled by {actor(who)}; what was begun is undone"
+
+    return steered(given(ctx), operation, send, output)
+
+
+def resolved(ctx: typer.Context, operation: str, choice: str, who: str, output: Output) -> int:
+    """For the hold that is there now: one that is over takes no resolution."""
+    from quorate.operation import Resolution
+    from quorate.plan import Choice
+
+    async def send(client: "Operations", found: "Found") -> str:
+        hold = (await client.glimpse_of(found)).hold
+        if hold is None:
+            raise Refusal(f"{operation} is not held: there is nothing to {choice}", next=f"quorate watch {operation}")
+        update = f"{operation}/{hold.number}/{choice}"
+        await client.update(found, "resolve", Resolution(hold.number, Choice(choice), actor(who)), update)
+        return f"{choice} at step {hold.step} by {actor(who)}"
+
+    return steered(given(ctx), operation, send, output)
+
+
+def steered(here: Given, operation: str, send: Any, output: Output) -> int:
+    """Find it, tell it, say what was told and how to watch what comes of it."""
+    from worker.operations import operations
+
+    settings = here.settings()
+
+    async def run() -> str:
+        async with operations(settings) as client:
+            said: str = await send(client, await client.find(operation))
+            return said
+
+    with contract(here, output, {"operation": operation, "done": None}):
+        done = asyncio.run(run())
+    following = here.command(f"quorate watch {operation}")
+    if output is Output.JSON:
+        say_json({"operation": operation, "done": done, "next": following})
+    else:
+        say(f"{operation}: {done}\nnext: {following}")
+    return 0
+
+
+def open_now(settings: "Settings") -> "tuple[Found, ...] | None":
+    """None where nobody can tell."""
+    from worker.operations import operations
+
+    async def ask() -> "tuple[Found, ...]":
+        async with operations(settings) as client:
+            return await client.open()
+
+    try:
+        return asyncio.run(asyncio.wait_for(ask(), timeout=5))
+    except (QuorateError, TimeoutError):
+        return None
+
+
+def entry(record: "Record") -> dict[str, Any]:
+    outcome, plan = record.outcome or {}, (record.plan or {}).get("chosen", {})
+    snapshot = outcome.get("snapshot") or plan.get("snapshot", {}).get("id")
+    return {
+        "operation": record.operation,
+        "cluster": plan.get("cluster") or (snapshot or "").partition("/")[0] or None,
+        "state": outcome.get("outcome", "no outcome on record"),
+        "snapshot": snapshot,
+        "duration_s": outcome.get("duration_s"),
+    }
+
+
+def live(found: "Found") -> dict[str, Any]:
+    return {"operation": found.operation, "cluster": found.cluster, "state": "running", "actor": found.actor}
+
+
+def finished(outcome: dict[str, Any]) -> Any:
+    """A result as it was recorded, of whichever kind has its fields."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from quorate.backup import BackupResult
+    from quorate.operation import RestoreResult
+
+    kind: Any = BackupResult if "stored_bytes" in outcome else RestoreResult
+    try:
+        return TypeAdapter(kind).validate_python(outcome)
+    except ValidationError as error:
+        raise BadInput(
+            f"the record of {outcome.get('operation')} is not one of ours: {error.errors()[0]['msg']}"
+        ) from error
+
+
+def page(found: "Record", here: Given) -> str:
+    from worker.cli.results import restore_text
+    from worker.screen import span, table
+
+    lines = [f"{paint()(found.operation, 'bold')}  {found.where}"]
+    plan = (found.plan or {}).get("chosen", {})
+    if plan:
+        lines.append(f"restore of {plan['cluster']} from {plan['snapshot']['id']}, digest in the record")
+        lines += [f"  lost: {each}" for each in (found.plan or {}).get("losses", [])]
+    if found.outcome and "steps" in found.outcome:
+        result = finished(found.outcome)
+        lines.append(restore_text(result, here))
+        rows = [[step.id, step.host, step.state, span(step.duration_s or 0)] for step in result.steps]
+        lines.append(table([["STEP", "HOST", "STATE", "TOOK"], *rows], "  "))
+        if result.error:
+            lines.append(
+                f"  error: {result.error.message}\n  next: {here.command(result.error.next or after(result))}"
+            )
+    elif not found.outcome:
+        lines.append(
+            f"no outcome is on record: it runs, or left none; {here.command(f'quorate watch {found.operation}')}"
+        )
+    count = sum(map(len, found.chains.values()))
+    lines.append(f"audit: {count} records; {here.command(f'quorate audit verify {found.operation}')}")
+    return "\n".join(lines)

@@ -1,0 +1,205 @@
+"""`quorate plan restore`: what would happen, and what would be lost; nothing is changed."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quorate.errors import BadInput
+from worker.cli.options import As, ClusterName, Given, Output, actor, contract, given, paint, say, say_json
+
+if TYPE_CHECKING:
+    from quorate.operation import RestoreRequest
+    from quorate.plan import Gate, Plan, Share
+    from worker.screen import Paint
+    from worker.settings import Settings
+
+REFUSED = 4
+FIELDS = ("cluster", "snapshot", "digest", "refusals", "overrides", "steps", "losses")
+
+Snapshot = Annotated[
+    str, typer.Option("--snapshot", metavar="ID", help="An id of `quorate snapshots ls`, or latest.")
+]
+Gates = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override-gate", metavar="ID", help="Go on although this gate refuses; repeatable, needs --reason."
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why a gate is overridden; it goes on record.")]
+
+app = typer.Typer(help="What an operation would do.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def nouns() -> None:
+    """What an operation would do."""
+
+
+@app.command()
+def restore(
+    ctx: typer.Context,
+    cluster: ClusterName,
+    *,
+    snapshot: Snapshot = "latest",
+    override_gate: Gates = None,
+    reason: Reason = "",
+    output: As = Output.TABLE,
+) -> int:
+    """What a restore would do on which host, what it would lose, and why it may refuse."""
+    here = given(ctx)
+    with contract(here, output, dict.fromkeys(FIELDS)):
+        wiring = here.wiring()
+        request = asked(wiring.settings, cluster, snapshot=snapshot, gates=override_gate or [], reason=reason, who="")
+        plan = wiring.surveyor.plan(request)
+    if output is Output.JSON:
+        say_json(as_object(plan))
+    else:
+        say(page(plan, here, paint()))
+        if not plan.refusals:
+            say(f"\nnext: {here.command(again(plan))}")
+    return REFUSED if plan.refusals else 0
+
+
+def asked(
+    settings: "Settings", cluster: str, *, snapshot: str, gates: list[str], reason: str, who: str
+) -> "RestoreRequest":
+    """BadInput for a gate that does not exist, or an override without a reason."""
+    from quorate.gates import IDS
+    from quorate.operation import RestoreRequest
+    from worker.operations import new_id
+
+    if unknown := sorted(set(gates) - set(IDS)):
+        raise BadInput(f"there is no gate {', '.join(unknown)}; gates: {', '.join(IDS)}")
+    if gates and not reason.strip():
+        raise BadInput("--override-gate needs --reason TEXT: it goes on record with your name")
+    return RestoreRequest(
+        operation=new_id("restore"),
+        cluster=cluster,
+        settings=settings.cluster(cluster),
+        store=settings.store(cluster),
+        snapshot=snapshot,
+        actor=actor(who),
+        overrides=tuple(dict.fromkeys(gates)),
+        reason=reason,
+    )
+
+
+def as_object(plan: "Plan") -> dict[str, Any]:
+    chosen = plan.chosen
+    return {
+        "cluster": chosen.cluster,
+        "cluster_id": chosen.cluster_id,
+        "snapshot": chosen.snapshot.id,
+        "revision": chosen.snapshot.revision,
+        "digest": chosen.digest(),
+        "refusals": [gate_object(gate) for gate in plan.refusals],
+        "overrides": list(chosen.overrides),
+        "overridden": [gate_object(gate) for gate in plan.overridden],
+        "steps": [
+            {
+                "id": step.key,
+                "title": step.title,
+                "hosts": hosts(plan, step.key),
+                "expected_s": step.expected_s,
+                "point_of_no_return": step.commits,
+            }
+            for step in chosen.steps
+        ],
+        "losses": list(plan.losses),
+        "seen": list(plan.seen),
+        "hosts": [
+            {"member": each.member, "host": each.node.host, "data_dir": each.data_dir} for each in chosen.shares
+        ],
+        "people": chosen.people,
+        "bump": chosen.bump,
+    }
+
+
+def gate_object(gate: "Gate") -> dict[str, Any]:
+    return {"id": gate.id, "evidence": gate.evidence, "overridable": gate.overridable}
+
+
+def hosts(plan: "Plan", key: str) -> list[str]:
+    """Where a step happens; `cluster` for one that is about all of it."""
+    from quorate.plan import NodeTask
+
+    step = next(step for step in plan.chosen.steps if step.key == key)
+    tasks = plan.tasks(step, 0, "")
+    return [task.share.node.name if isinstance(task, NodeTask) else "cluster" for task in tasks]
+
+
+def again(plan: "Plan") -> str:
+    """The command that asks for just this."""
+    gates = "".join(f" --override-gate {each}" for each in plan.chosen.overrides)
+    reason = " --reason '…'" if gates else ""
+    return f"quorate restore {plan.chosen.cluster} --snapshot {plan.chosen.snapshot.id}{gates}{reason}"
+
+
+def page(plan: "Plan", here: Given, colour: "Paint") -> str:
+    """What will happen where, what is lost, why not."""
+    chosen = plan.chosen
+    parts = [
+        f"{colour('RESTORE ' + chosen.cluster, 'bold')}  cluster {chosen.cluster_id or 'id unknown: nobody answers'}",
+        snapshot_lines(plan),
+        "seen now:\n" + "\n".join(f"  {line}" for line in plan.seen),
+        "what happens on each host:\n" + "\n".join(f"  {host_line(each)}" for each in chosen.shares),
+        colour("what will be lost:", "yellow") + "\n" + "\n".join(f"  {line}" for line in plan.losses),
+        "steps:\n" + step_lines(plan),
+    ]
+    parts += [f"{colour('overridden', 'yellow')} {gate.id}: {gate.evidence}" for gate in plan.overridden]
+    return "\n\n".join([*parts, f"digest {chosen.digest()}", *refusals(plan, here, colour)])
+
+
+def snapshot_lines(plan: "Plan") -> str:
+    from datetime import UTC, datetime
+
+    from worker.screen import size, span
+
+    snapshot = plan.chosen.snapshot
+    age_s = (datetime.now(UTC) - datetime.fromisoformat(snapshot.created_at)).total_seconds()
+    return (
+        f"snapshot {snapshot.id}, {span(age_s)} old, revision {snapshot.revision}, {size(snapshot.size_bytes)}, "
+        f"etcd {snapshot.etcd_version}\n         sha256 {snapshot.sha256}"
+    )
+
+
+def host_line(share: "Share") -> str:
+    units = ", ".join(unit.unit for unit in (share.etcd, *share.control))
+    return (
+        f"{share.member} ({share.node.host}): {units} stop;\n"
+        f"    {share.data_dir} is renamed and kept, what is restored takes its place"
+    )
+
+
+def step_lines(plan: "Plan") -> str:
+    from worker.screen import span, table
+
+    rows = []
+    for number, step in enumerate(plan.chosen.steps, 1):
+        mark = "no way back from here" if step.commits else ""
+        rows.append(
+            [f"{number:>2}", step.title, " ".join(hosts(plan, step.key)), f"about {span(step.expected_s)}", mark]
+        )
+    total = sum(step.expected_s for step in plan.chosen.steps)
+    return (
+        table(rows, "  ")
+        + f"\n  about {span(total)} in all; before the point of no return a failure undoes everything"
+    )
+
+
+def refusals(plan: "Plan", here: Given, colour: "Paint") -> list[str]:
+    """Every reason why not, then what can be done about all of them together."""
+    if not plan.refusals:
+        return []
+    lines = [f"{colour('REFUSED', 'red')} {gate.id}: {gate.evidence}" for gate in plan.refusals]
+    return [*lines, way_out(plan, here)]
+
+
+def way_out(plan: "Plan", here: Given) -> str:
+    fixed = [gate.id for gate in plan.refusals if not gate.overridable]
+    if fixed:
+        return f"put right first, it cannot be overridden: {', '.join(fixed)}"
+    gates = (*plan.chosen.overrides, *(gate.id for gate in plan.refusals))
+    flags = "".join(f" --override-gate {each}" for each in dict.fromkeys(gates))
+    command = f"quorate plan restore {plan.chosen.cluster}{flags} --reason '…'"
+    return f"only if you are sure that the evidence does not matter:\n  {here.command(command)}"

@@ -1,0 +1,117 @@
+"""`quorate restore`: shows the plan, has it confirmed, begins it, waits for its end."""
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quorate.errors import BadInput, NotApproved
+from worker.cli.options import (
+    Actor,
+    As,
+    ClusterName,
+    Given,
+    Output,
+    Patience,
+    contract,
+    duration,
+    given,
+    paint,
+    say,
+    say_json,
+    warn,
+)
+from worker.cli.plan import Gates, Reason, Snapshot
+from worker.cli.results import RESTORE_FIELDS, told
+from worker.cli.waiting import HOUR, Waiting
+
+if TYPE_CHECKING:
+    from quorate.plan import Plan
+
+REFUSED = 4
+
+Confirm = Annotated[
+    str, typer.Option("--confirm", metavar="CLUSTER", help="The cluster's name again, instead of typing it.")
+]
+
+
+def restore(
+    ctx: typer.Context,
+    cluster: ClusterName,
+    *,
+    snapshot: Snapshot = "latest",
+    confirm: Confirm = "",
+    override_gate: Gates = None,
+    reason: Reason = "",
+    wait_timeout: Patience = HOUR,
+    who: Actor = "",
+    output: As = Output.TABLE,
+) -> int:
+    """Bring a cluster back from a snapshot. Live data is kept; a failure before etcd starts undoes everything."""
+    from worker.cli.plan import asked
+
+    here = given(ctx)
+    with contract(here, output, {**dict.fromkeys(RESTORE_FIELDS), "steps": []}) as fields:
+        patience_s = duration(wait_timeout)
+        wiring = here.wiring()
+        request = asked(
+            wiring.settings, cluster, snapshot=snapshot, gates=override_gate or [], reason=reason, who=who
+        )
+        confirmable(cluster, confirm)
+        plan = wiring.surveyor.plan(request)
+        fields |= {"snapshot": plan.chosen.snapshot.id, "revision": plan.chosen.snapshot.revision}
+        if plan.refusals:
+            return refused(plan, fields, here, output)
+        if output is Output.TABLE:
+            say(shown(plan, here))
+        confirmed(cluster, confirm, fields)
+        waiting = Waiting(here, output, patience_s, fields)
+        result = waiting.begin(wiring.settings, "restore", replace(request, approved=plan.chosen.digest()))
+    return told(result, here, output)
+
+
+def confirmable(cluster: str, confirm: str) -> None:
+    """Before anything is looked at: without a terminal nobody can be asked."""
+    if confirm and confirm != cluster:
+        raise BadInput(f"--confirm is {confirm!r}, the cluster is {cluster!r}; nothing was started")
+    if not confirm and not sys.stdin.isatty():
+        raise BadInput(
+            f"a restore has to be confirmed, and nobody can be asked without a terminal: give --confirm {cluster}",
+            next=f"quorate restore {cluster} --confirm {cluster}",
+        )
+
+
+def confirmed(cluster: str, confirm: str, fields: dict[str, Any]) -> None:
+    if confirm:
+        return
+    warn(f"\nType the name of the cluster to restore it ({cluster}): ")
+    try:
+        typed = input("> ")
+    except EOFError:
+        typed = ""
+    if typed.strip() != cluster:
+        fields["outcome"] = "refused"
+        raise NotApproved(f"{typed.strip()!r} is not {cluster!r}; nothing was started")
+
+
+def shown(plan: "Plan", here: Given) -> str:
+    from worker.cli.plan import page
+
+    return page(plan, here, paint())
+
+
+def refused(plan: "Plan", fields: dict[str, Any], here: Given, output: Output) -> int:
+    """The gates said no; nothing was started."""
+    said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
+    following = here.command(f"quorate plan restore {plan.chosen.cluster} --snapshot {plan.chosen.snapshot.id}")
+    if output is Output.JSON:
+        error = {"kind": "refused", "message": said, "next": following}
+        gates = [
+            {"id": gate.id, "evidence": gate.evidence, "overridable": gate.overridable} for gate in plan.refusals
+        ]
+        say_json({**fields, "outcome": "refused", "refusals": gates, "error": error})
+    else:
+        say(shown(plan, here))
+        warn(f"error: refused, nothing was changed: {', '.join(gate.id for gate in plan.refusals)}")
+    return REFUSED

@@ -1,0 +1,117 @@
+"""How operations ended: one object for scripts, a few lines for people, one exit code for both."""
+
+from typing import TYPE_CHECKING, Any
+
+from worker.cli.options import Given, Output, paint, plain, say, say_json, warn
+
+if TYPE_CHECKING:
+    from quorate.backup import BackupResult
+    from quorate.operation import RestoreResult
+    from worker.operations import Result
+
+RESTORE_FIELDS = (
+    "operation",
+    "outcome",
+    "snapshot",
+    "revision",
+    "served_revision",
+    "outage_s",
+    "api_outage_s",
+    "duration_s",
+    "steps",
+)
+BACKUP_FIELDS = (
+    "operation",
+    "outcome",
+    "snapshot",
+    "revision",
+    "size_bytes",
+    "sha256",
+    "stored_bytes",
+    "stored_sha256",
+)
+NOT_APPROVED, FINDINGS, FAILED = 5, 3, 10
+BACKUP_EXIT = {"verified": 0, "degraded": FINDINGS, "suspect": FINDINGS}
+
+
+def told(result: "Result", here: Given, output: Output) -> int:
+    """The exit code, after the result was said."""
+    from quorate.backup import BackupResult
+
+    if isinstance(result, BackupResult):
+        code, text, data = BACKUP_EXIT.get(result.outcome, FAILED), backup_text(result), plain(result)
+    else:
+        code, text, data = exit_code(result), restore_text(result, here), restore_object(result, here)
+    if output is Output.JSON:
+        say_json(data)
+    else:
+        say(text)
+        if data.get("error"):
+            warn(f"error: {data['error']['message']}\nnext: {data['error']['next']}")
+    return code
+
+
+def exit_code(result: "RestoreResult") -> int:
+    from quorate.operation import EXIT
+
+    if result.error and result.error.kind == "not-approved":
+        return NOT_APPROVED
+    return EXIT[result.outcome]
+
+
+def restore_object(result: "RestoreResult", here: Given) -> dict[str, Any]:
+    data: dict[str, Any] = plain(result)
+    if result.error:
+        following = here.command(result.error.next or after(result))
+        data["error"] = {"kind": result.error.kind, "message": result.error.message, "next": following}
+    return data
+
+
+def after(result: "RestoreResult") -> str:
+    """What to run when the trouble itself does not say."""
+    cluster = result.snapshot.partition("/")[0]
+    if result.outcome == "held":
+        return f"quorate operations show {result.operation}"
+    return f"quorate inspect {cluster}" if "/" in result.snapshot else "quorate"
+
+
+def restore_text(result: "RestoreResult", here: Given) -> str:
+    from worker.screen import span
+
+    colour = paint()
+    lines = [f"{colour.state(result.outcome)}  {result.operation}  snapshot {result.snapshot}"]
+    if result.served_revision is not None:
+        lines.append(f"  revision     {result.revision} restored, {result.served_revision} served now")
+    for label, value in (
+        ("etcd was out", result.outage_s),
+        ("API was out", result.api_outage_s),
+        ("took", result.duration_s),
+    ):
+        if value is not None:
+            lines.append(f"  {label:<12} {span(value)}")
+    if result.cluster_id:
+        lines.append(f"  cluster id   {result.cluster_id}, before {result.previous_cluster_id}")
+    lines += [f"  finding      {each}" for each in result.findings]
+    lines.append(f"  {MEANING[result.outcome]}")
+    lines.append(f"  on record    {here.command(f'quorate audit show {result.operation}')}")
+    return "\n".join(lines)
+
+
+MEANING = {
+    "restored": "verified on every member: ids, keys, a write through each",
+    "refused": "nothing was changed",
+    "undone": "everything is as it was before",
+    "held": "stopped half way: fences and claims stay until a person decides",
+}
+
+
+def backup_text(result: "BackupResult") -> str:
+    from worker.screen import size, span
+
+    sizes = f"{size(result.size_bytes)} from {result.member or 'a member'}, {size(result.stored_bytes)} stored"
+    lines = [
+        f"{paint().state(result.outcome)}  {result.snapshot}",
+        f"  revision {result.revision}, {sizes}, {span(result.duration_s)}",
+        f"  sha256   {result.sha256}",
+    ]
+    return "\n".join([*lines, *(f"  finding  {each}" for each in result.findings)])

@@ -1,0 +1,111 @@
+"""`quorate snapshots`: what can be restored."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quorate.errors import BadInput
+from worker.cli.options import As, Output, given, say, say_json
+
+if TYPE_CHECKING:
+    from quorate.catalogue import Manifest, Shelf
+    from worker.wiring import Wiring
+
+FINDINGS = 3
+
+app = typer.Typer(help="What can be restored.", no_args_is_help=True, rich_markup_mode=None)
+
+MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clusters if left out.")]
+SnapshotId = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="As `quorate snapshots ls` shows it.")]
+
+
+@app.command()
+def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE) -> int:
+    """Every snapshot with a manifest that is believed, the newest first."""
+    wiring = given(ctx).wiring()
+    shelves = {
+        name: shelf_of(wiring, name) for name in ([cluster] if cluster else wiring.settings.inventory.clusters)
+    }
+    manifests = [each for shelf in shelves.values() for each in reversed(shelf.manifests)]
+    damaged = {key: why for shelf in shelves.values() for key, why in shelf.damaged.items()}
+    if output is Output.JSON:
+        say_json({"snapshots": [brief(each) for each in manifests], "damaged": damaged})
+    else:
+        say(listing(manifests) if manifests else "there are no snapshots")
+        for why in damaged.values():
+            say(f"not believed: {why}")
+    return FINDINGS if damaged else 0
+
+
+@app.command()
+def show(ctx: typer.Context, snapshot: SnapshotId, output: As = Output.TABLE) -> int:
+    """One manifest, whole."""
+    wiring = given(ctx).wiring()
+    cluster = snapshot.partition("/")[0]
+    if "/" not in snapshot:
+        raise BadInput(f"{snapshot!r} is not a snapshot: expected CLUSTER/TIME-REVISION", next="quorate snapshots ls")
+    manifests = shelf_of(wiring, cluster).manifests
+    found = next((each for each in manifests if each.id == snapshot), None)
+    if found is None:
+        newest = ", ".join(each.id for each in manifests[-3:]) or "none"
+        raise BadInput(
+            f"there is no snapshot {snapshot}; the newest: {newest}", next=f"quorate snapshots ls {cluster}"
+        )
+    if output is Output.JSON:
+        say_json(found.model_dump(mode="json"))
+    else:
+        say(details(found))
+    return 0
+
+
+def shelf_of(wiring: "Wiring", cluster: str) -> "Shelf":
+    from quorate.catalogue import shelf
+
+    return shelf(wiring.stores.at(wiring.settings.store(cluster)), cluster)
+
+
+def brief(each: "Manifest") -> dict[str, Any]:
+    return {
+        "snapshot": each.id,
+        "created_at": each.created_at.isoformat(),
+        "revision": each.revision,
+        "size_bytes": each.size_bytes,
+        "stored_bytes": each.stored_bytes,
+        "sha256": each.sha256,
+        "cluster_id": each.cluster_id,
+        "etcd_version": each.source.version,
+        "outcome": each.outcome,
+    }
+
+
+def listing(manifests: "list[Manifest]") -> str:
+    from datetime import UTC, datetime
+
+    from worker.screen import size, span, table
+
+    now = datetime.now(UTC)
+    rows = [["SNAPSHOT", "AGE", "REVISION", "SIZE", "STORED", "ETCD", "CLUSTER ID", "OUTCOME"]]
+    rows += [
+        [
+            each.id,
+            span((now - each.created_at).total_seconds()),
+            str(each.revision),
+            size(each.size_bytes),
+            size(each.stored_bytes),
+            each.source.version,
+            each.cluster_id,
+            each.outcome,
+        ]
+        for each in manifests
+    ]
+    return table(rows)
+
+
+def details(each: "Manifest") -> str:
+    from worker.screen import table
+
+    flat = {**brief(each), "key": each.key, "member": each.source.name, "operation": each.operation, "by": each.actor}
+    flat |= {f"keys {prefix or 'in all'}": count for prefix, count in each.keys.items()}
+    flat |= {"stored_sha256": each.stored_sha256, "db_sha256": each.db_sha256}
+    flat |= {f"finding {number}": finding for number, finding in enumerate(each.findings, 1)}
+    return table([[name, str(value)] for name, value in flat.items()])
