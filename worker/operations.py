@@ -12,6 +12,7 @@ from typing import Any
 from temporalio.api.common.v1 import Payloads
 from temporalio.client import (
     Client,
+    WorkflowExecution,
     WorkflowExecutionDescription,
     WorkflowExecutionStatus,
     WorkflowFailureError,
@@ -39,6 +40,7 @@ LOOK = timedelta(seconds=2)
 ANSWER = timedelta(seconds=30)
 POLL_S = 0.3
 START_S = 30.0
+LISTED = 500
 SLOTS = {"restore": "op", "backup": "backup"}  # what changes nodes shares one lock; a backup runs beside it
 RESULTS: dict[str, Any] = {"restore": RestoreResult, "backup": BackupResult}
 Result = RestoreResult | BackupResult
@@ -61,7 +63,11 @@ class Found:
     workflow: str
     run: str
     began: float
-    open: bool
+    state: str  # running | completed | failed | terminated | …
+
+    @property
+    def open(self) -> bool:
+        return self.state == "running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,15 +195,20 @@ class Operations:
         seen = await asyncio.gather(*(self.current(each) for each in ids))
         return tuple(each for each in seen if each and each.open)
 
+    async def recent(self) -> tuple[Found, ...]:
+        """What the server still knows, running or over."""
+        query = "WorkflowId STARTS_WITH 'quorate/'"
+        return tuple([await found_in(each) async for each in self.client.list_workflows(query, limit=LISTED)])
+
     async def find(self, operation: str) -> Found:
         """Among the latest runs, then among all that the server still knows."""
         ids = [f"quorate/{name}/{slot}" for name in self.settings.inventory.clusters for slot in SLOTS.values()]
         for each in await asyncio.gather(*(self.current(workflow) for workflow in ids)):
             if each and each.operation == operation:
                 return each
-        async for execution in self.client.list_workflows("WorkflowId STARTS_WITH 'quorate/'", limit=1000):
-            if await execution.memo_value("operation", "") == operation:
-                return await found_in(await self.handle_of(execution.id, execution.run_id).describe(rpc_timeout=RPC))
+        for older in await self.recent():
+            if older.operation == operation:
+                return older
         raise BadInput(f"there is no operation {operation}", next="quorate operations ls")
 
     def handle(self, found: Found) -> WorkflowHandle[Any, Any]:
@@ -308,7 +319,7 @@ async def operations(settings: Settings) -> AsyncIterator[Operations]:
         raise Unreachable(f"Temporal at {address(settings)}: {error.message}", next=up(settings)) from error
 
 
-async def found_in(seen: WorkflowExecutionDescription) -> Found:
+async def found_in(seen: WorkflowExecution) -> Found:
     memo: Mapping[str, Any] = await seen.memo()
     return Found(
         operation=str(memo.get("operation", "")),
@@ -318,7 +329,7 @@ async def found_in(seen: WorkflowExecutionDescription) -> Found:
         workflow=seen.id,
         run=seen.run_id or "",
         began=seen.start_time.timestamp(),
-        open=seen.status is WorkflowExecutionStatus.RUNNING,
+        state=seen.status.name.lower() if seen.status else "unknown",
     )
 
 

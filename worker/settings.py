@@ -36,7 +36,7 @@ class Settings:
 
 
 def load(option: Path | None) -> Settings:
-    """From --config, QUORATE_CONFIG, ./quorate.yaml or /etc/quorate/quorate.yaml, the first that is given or there."""
+    """From --config, QUORATE_CONFIG, ./quorate.yaml or /etc/quorate/quorate.yaml: the first that is there."""
     named = option or (Path(value) if (value := os.environ.get("QUORATE_CONFIG")) else None)
     path = named or next((Path(place) for place in PLACES if Path(place).is_file()), None)
     if path is None:

@@ -46,7 +46,7 @@ def inspect(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE)
 def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Given, colour: "Paint") -> str:
     from worker.screen import table
 
-    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "ALLOWED", "RUNNING"]]
+    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "RPO", "RUNNING"]]
     for each in looked:
         objectives = each.case.settings.objectives
         rows.append(

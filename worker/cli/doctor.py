@@ -175,7 +175,13 @@ def node(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]:
     yield space(cluster, name, seen)
     skew_s = there.now - datetime.now(UTC).timestamp()
     ok = abs(skew_s) <= SKEW_S_MAX
-    yield Check("clock", name, ok=ok, said=f"{skew_s:+.0f} s from here", next="" if ok else f"ssh {user} timedatectl")
+    yield Check(
+        "clock",
+        name,
+        ok=ok,
+        said=f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} ours",
+        next="" if ok else f"ssh {user} timedatectl",
+    )
 
 
 def tool(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:

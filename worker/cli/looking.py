@@ -50,7 +50,7 @@ def look_at_all(wiring: "Wiring") -> tuple[Looked, ...]:
 
 def running(settings: "Settings") -> dict[str, str] | None:
     """What runs by cluster; None where no daemon and no server can tell."""
-    from worker.cli.operations import open_now
+    from worker.cli.operations import asked
 
-    found = open_now(settings)
+    found = asked(settings, lambda client: client.open())
     return None if found is None else {each.cluster: each.operation for each in found}

@@ -1,6 +1,7 @@
 """`quorate operations`, and the verbs that steer one: watch, approve, retry, abort, cancel."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from worker.operations import Found, Operations
     from worker.settings import Settings
 
+    Ask = Callable[[Operations], Awaitable[tuple[Found, ...]]]
+
 DIGEST_MIN = 12
 FIELDS = ("operation", "done")
 
@@ -45,12 +48,12 @@ def ls(ctx: typer.Context, output: As = Output.TABLE) -> int:
 
     settings = given(ctx).settings()
     rows = {each.operation: entry(each) for each in locals_of(settings.operations)}
-    running = open_now(settings)
-    for each in running or ():
-        rows[each.operation] = {**rows.get(each.operation, {}), **live(each)}
+    known = asked(settings, lambda client: client.recent())
+    for each in known or ():
+        rows[each.operation] = merged(rows.get(each.operation, {}), each)
     newest_first = sorted(rows.values(), key=lambda row: row["operation"].rpartition("-")[2], reverse=True)
     if output is Output.JSON:
-        say_json({"operations": newest_first, "daemon": running is not None})
+        say_json({"operations": newest_first, "daemon": known is not None})
         return 0
     columns = ("operation", "cluster", "state", "snapshot", "duration_s")
     cells = [
@@ -59,7 +62,7 @@ def ls(ctx: typer.Context, output: As = Output.TABLE) -> int:
     say(
         table([["OPERATION", "CLUSTER", "STATE", "SNAPSHOT", "SECONDS"], *cells]) if cells else "nothing is on record"
     )
-    if running is None:
+    if known is None:
         say("no daemon: what runs is not known")
     return 0
 
@@ -174,16 +177,16 @@ def steered(here: Given, operation: str, send: Any, output: Output) -> int:
     return 0
 
 
-def open_now(settings: "Settings") -> "tuple[Found, ...] | None":
+def asked(settings: "Settings", ask: "Ask") -> "tuple[Found, ...] | None":
     """None where nobody can tell."""
     from worker.operations import operations
 
-    async def ask() -> "tuple[Found, ...]":
+    async def run() -> "tuple[Found, ...]":
         async with operations(settings) as client:
-            return await client.open()
+            return await ask(client)
 
     try:
-        return asyncio.run(asyncio.wait_for(ask(), timeout=5))
+        return asyncio.run(asyncio.wait_for(run(), timeout=5))
     except (QuorateError, TimeoutError):
         return None
 
@@ -194,14 +197,18 @@ def entry(record: "Record") -> dict[str, Any]:
     return {
         "operation": record.operation,
         "cluster": plan.get("cluster") or (snapshot or "").partition("/")[0] or None,
+        "outcome": outcome.get("outcome"),
         "state": outcome.get("outcome", "no outcome on record"),
         "snapshot": snapshot,
         "duration_s": outcome.get("duration_s"),
     }
 
 
-def live(found: "Found") -> dict[str, Any]:
-    return {"operation": found.operation, "cluster": found.cluster, "state": "running", "actor": found.actor}
+def merged(row: dict[str, Any], found: "Found") -> dict[str, Any]:
+    """The record knows how it ended, the server whether it runs."""
+    state = row["state"] if row.get("outcome") and not found.open else found.state
+    names = {"operation": found.operation, "cluster": found.cluster, "kind": found.kind, "actor": found.actor}
+    return {"snapshot": None, "duration_s": None, **row, **names, "state": state}
 
 
 def finished(outcome: dict[str, Any]) -> Any:

@@ -54,7 +54,7 @@ class Given:
         """A command to run next, on the same inventory as this one."""
         if self.config is None or not text.startswith("quorate ") or " --config " in text:
             return text
-        return text.replace("quorate ", f"quorate --config {self.config} ")
+        return text.replace("quorate ", f"quorate --config {self.config.resolve()} ")
 
 
 def given(ctx: typer.Context) -> Given:

@@ -9,7 +9,7 @@ from worker.cli.options import As, ClusterName, Given, Output, actor, contract, 
 
 if TYPE_CHECKING:
     from quorate.operation import RestoreRequest
-    from quorate.plan import Gate, Plan, Share
+    from quorate.plan import Gate, Plan
     from worker.screen import Paint
     from worker.settings import Settings
 
@@ -142,7 +142,7 @@ def page(plan: "Plan", here: Given, colour: "Paint") -> str:
         f"{colour('RESTORE ' + chosen.cluster, 'bold')}  cluster {chosen.cluster_id or 'id unknown: nobody answers'}",
         snapshot_lines(plan),
         "seen now:\n" + "\n".join(f"  {line}" for line in plan.seen),
-        "what happens on each host:\n" + "\n".join(f"  {host_line(each)}" for each in chosen.shares),
+        f"what happens on each host:\n{host_lines(plan)}",
         colour("what will be lost:", "yellow") + "\n" + "\n".join(f"  {line}" for line in plan.losses),
         "steps:\n" + step_lines(plan),
     ]
@@ -163,12 +163,14 @@ def snapshot_lines(plan: "Plan") -> str:
     )
 
 
-def host_line(share: "Share") -> str:
-    units = ", ".join(unit.unit for unit in (share.etcd, *share.control))
-    return (
-        f"{share.member} ({share.node.host}): {units} stop;\n"
-        f"    {share.data_dir} is renamed and kept, what is restored takes its place"
-    )
+def host_lines(plan: "Plan") -> str:
+    """Hosts to which the same happens share a line."""
+    same: dict[str, list[str]] = {}
+    for share in plan.chosen.shares:
+        units = ", ".join(unit.unit for unit in (share.etcd, *share.control))
+        what = f"{units} stop; {share.data_dir} is renamed and kept, what is restored takes its place"
+        same.setdefault(what, []).append(f"{share.member} ({share.node.host})")
+    return "\n".join(f"  {', '.join(names)}:\n    {what}" for what, names in same.items())
 
 
 def step_lines(plan: "Plan") -> str:
