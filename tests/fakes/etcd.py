@@ -1,0 +1,151 @@
+"""An etcd cluster in memory: revisions, history and snapshots as the real one has them."""
+
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from quorate.errors import Failed, Unreachable
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
+from quorate.ports import Etcd
+from tests.fakes import database
+
+CLUSTER = "8cc9da78b36d1115"
+NAMES = ("a", "b", "c")
+
+
+@dataclass
+class FakeCluster:
+    """What a majority has agreed on, and what is wrong with whom."""
+
+    names: tuple[str, ...] = NAMES
+    leader: str = "a"
+    history: list[tuple[int, str, bytes | None]] = field(default_factory=list)
+    revision: int = 1
+    compacted: int = 0
+    alarms: tuple[tuple[str, str], ...] = ()
+    silent: set[str] = field(default_factory=set)
+    behind: dict[str, int] = field(default_factory=dict)  # how far a member's own state lags
+    sends: Callable[[Iterator[bytes]], Iterator[bytes]] = lambda blobs: blobs
+    hashing: Callable[[HashKV], HashKV] = lambda hashed: hashed
+
+    @contextmanager
+    def at(self, target: EtcdTarget) -> Iterator[Etcd]:
+        yield FakeEtcd(self, target.name)
+
+    def members(self) -> tuple[MemberSeen, ...]:
+        return tuple(
+            MemberSeen(f"{n:x}", name, (f"https://{name}:2380",), (f"https://{name}:2379",))
+            for n, name in enumerate(self.names, 10)
+        )
+
+    def id_of(self, name: str) -> str:
+        return next((member.id for member in self.members() if member.name == name), "")
+
+    def add(self, key: str, value: bytes | None) -> int:
+        self.revision += 1
+        self.history.append((self.revision, key, value))
+        return self.revision
+
+    def keys(self, revision: int = 0) -> dict[str, bytes]:
+        if revision and revision < self.compacted:
+            raise Failed("etcdserver: mvcc: required revision has been compacted")
+        if revision > self.revision:
+            raise Failed("etcdserver: mvcc: required revision is a future revision")
+        found: dict[str, bytes] = {}
+        for at, key, value in self.history:
+            if revision and at > revision:
+                break
+            found.pop(key, None)
+            if value is not None:
+                found[key] = value
+        return found
+
+
+@dataclass(frozen=True)
+class FakeEtcd:
+    cluster: FakeCluster
+    name: str
+
+    def look(self) -> EtcdSeen:
+        self._answers()
+        return EtcdSeen(
+            cluster_id=CLUSTER,
+            member_id=self.cluster.id_of(self.name),
+            version="3.6.14",
+            revision=self._revision(),
+            raft_term=2,
+            raft_index=self.cluster.revision + 3,
+            raft_applied=self._revision() + 3,
+            leader=self.cluster.id_of(self.cluster.leader),
+            db_bytes=24576,
+            db_in_use_bytes=20480,
+            alarms=self.cluster.alarms,
+            members=self.cluster.members(),
+        )
+
+    def linearizable_revision(self) -> int:
+        self._answers()
+        self._has_leader()
+        return self.cluster.revision
+
+    def snapshot(self) -> Iterator[bytes]:
+        self._answers()
+        keep = [row for row in self.cluster.history if row[0] <= self._revision()]
+        rows = [(database.key(at, 0, value is None), (value or b"") + key.encode()) for at, key, value in keep]
+        leaves = [rows[at : at + 20] for at in range(0, len(rows), 20)] or [[]]
+        whole = database.snapshot(database.database(leaves, self.cluster.compacted))
+        return self.cluster.sends(database.blobs(whole))
+
+    def hash_kv(self, revision: int) -> HashKV:
+        self._answers()
+        at = revision or self.cluster.revision
+        number = zlib.crc32(repr(sorted(self.cluster.keys(at).items())).encode())
+        return self.cluster.hashing(HashKV(number, at, self.cluster.compacted or -1))
+
+    def count(self, prefix: str, revision: int = 0) -> int:
+        self._answers()
+        return sum(key.startswith(prefix) for key in self.cluster.keys(revision))
+
+    def put(self, key: str, value: bytes) -> int:
+        self._writes()
+        return self.cluster.add(key, value)
+
+    def get(self, key: str) -> bytes | None:
+        self._writes()
+        return self.cluster.keys().get(key)
+
+    def delete(self, key: str) -> int:
+        self._writes()
+        return self.cluster.add(key, None) if self.get(key) is not None else self.cluster.revision
+
+    def disarm(self) -> tuple[str, ...]:
+        self._writes()
+        armed, self.cluster.alarms = self.cluster.alarms, ()
+        return tuple(f"{member} {kind}" for member, kind in armed)
+
+    def compact(self, revision: int) -> None:
+        self._writes()
+        if revision > self.cluster.revision:
+            raise Failed("etcdserver: mvcc: required revision is a future revision")
+        self.cluster.compacted = max(self.cluster.compacted, revision)
+
+    def _revision(self) -> int:
+        return self.cluster.revision - self.cluster.behind.get(self.name, 0)
+
+    def _answers(self) -> None:
+        if self.name in self.cluster.silent:
+            raise Unreachable(f"{self.name}: failed to connect")
+
+    def _has_leader(self) -> None:
+        if not self.cluster.leader:
+            raise Unreachable(f"{self.name}: etcdserver: request timed out")
+
+    def _writes(self) -> None:
+        self._answers()
+        self._has_leader()
+
+
+def seen(name: str, **differently: object) -> EtcdSeen:
+    """A healthy member of the cluster a, b, c that a leads."""
+    return replace(FakeEtcd(FakeCluster(revision=100), name).look(), **differently)

@@ -1,0 +1,59 @@
+"""A store in memory: create-only, all or nothing, and able to lose, damage or refuse things on purpose."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from quorate.converge import Tick
+from quorate.errors import AlreadyThere, Missing, QuorateError
+from quorate.inventory import Store as StoreSettings
+from quorate.ports import Store, Stored
+
+
+@dataclass
+class MemoryStore:
+    objects: dict[str, bytes] = field(default_factory=dict)
+    half_done: dict[str, bytes] = field(default_factory=dict)  # what a killed worker leaves behind
+    refuses: Callable[[str, int], QuorateError | None] = lambda key, size_bytes: None
+    gives_back: Callable[[str, bytes], bytes] = lambda key, data: data
+    keeps: bool = True  # False: counts the bytes and forgets them
+    forgotten: dict[str, int] = field(default_factory=dict)
+
+    def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
+        data, size_bytes = bytearray(), 0
+        for chunk in chunks:
+            size_bytes += len(chunk)
+            if self.keeps:
+                data += chunk
+            if error := self.refuses(key, size_bytes):
+                raise error
+            tick(f"{size_bytes} bytes stored")
+        if key in self.objects:
+            raise AlreadyThere(f"put {key}: it is there already")
+        self.objects[key] = bytes(data)
+        return Stored(key, size_bytes)
+
+    def get(self, key: str) -> Iterator[bytes]:
+        if key not in self.objects:
+            raise Missing(f"get {key}: there is none")
+        data = self.gives_back(key, self.objects[key])
+        return iter([data[at : at + 65536] for at in range(0, len(data), 65536)])
+
+    def ls(self, prefix: str) -> tuple[Stored, ...]:
+        return tuple(Stored(key, len(data)) for key, data in sorted(self.objects.items()) if key.startswith(prefix))
+
+    def sweep(self, prefix: str) -> tuple[str, ...]:
+        swept = tuple(sorted(key for key in self.half_done if key.startswith(prefix)))
+        for key in swept:
+            del self.half_done[key]
+        return swept
+
+    def check(self) -> None:
+        return
+
+
+@dataclass(frozen=True)
+class MemoryStores:
+    store: MemoryStore
+
+    def at(self, settings: StoreSettings) -> Store:
+        return self.store

@@ -1,0 +1,153 @@
+"""Which snapshots exist, and which one is meant."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from quorate.backup import BackupRequest, BackupTask, Choice, Streamed, manifest
+from quorate.catalogue import Manifest, directory, find, lineage, load, newest, parse, shelf
+from quorate.errors import BadInput, Corrupt
+from quorate.etcd import EtcdTarget, HashKV
+from quorate.inventory import Store
+from tests.fakes.etcd import CLUSTER, FakeCluster
+from tests.fakes.store import MemoryStore
+
+AT = datetime(2026, 11, 21, 10, 45, 0, tzinfo=UTC)
+OBJECT = b"compressed"
+
+
+def made(minutes: int = 0, cluster_id: str = CLUSTER, revision: int = 100, **differently: object) -> Manifest:
+    at = AT + timedelta(minutes=minutes)
+    where = directory("prod", cluster_id, at, revision)
+    streamed = Streamed(
+        directory=where,
+        key=f"{where}/snapshot.db.zst",
+        revision=revision,
+        size_bytes=20512,
+        sha256="1" * 64,
+        db_sha256="2" * 64,
+        stored_bytes=len(OBJECT),
+        stored_sha256="3" * 64,
+        level=3,
+        started=at.timestamp(),
+        keys={"": 12, "/registry/": 10},
+        hash_kv=HashKV(7, revision, -1),
+    )
+    request = BackupRequest("backup-1", "prod", (), Store(directory="/backups"), "ada")
+    choice = Choice(EtcdTarget("b", "http://b"), "b", "3.6.14", cluster_id, revision, FakeCluster().members())
+    return manifest(BackupTask(request, "publish", 4, choice, replace(streamed, **differently), 1.5))
+
+
+def stored(*manifests: Manifest) -> MemoryStore:
+    store = MemoryStore()
+    for each in manifests:
+        store.objects[each.key] = OBJECT
+        store.objects[each.manifest_key] = each.encode()
+    return store
+
+
+def test_a_manifest_reads_back_as_it_was_written() -> None:
+    assert parse(made().encode(), made().manifest_key) == made()
+
+
+def test_a_manifest_can_be_read_without_us() -> None:
+    record = json.loads(made().encode())
+    assert record["id"] == "prod/20261121T104500Z-100"
+    assert record["key"] == f"prod/{CLUSTER}/20261121T104500Z-100/snapshot.db.zst"
+    assert record["created_at"] == "2026-11-21T10:45:00Z"
+    assert record["source"] == {"name": "b", "id": "b", "version": "3.6.14"}
+    assert record["outcome"] == "verified"
+
+
+def test_findings_make_an_outcome_degraded() -> None:
+    assert made(findings=("not all was measured",)).outcome == "degraded"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": "quorate/manifest/v2"},
+        {"revision": "100"},
+        {"revision": -1},
+        {"sha256": "1"},
+        {"surprise": 1},
+        {"id": "prod/20261121T104500Z-101"},
+        {"cluster_id": "abc"},
+        {"created_at": "2026-11-21T10:45:00+01:00"},
+        {"verification": {"trailer": True, "read_back": False}},
+        {"outcome": "degraded"},
+    ],
+)
+def test_a_manifest_that_we_would_not_have_written_is_corrupt(change: dict[str, object]) -> None:
+    text = json.dumps({**json.loads(made().encode()), **change}).encode()
+    with pytest.raises(Corrupt, match=r"manifest\.json is not"):
+        parse(text, made().manifest_key)
+
+
+@pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", made().encode()[:-9], made().encode() + b" "])
+def test_a_damaged_manifest_is_corrupt(text: bytes) -> None:
+    with pytest.raises(Corrupt):
+        parse(text, made().manifest_key)
+
+
+def test_a_manifest_that_was_moved_is_corrupt() -> None:
+    with pytest.raises(Corrupt, match="it was moved"):
+        parse(made().encode(), "prod/c1/20261121T104500Z-100/manifest.json")
+
+
+def test_a_snapshot_without_a_manifest_does_not_exist() -> None:
+    store = stored(made(0), made(5))
+    del store.objects[made(5).manifest_key]
+    assert load(store, "prod") == (made(0),)
+
+
+def test_a_manifest_whose_object_is_gone_or_short_is_not_believed() -> None:
+    store = stored(made(0), made(5), made(9))
+    del store.objects[made(0).key]
+    store.objects[made(5).key] = OBJECT[:-1]
+    found = shelf(store, "prod")
+    assert found.manifests == (made(9),)
+    assert set(found.damaged) == {made(0).manifest_key, made(5).manifest_key}
+
+
+def test_one_damaged_manifest_does_not_hide_the_others() -> None:
+    store = stored(made(0), made(5))
+    store.objects[made(5).manifest_key] = b"{"
+    assert load(store, "prod") == (made(0),)
+
+
+def test_another_cluster_with_a_longer_name_is_another_cluster() -> None:
+    store = stored(made(0))
+    store.objects["prod-eu/c1/x/manifest.json"] = b"{}"
+    assert shelf(store, "prod").damaged == {}
+
+
+def test_the_newest_is_of_the_lineage() -> None:
+    mine, other = made(0), made(5, cluster_id="c1")
+    assert newest((mine, other), lineage(CLUSTER)) == mine
+    assert newest((mine, other), lineage("c1", [(CLUSTER, "c1")])) == other
+    assert newest((mine,), lineage("c2", [("c1", "c2"), (CLUSTER, "c1")])) == mine
+    assert newest((mine,), lineage("c2")) is None
+
+
+def test_without_any_known_lineage_the_newest_is_the_newest() -> None:
+    assert newest((made(0), made(5, cluster_id="c1")), ()) == made(5, cluster_id="c1")
+
+
+def test_a_circle_in_the_lineage_ends() -> None:
+    assert lineage("a", [("a", "b"), ("b", "a")]) == {"a", "b"}
+
+
+def test_a_snapshot_is_found_by_its_id_or_as_the_latest() -> None:
+    manifests = made(0), made(5)
+    assert find(manifests, "prod/20261121T104500Z-100", "prod", lineage(CLUSTER)) == made(0)
+    assert find(manifests, "latest", "prod", lineage(CLUSTER)) == made(5)
+
+
+def test_what_is_not_found_names_what_there_is() -> None:
+    with pytest.raises(BadInput, match="the newest that exist: prod/20261121T104500Z-100"):
+        find((made(0),), "prod/20261121T104500Z-99", "prod", lineage(CLUSTER))
+    with pytest.raises(BadInput, match=r"latest of the cluster ids c1 of prod.*exist: prod/20261121"):
+        find((made(0),), "latest", "prod", lineage("c1"))
