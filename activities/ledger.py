@@ -7,6 +7,7 @@ from typing import Protocol
 
 from temporalio import activity
 
+from activities.pipeline import beaten
 from quorate.errors import AlreadyThere, QuorateError
 from quorate.operation import RestoreRequest, RestoreResult
 from quorate.plan import Plan
@@ -47,6 +48,10 @@ class Ledger:
         part.rename(path)
 
     def _copy(self, request: RestoreRequest, names: tuple[str, ...]) -> None:
+        """Beaten meanwhile: a store that is away takes longer to say so than a heartbeat may."""
+        beaten(lambda _tick: self._put_all(request, names), activity.heartbeat)
+
+    def _put_all(self, request: RestoreRequest, names: tuple[str, ...]) -> None:
         try:
             store = self.stores.at(request.store)
             for name in names:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from temporalio import activity
 
+from activities.pipeline import beaten
 from quorate.catalogue import Manifest, load
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node
@@ -56,7 +57,8 @@ class Surveyor:
 
     @activity.defn(name="plan.restore")
     def plan_restore(self, request: RestoreRequest) -> Plan:
-        return self.plan(request)
+        """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
+        return beaten(lambda _tick: self.plan(request), activity.heartbeat)
 
     def _node(self, name: str, cluster: Cluster, member: Member) -> NodeSeen:
         node = Node(member.name, member.host, cluster.ssh, cluster.lock_dir, name)
