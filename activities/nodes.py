@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
-import zstandard
 from temporalio import activity
 
+from activities.compression import expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Receipt, Tick, converge
@@ -100,7 +100,11 @@ class Nodes:
         chunks = proved(stored, task.snapshot.stored_sha256, task.snapshot.key)
         arriving = task.data.arriving(ticket.turn, ticket.attempt)
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
-        sent = host.send(task.data.receive(arriving, unpack), chunks if unpack_there else unpacked(chunks), self.tick)
+        sent = host.send(
+            task.data.receive(arriving, unpack),
+            chunks if unpack_there else expanded(chunks, task.snapshot.key),
+            self.tick,
+        )
         if sent.exit:
             raise Corrupt(f"{task.share.node.name}: unpacking {task.snapshot.key} exited {sent.exit}: {sent.tail}")
         host.do(task.data.arrived(arriving), self.tick)
@@ -144,9 +148,3 @@ def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:
             next="quorate snapshots ls  # and restore an earlier one with --snapshot",
         )
     yield held
-
-
-def unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    unpacker = zstandard.ZstdDecompressor().decompressobj()
-    for chunk in chunks:
-        yield unpacker.decompress(chunk)

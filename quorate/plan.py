@@ -207,6 +207,10 @@ class Plan:
         steps = self.chosen.steps
         return steps[: steps.index(step) + 1]
 
+    def committed(self, step: Step) -> bool:
+        """Whether the point of no return lies before this step."""
+        return any(each.commits for each in self.begun(step)[:-1])
+
     def choices(self, step: Step) -> tuple[Choice, ...]:
         """None before the point of no return: nobody is asked, it is undone."""
         committed = any(each.commits for each in self.begun(step))

@@ -3,6 +3,8 @@
 import hashlib
 from pathlib import Path
 
+import zstandard
+
 from quorate.command import Node
 from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
 from quorate.inventory import Inventory, Ssh, Store
@@ -15,6 +17,7 @@ LIVE = "/var/lib/etcd/default"
 SSH = Ssh(user="quorate", identity="file:/id", known_hosts="/known_hosts")
 DB = b"the backup's bytes"
 SNAPSHOT_BYTES = DB + hashlib.sha256(DB).digest()
+STORED = zstandard.compress(SNAPSHOT_BYTES)
 
 INVENTORY = """\
 apiVersion: quorate/v1
@@ -60,7 +63,7 @@ def share(name: str, control: tuple[Systemd, ...] = ()) -> Share:
 API = Systemd("kube-apiserver", "kube-apiserver.service", (6443,), 2.0)
 
 
-def snapshot(stored: bytes = SNAPSHOT_BYTES) -> SnapshotRef:
+def snapshot(stored: bytes = STORED) -> SnapshotRef:
     return SnapshotRef(
         id="demo/20261121T104500Z-41",
         key="demo/c1/20261121T104500Z-41/snapshot.db.zst",

@@ -37,7 +37,10 @@ OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
     ("seen", "gates"),
     [
         (replace(DOWN, reads={"a": 41}), ["quorum-healthy"]),
-        (replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", revision=1)}, reads={"a": 1}), ["quorum-healthy", "impostor"]),
+        (
+            replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", revision=1)}, reads={"a": 1}),
+            ["quorum-healthy", "impostor"],
+        ),
         (replace(DOWN, etcd={**ALONE, "b": etcd_seen("2", cluster_id="c2")}), ["mixed-ids"]),
         (with_nodes(b=AWAY, c=AWAY), ["majority-unreachable"]),
         (with_nodes(b=AWAY), ["node-unreachable"]),

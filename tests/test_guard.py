@@ -43,7 +43,9 @@ def test_nothing_acts_on_a_node_that_was_not_claimed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "late"), [((2, 1), (1, 3)), ((1, 2), (1, 1)), ((10, 1), (9, 1))])
-def test_an_older_attempt_neither_looks_nor_acts(tmp_path: Path, first: tuple[int, int], late: tuple[int, int]) -> None:
+def test_an_older_attempt_neither_looks_nor_acts(
+    tmp_path: Path, first: tuple[int, int], late: tuple[int, int]
+) -> None:
     look(tmp_path, *first)
     for exit_code, output in (look(tmp_path, *late), act(tmp_path, *late)):
         assert guard.silenced(output, exit_code)

@@ -67,7 +67,9 @@ def test_a_bar_can_be_lifted_from_files_that_were_never_loaded() -> None:
         ("active", True, []),
     ],
 )
-def test_a_start_is_over_when_the_unit_is_active_and_its_port_answers(state: str, port: bool, left: list[str]) -> None:
+def test_a_start_is_over_when_the_unit_is_active_and_its_port_answers(
+    state: str, port: bool, left: list[str]
+) -> None:
     assert acts(ETCD.start(node(replace(BARRED, state=state), files=False, port=port), 0)) == left
 
 

@@ -82,7 +82,7 @@ class Operation:
         self.phase = "running"
         for step in plan.chosen.steps:
             choices = plan.choices(step)
-            if self.cancelled and not choices:
+            if self.cancelled and not plan.committed(step):
                 return await self.undo(plan, plan.begun(step)[:-1])
             match await self.settle(plan, step, step.verb, choices):
                 case Choice.ROLLBACK:

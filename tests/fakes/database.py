@@ -4,8 +4,10 @@ import hashlib
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from random import randbytes
 
 from quorate.bbolt import MAGIC, fnv64a
+from quorate.bbolt import meta as meta_of
 
 PAGE = 4096
 BRANCH, LEAF, META, FREELIST = 1, 2, 4, 0x10
@@ -124,6 +126,20 @@ def of_revisions(first: int, last: int, value: bytes = b"value", per_leaf: int =
         [(key(r), value) for r in revisions[start : start + per_leaf]] for start in range(0, len(revisions), per_leaf)
     ]
     return snapshot(database(leaves or [[]], compacted))
+
+
+def large(size_mib: int) -> Iterator[bytes]:
+    """The blobs of a snapshot of at least that size: revisions 2 to 100, then free pages that compress by half."""
+    start = database([[(key(revision), b"value") for revision in range(2, 101)]])
+    root = meta_of(start).root
+    pages = len(start) // PAGE + size_mib * (1 << 20) // PAGE
+    whole = meta(0, root, pages, 9) + meta(1, root, pages, 8) + start[2 * PAGE :]
+    filling = b"".join(randbytes(16 << 10) + bytes(16 << 10) for _ in range(256))
+    digest = hashlib.sha256()
+    for blob in (whole, *[filling] * (size_mib // 8)):
+        digest.update(blob)
+        yield from (blob[at : at + (32 << 10)] for at in range(0, len(blob), 32 << 10))
+    yield digest.digest()
 
 
 def blobs(whole: bytes, size: int = 32 << 10) -> Iterator[bytes]:

@@ -1,0 +1,580 @@
+"""A backup: which member, what is stored, and that a failure leaves nothing that counts."""
+
+import hashlib
+import re
+import resource
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
+
+import pytest
+import zstandard
+from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, CancelledError
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
+from temporalio.worker import Worker
+
+from activities.adapters.directory import DirectoryStore
+from activities.boundary import Boundary
+from activities.compression import compressed, expanded
+from activities.pipeline import ahead
+from activities.recorded import RecordedEtcds, RecordedStores
+from activities.snapshots import Snapshots
+from quorate.audit import Act
+from quorate.backup import (
+    STEPS,
+    BackupProgress,
+    BackupRequest,
+    BackupResult,
+    BackupTask,
+    choose,
+    findings,
+    request,
+)
+from quorate.catalogue import Manifest, load, shelf
+from quorate.converge import Ran
+from quorate.errors import BadInput, Corrupt, Denied, Failed, QuorateError, Refusal, Unreachable
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.inventory import Store
+from quorate.ports import Etcds
+from quorate.ports import Store as StorePort
+from tests.factory import inventory
+from tests.fakes import database
+from tests.fakes.etcd import CLUSTER, NAMES, FakeCluster, seen
+from tests.fakes.store import MemoryStore, MemoryStores
+from tests.real_etcd import ETCDS, MINORS, restored_revision, running
+from workflows.backup import Backup
+from workflows.patience import STREAMS_QUEUE
+
+SETTINGS = Store(directory="/unused")
+HEALTHY = {name: seen(name) for name in NAMES}
+
+
+class TestChoosing:
+    def test_a_follower_is_taken_before_the_leader(self) -> None:
+        assert choose(HEALTHY, 100) == "b"
+
+    def test_the_leader_is_taken_when_no_other_will_do(self) -> None:
+        assert choose({**HEALTHY, "b": "refused", "c": seen("c", learner=True)}, 100) == "a"
+
+    def test_a_member_that_is_behind_is_not_taken(self) -> None:
+        assert choose({**HEALTHY, "b": seen("b", revision=99)}, 100) == "c"
+
+    @pytest.mark.parametrize(
+        ("other", "reason"),
+        [
+            ("failed to connect", "a did not answer: failed to connect"),
+            (seen("a", learner=True), "a is a learner"),
+            (seen("a", leader=""), "a knows of no leader"),
+            (seen("a", revision=99), "a is behind: at revision 99, the cluster at 100"),
+            (seen("a", alarms=(("a", "CORRUPT"),)), "a has the alarm CORRUPT"),
+            (seen("a", alarms=(("0", "CORRUPT"),)), "a has the alarm CORRUPT"),
+        ],
+    )
+    def test_a_refusal_says_of_each_member_why_not(self, other: EtcdSeen | str, reason: str) -> None:
+        with pytest.raises(Refusal, match=f"{reason}; b is a learner; c knows of no leader"):
+            choose({"a": other, "b": seen("b", learner=True), "c": seen("c", leader="")}, 100)
+
+    def test_a_member_of_another_cluster_is_not_taken(self) -> None:
+        assert choose({"a": HEALTHY["a"], "b": seen("b", cluster_id="c1"), "c": HEALTHY["c"]}, 100) == "c"
+
+    def test_another_members_corruption_is_not_this_ones(self) -> None:
+        alarms = (("b", "CORRUPT"),)
+        assert choose({name: replace(each, alarms=alarms) for name, each in HEALTHY.items()}, 100) == "c"
+
+    def test_a_full_database_can_be_backed_up_and_is_a_finding(self) -> None:
+        full = {name: replace(each, alarms=(("b", "NOSPACE"),)) for name, each in HEALTHY.items()}
+        assert choose(full, 100) == "b"
+        assert findings(full) == ("member b has raised the alarm NOSPACE",)
+
+    def test_a_silent_member_and_a_foreign_one_are_findings(self) -> None:
+        assert findings({"a": HEALTHY["a"], "b": "refused", "c": seen("c", cluster_id="c1")}) == (
+            "b did not answer: refused",
+            f"the members belong to different clusters: {CLUSTER}, c1",
+        )
+
+
+def test_a_request_carries_references_and_no_secret(tmp_path: Path) -> None:
+    made = request(inventory(tmp_path), "demo", "backup-1", "ada")
+    assert made.targets[0] == EtcdTarget("a", "http://127.0.0.1:11")
+    assert [target.name for target in made.targets] == ["a", "b", "c"]
+    assert made.store.url == f"file://{tmp_path}/store"
+    with pytest.raises(BadInput, match="there is no cluster nope; known: demo"):
+        request(inventory(tmp_path), "nope", "backup-1", "ada")
+
+
+@dataclass
+class Notebook:
+    """A journal that remembers."""
+
+    acts: list[str] = field(default_factory=list)
+
+    def intent(self, act: Act) -> int:
+        self.acts.append(f"{act.step} {act.place}: {' '.join(act.argv)}")
+        return len(self.acts)
+
+    def outcome(self, seq: int, ran: Ran | BaseException) -> None:
+        self.acts[seq - 1] += f" -> {type(ran).__name__}"
+
+
+@dataclass
+class Clock:
+    now: float = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float, /) -> None:
+        self.now += seconds
+
+
+def a_cluster() -> FakeCluster:
+    cluster = FakeCluster()
+    for number in range(500):
+        cluster.add(f"/registry/pods/{number % 40}", b"v" * 900)
+    cluster.add("/elsewhere", b"x")
+    return cluster
+
+
+@dataclass
+class Bench:
+    """The activities of a backup, one after another, on fakes or on the real thing."""
+
+    cluster: Etcds = field(default_factory=a_cluster)
+    store: StorePort = field(default_factory=MemoryStore)
+    members: tuple[EtcdTarget, ...] = tuple(EtcdTarget(name, f"https://{name}:2379") for name in NAMES)
+    notes: Notebook = field(default_factory=Notebook)
+    clock: Clock = field(default_factory=Clock)
+    beats: list[str] = field(default_factory=list)
+    environment: ActivityEnvironment = field(default_factory=ActivityEnvironment)
+
+    @property
+    def snapshots(self) -> Snapshots:
+        etcds = RecordedEtcds(self.cluster, self.journal, self.clock)
+        stores = RecordedStores(MemoryStores(self.store), self.journal, self.clock)
+        return Snapshots(etcds, stores, self.clock, self.beats.append)
+
+    def journal(self, _: str) -> Notebook:
+        return self.notes
+
+    def request(self) -> BackupRequest:
+        return BackupRequest("backup-1", "prod", self.members, SETTINGS, "ada")
+
+    def chosen(self) -> BackupTask:
+        task = BackupTask(self.request(), "choose", 1)
+        return replace(task, choice=self.environment.run(self.snapshots.choose, task))
+
+    def streamed(self) -> BackupTask:
+        task = replace(self.chosen(), turn=2, step="stream")
+        return replace(task, streamed=self.environment.run(self.snapshots.stream, task))
+
+    def read_back(self) -> BackupTask:
+        task = replace(self.streamed(), turn=3, step="read-back")
+        self.environment.run(self.snapshots.read_back, task)
+        return task
+
+    def publish(self, task: BackupTask) -> BackupResult:
+        return self.environment.run(self.snapshots.publish, replace(task, turn=4, step="publish"))
+
+    def carry_out(self) -> BackupResult:
+        return self.publish(self.read_back())
+
+    def manifest(self) -> Manifest:
+        (only,) = load(self.store, "prod")
+        return only
+
+
+def sent(cluster: FakeCluster, name: str = "b") -> bytes:
+    with cluster.at(EtcdTarget(name, "")) as etcd:
+        return b"".join(etcd.snapshot())
+
+
+class TestSteps:
+    def test_a_backup_is_verified_and_its_manifest_says_how(self) -> None:
+        cluster, store = a_cluster(), MemoryStore()
+        bench = Bench(cluster, store)
+        result = bench.carry_out()
+        manifest, whole = bench.manifest(), sent(cluster)
+        assert result.outcome == manifest.outcome == "verified"
+        assert result.snapshot == manifest.id == "prod/20270115T080000Z-502"
+        assert manifest.key == f"prod/{CLUSTER}/20270115T080000Z-502/snapshot.db.zst"
+        assert (manifest.revision, manifest.size_bytes) == (cluster.revision, len(whole))
+        assert manifest.sha256 == hashlib.sha256(whole).hexdigest()
+        assert manifest.db_sha256 == whole[-32:].hex()
+        assert manifest.stored_sha256 == hashlib.sha256(store.objects[manifest.key]).hexdigest()
+        assert manifest.stored_bytes == len(store.objects[manifest.key])
+        assert manifest.source.name == "b"
+        assert manifest.keys == {"": 41, "/registry/": 40}
+        assert manifest.hash_kv
+        assert manifest.hash_kv.revision == manifest.revision
+        assert [member.name for member in manifest.members] == ["a", "b", "c"]
+        assert (manifest.operation, manifest.actor) == ("backup-1", "ada")
+
+    def test_zstd_alone_gives_the_bytes_that_etcd_sent(self) -> None:
+        cluster, store = a_cluster(), MemoryStore()
+        bench = Bench(cluster, store)
+        bench.carry_out()
+        stored = store.objects[bench.manifest().key]
+        assert zstandard.ZstdDecompressor().decompressobj().decompress(stored) == sent(cluster)
+
+    def test_every_act_is_on_record_before_the_manifest_is_there(self) -> None:
+        bench = Bench()
+        bench.carry_out()
+        where = f"prod/{CLUSTER}/20270115T080000Z-502"
+        assert bench.notes.acts == [
+            f"stream file:///unused: store sweep prod/{CLUSTER}/ -> Ran",
+            "stream b: etcd snapshot -> Ran",
+            f"stream file:///unused: store put {where}/snapshot.db.zst -> Ran",
+            "stream b: etcd hashkv 502 -> Ran",
+            f"read-back file:///unused: store get {where}/snapshot.db.zst -> Ran",
+            f"publish file:///unused: store put {where}/manifest.json -> Ran",
+        ]
+
+    def test_a_member_that_catches_up_is_waited_for(self) -> None:
+        cluster = a_cluster()
+        cluster.behind = dict.fromkeys(NAMES, 1)
+        bench = Bench(cluster)
+
+        def sleep(seconds: float) -> None:
+            bench.clock.now += seconds
+            cluster.behind = {"b": 1}
+
+        bench.clock.sleep = sleep  # type: ignore[method-assign]
+        assert bench.chosen().choice.target.name == "c"  # type: ignore[union-attr]
+
+    def test_a_cluster_whose_members_stay_behind_is_refused(self) -> None:
+        cluster = a_cluster()
+        cluster.behind = dict.fromkeys(NAMES, 1)
+        with pytest.raises(Refusal, match="c is behind: at revision 501, the cluster at 502"):
+            Bench(cluster).chosen()
+
+    def test_without_quorum_there_is_no_backup(self) -> None:
+        cluster = a_cluster()
+        cluster.leader = ""
+        with pytest.raises(Unreachable, match="no member of prod answers a linearizable read"):
+            Bench(cluster).chosen()
+
+    def test_a_silent_member_is_passed_over_and_degrades_the_backup(self) -> None:
+        cluster = a_cluster()
+        cluster.silent = {"b"}
+        bench = Bench(cluster)
+        result = bench.carry_out()
+        assert (result.outcome, result.member) == ("degraded", "c")
+        assert result.findings == ("b did not answer: b: failed to connect",)
+
+    def test_a_hash_that_cannot_be_had_degrades_the_backup(self) -> None:
+        cluster = a_cluster()
+
+        def compacted(_: HashKV) -> HashKV:
+            raise Failed("required revision has been compacted")
+
+        cluster.hashing = compacted
+        bench = Bench(cluster)
+        result = bench.carry_out()
+        assert result.outcome == "degraded"
+        assert "compacted" in result.findings[0]
+        assert bench.manifest().hash_kv is None
+
+
+def cut(blobs: Iterator[bytes]) -> Iterator[bytes]:
+    yield next(blobs)
+
+
+def broken(blobs: Iterator[bytes]) -> Iterator[bytes]:
+    yield next(blobs)
+    raise Unreachable("snapshot of b: connection reset")
+
+
+def flipped(blobs: Iterator[bytes]) -> Iterator[bytes]:
+    first = bytearray(next(blobs))
+    first[20_000] ^= 1
+    yield bytes(first)
+    yield from blobs
+
+
+def wrong_trailer(blobs: Iterator[bytes]) -> Iterator[bytes]:
+    *most, _ = blobs
+    yield from (*most, bytes(32))
+
+
+def no_trailer(blobs: Iterator[bytes]) -> Iterator[bytes]:
+    *most, _ = blobs
+    yield from most
+
+
+def older(_: Iterator[bytes]) -> Iterator[bytes]:
+    return database.blobs(database.of_revisions(2, 400))
+
+
+def junk(_: Iterator[bytes]) -> Iterator[bytes]:
+    yield b"not a database"
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("sends", "kind"),
+        [
+            (cut, Corrupt),
+            (broken, Unreachable),
+            (flipped, Corrupt),
+            (wrong_trailer, Corrupt),
+            (no_trailer, Corrupt),
+            (older, Corrupt),
+            (junk, Corrupt),
+            (lambda _: iter(()), Corrupt),
+        ],
+        ids=lambda each: getattr(each, "__name__", ""),
+    )
+    def test_a_snapshot_that_is_not_sound_is_never_stored(
+        self, sends: Callable[[Iterator[bytes]], Iterator[bytes]], kind: type[QuorateError]
+    ) -> None:
+        cluster, store = a_cluster(), MemoryStore()
+        cluster.sends = sends
+        with pytest.raises(kind):
+            Bench(cluster, store).carry_out()
+        assert store.objects == {}
+
+    def test_a_store_that_refuses_a_part_leaves_no_manifest(self) -> None:
+        store = MemoryStore(refuses=lambda _, size_bytes: Denied("no space") if size_bytes > 100 else None)
+        with pytest.raises(Denied):
+            Bench(store=store).carry_out()
+        assert store.objects == {}
+
+    @pytest.mark.parametrize(
+        "gives_back",
+        [
+            lambda _, data: data[:-1],
+            lambda _, data: data[:100],
+            lambda _, data: b"",
+            lambda _, data: data + b"x",
+            lambda _, data: data + data,
+            lambda _, data: data[:50] + bytes((data[50] ^ 1,)) + data[51:],
+            lambda _, data: zstandard.compress(b"something else"),
+        ],
+    )
+    def test_a_store_that_gives_back_something_else_leaves_no_manifest(
+        self, gives_back: Callable[[str, bytes], bytes]
+    ) -> None:
+        store = MemoryStore(gives_back=gives_back)
+        with pytest.raises(Corrupt):
+            Bench(store=store).carry_out()
+        store.gives_back = lambda _, data: data
+        assert shelf(store, "prod").manifests == ()
+        assert not any(key.endswith("manifest.json") for key in store.objects)
+
+    def test_an_attempt_that_died_after_its_last_byte_is_not_in_the_way(self) -> None:
+        bench = Bench()
+        bench.streamed()  # its answer was lost with the worker
+        bench.clock.now += 6
+        bench.carry_out()
+        assert bench.manifest().id == "prod/20270115T080006Z-502"
+
+    def test_two_attempts_in_one_second_are_told_apart_by_trying_again(self) -> None:
+        bench = Bench()
+        bench.streamed()
+        with pytest.raises(Failed, match="another attempt began in the same second") as caught:
+            bench.streamed()
+        assert caught.value.retryable
+
+    def test_what_a_killed_attempt_left_half_done_is_swept_by_the_next(self) -> None:
+        other = "other/c1/x/snapshot.db.zst"
+        store = MemoryStore(half_done={f"prod/{CLUSTER}/x/snapshot.db.zst": b"", other: b""})
+        Bench(store=store).streamed()
+        assert list(store.half_done) == [other]
+
+    def test_publishing_again_is_publishing(self) -> None:
+        bench = Bench()
+        task = bench.read_back()
+        assert bench.publish(task) == bench.publish(task)
+
+    def test_another_manifest_under_the_same_key_is_not_overwritten(self) -> None:
+        store = MemoryStore()
+        bench = Bench(store=store)
+        task = bench.read_back()
+        first = bench.publish(task)
+        with pytest.raises(QuorateError, match="it is there already"):
+            bench.publish(replace(task, request=replace(task.request, operation="backup-2")))
+        assert bench.manifest().operation == first.operation
+
+    def test_a_cancelled_backup_stops_and_leaves_nothing(self) -> None:
+        cluster, store = a_cluster(), MemoryStore()
+
+        def endless(blobs: Iterator[bytes]) -> Iterator[bytes]:
+            yield next(blobs)
+            while True:
+                time.sleep(0.01)
+                yield bytes(4096)
+
+        cluster.sends = endless
+        bench = Bench(cluster, store)
+        task = replace(bench.chosen(), turn=2, step="stream")
+        threading.Timer(0.2, bench.environment.cancel).start()
+        with pytest.raises(CancelledError):
+            bench.environment.run(bench.snapshots.stream, task)
+        assert store.objects == {}
+        assert bench.beats
+
+
+class TestPipeline:
+    def test_reading_ahead_changes_nothing_and_keeps_order(self) -> None:
+        with ahead(iter([b"a", b"b", b"c"]), 1, ignore) as items:
+            assert list(items) == [b"a", b"b", b"c"]
+
+    def test_an_error_of_the_source_is_raised_where_it_is_read(self) -> None:
+        def failing() -> Iterator[bytes]:
+            yield b"a"
+            raise Corrupt("bad")
+
+        with ahead(failing(), 1, ignore) as items, pytest.raises(Corrupt):
+            list(items)
+
+    def test_a_reader_ends_when_nobody_reads_on(self) -> None:
+        before = threading.active_count()
+        with ahead((b"x" for _ in range(10_000)), 1, ignore) as items:
+            next(items)
+        assert threading.active_count() == before
+
+    def test_what_expands_enormously_is_expanded_in_small_pieces(self) -> None:
+        packed = b"".join(compressed(bytes(1 << 20) for _ in range(64)))
+        assert len(packed) < 10_000
+        sizes = [len(piece) for piece in expanded(iter([packed]), "x")]
+        assert (sum(sizes), max(sizes)) == (64 << 20, 1 << 20)
+
+    def test_what_is_not_compressed_is_corrupt(self) -> None:
+        with pytest.raises(Corrupt, match="x cannot be decompressed"):
+            list(expanded(iter([b"plain text, and plenty of it"]), "x"))
+
+
+def ignore(_: str) -> None:
+    return
+
+
+@contextmanager
+def workers(temporal: WorkflowEnvironment, bench: Bench) -> Iterator[tuple[Worker, Worker]]:
+    snapshots = bench.snapshots
+    with ThreadPoolExecutor(4) as pool:
+        yield (
+            Worker(temporal.client, task_queue="backup-tests", workflows=[Backup], max_cached_workflows=0),
+            Worker(
+                temporal.client,
+                task_queue=STREAMS_QUEUE,
+                activities=[snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish],
+                activity_executor=pool,
+                interceptors=[Boundary()],
+            ),
+        )
+
+
+@pytest.mark.server
+class TestWorkflow:
+    async def test_it_takes_every_step_and_answers_for_scripts(self, temporal: WorkflowEnvironment) -> None:
+        bench = Bench()
+        with workers(temporal, bench) as (flows, streams):
+            async with flows, streams:
+                handle = await self.begin(temporal, bench)
+                result = await handle.result()
+                progress = await handle.query(Backup.progress)
+        assert result.outcome == "verified"
+        assert result.snapshot == bench.manifest().id
+        assert progress == BackupProgress("backup-1", "publish", "Publish the manifest", 4, 4)
+
+    async def test_a_failure_reaches_the_client_as_its_kind(self, temporal: WorkflowEnvironment) -> None:
+        cluster = a_cluster()
+        cluster.sends = wrong_trailer
+        bench = Bench(cluster)
+        with workers(temporal, bench) as (flows, streams):
+            async with flows, streams:
+                handle = await self.begin(temporal, bench)
+                with pytest.raises(WorkflowFailureError) as caught:
+                    await handle.result()
+        error = caught.value.cause
+        assert isinstance(error, ApplicationError)
+        assert (error.type, error.details[0]) == ("corrupt", 7)
+        assert "its trailer says" in error.message
+        assert load(bench.store, "prod") == ()
+
+    async def test_a_stream_that_broke_is_tried_again_as_a_whole(self, temporal: WorkflowEnvironment) -> None:
+        cluster = a_cluster()
+
+        def broken_once(blobs: Iterator[bytes]) -> Iterator[bytes]:
+            cluster.sends = lambda all_: all_
+            return broken(blobs)
+
+        cluster.sends = broken_once
+        bench = Bench(cluster)
+        with workers(temporal, bench) as (flows, streams):
+            async with flows, streams:
+                assert (await (await self.begin(temporal, bench)).result()).outcome == "verified"
+        assert [act for act in bench.notes.acts if "etcd snapshot" in act] == ["stream b: etcd snapshot -> Ran"] * 2
+
+    async def begin(self, temporal: WorkflowEnvironment, bench: Bench) -> WorkflowHandle[Backup, BackupResult]:
+        return await temporal.client.start_workflow(
+            Backup.run, bench.request(), id=f"quorate/{uuid4()}/backup", task_queue="backup-tests"
+        )
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("minor", MINORS)
+def test_a_real_backup_restores_to_the_revision_of_its_manifest(minor: str, tmp_path: Path) -> None:
+    store = DirectoryStore(str(tmp_path / "store"))
+    with running(minor, tmp_path, ("a", "b", "c")) as cluster:
+        bench = Bench(ETCDS, store, tuple(member.target for member in cluster.members))
+        with cluster.first.at() as etcd:
+            for number in range(300):
+                etcd.put(f"/registry/{number % 70}", b"v" * number * 10)
+            etcd.compact(etcd.delete("/registry/1"))
+            revision = etcd.linearizable_revision()
+        result = bench.carry_out()
+    assert (result.outcome, result.revision) == ("verified", revision)
+    assert result.snapshot.endswith(f"-{revision}")
+    assert bench.manifest().keys == {"": 69, "/registry/": 69}
+    restored = b"".join(expanded(store.get(result.key), "x"))
+    (tmp_path / "snapshot.db").write_bytes(restored)
+    assert restored_revision(minor, tmp_path / "snapshot.db", tmp_path) == bench.manifest().revision
+
+
+@pytest.mark.server
+def test_memory_does_not_grow_with_the_database() -> None:
+    """Measured in processes of their own: the most that was ever resident, above what it was before."""
+    small, large = (grown_mib(size_mib) for size_mib in (64, 512))
+    assert large < 64
+    assert large - small < 24
+
+
+def grown_mib(size_mib: int) -> int:
+    program = f"from tests.test_backup import measure; measure({size_mib})"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return int(answer.stdout.split()[-1])
+
+
+def measure(size_mib: int) -> None:
+    """A whole backup with a made-up database of that size, into a directory."""
+    cluster = a_cluster()
+    cluster.sends = lambda _: database.large(size_mib)
+    cluster.revision, cluster.history = 100, []
+    with TemporaryDirectory() as folder:
+        bench = Bench(cluster, DirectoryStore(folder))
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        assert bench.carry_out().size_bytes > size_mib << 20
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)  # noqa: T201
+
+
+class TestRunbook:
+    text = (Path(__file__).parent.parent / "runbooks" / "backup.md").read_text()
+
+    def test_its_headings_are_the_steps(self) -> None:
+        assert re.findall(r"^## \d+\. (.+)$", self.text, re.MULTILINE) == [step.title for step in STEPS]
+
+    def test_it_opens_with_when_and_what_is_lost(self) -> None:
+        assert re.findall(r"^\*\*(.+?)\.?\*\*", self.text, re.MULTILINE)[:4] == ["When", "Not when", "You lose", "You keep"]

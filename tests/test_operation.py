@@ -1,0 +1,176 @@
+"""The real workflow on the real server; the machines are of memory, and refuse what real ones refuse."""
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.testing import WorkflowEnvironment
+
+from quorate.operation import Approval, Outcome
+from quorate.plan import Choice
+from tests.factory import LIVE
+from tests.world import World, held, phase, resolve
+from workflows.restore import Restore
+
+pytestmark = pytest.mark.server
+
+BAR = "install -D -m 0644 /dev/stdin"
+KEEP, PLACE = f"mv -T {LIVE} ", f"-g1 {LIVE}"
+STAGE = "snapshot restore"
+STOP = "systemctl stop --no-block etcd"
+START = "systemctl start --no-block etcd"
+
+
+@pytest.fixture
+def world(temporal: WorkflowEnvironment, tmp_path: Path) -> World:
+    return World(temporal.client, tmp_path)
+
+
+def restored(world: World) -> bool:
+    token = f"quorate-{world.operation}-g1"
+    return all(live.startswith(f"{token}:the backup's bytes") for live in world.live.values())
+
+
+async def test_a_restore_replaces_the_data_everywhere_and_keeps_the_old(world: World) -> None:
+    result = await world.restore()
+    assert result.outcome is Outcome.RESTORED
+    assert restored(world)
+    for name, machine in world.machines.items():
+        assert machine.files[f"{LIVE}.before-{world.operation}/member/snap/db"] == f"the old data of {name}"
+        assert machine.claim is None
+        assert not [path for path in machine.files if "fence" in path]
+    assert (result.served_revision, result.cluster_id) == (10**9 + 42, "c2")
+    assert result.outage_s is not None
+    assert world.closed == [result]
+
+
+@pytest.mark.parametrize("stuck", [STAGE, BAR, STOP, KEEP, PLACE])
+async def test_one_stuck_node_before_the_point_of_no_return_puts_every_node_back(world: World, stuck: str) -> None:
+    before = world.state
+    world.machines["b"].breaks = stuck
+    result = await world.restore()
+    assert (result.outcome, result.error and result.error.kind) == (Outcome.UNDONE, "command-failed")
+    assert result.error is not None
+    assert "b: " in result.error.message
+    assert world.state == before
+
+
+async def test_a_snapshot_that_is_not_what_was_stored_changes_nothing(world: World) -> None:
+    before = world.state
+    world.shelf.objects = {key: data[:-1] + b"?" for key, data in world.shelf.objects.items()}
+    result = await world.restore()
+    assert (result.outcome, result.error and result.error.kind) == (Outcome.UNDONE, "corrupt")
+    assert world.state == before
+
+
+async def test_a_failure_after_it_holds_until_somebody_says_retry(world: World) -> None:
+    world.machines["b"].breaks = START
+    async with world.worker():
+        handle = await world.begin()
+        hold = await held(handle)
+        assert (hold.number, hold.step, hold.reason[:2]) == (1, "start", "b:")
+        with pytest.raises(WorkflowUpdateFailedError):
+            await resolve(handle, 2, Choice.RETRY)
+        with pytest.raises(WorkflowUpdateFailedError):
+            await resolve(handle, 1, Choice.ROLLBACK)
+        world.machines["b"].breaks = ""
+        await resolve(handle, 1, Choice.RETRY)
+        assert (await handle.result()).outcome is Outcome.RESTORED
+    assert restored(world)
+
+
+async def test_a_hold_outlives_the_worker_and_is_in_the_memo_without_one(world: World) -> None:
+    world.machines["c"].breaks = START
+    async with world.worker():
+        handle = await world.begin()
+        hold = await held(handle)
+    memo = (await handle.describe()).raw_description.workflow_execution_info.memo.fields
+    assert hold.step.encode() in memo["hold"].data
+    world.machines["c"].breaks = ""
+    async with world.worker():
+        await resolve(handle, hold.number, Choice.RETRY)
+        assert (await handle.result()).outcome is Outcome.RESTORED
+
+
+async def test_abort_leaves_everything_where_it_is_and_says_held(world: World) -> None:
+    world.machines["b"].breaks = START
+    async with world.worker():
+        handle = await world.begin()
+        await resolve(handle, (await held(handle)).number, Choice.ABORT)
+        result = await handle.result()
+    assert result.outcome is Outcome.HELD
+    assert world.machines["a"].claim is not None
+    assert world.machines["b"].exists(f"{LIVE}.before-{world.operation}")
+
+
+async def test_a_late_attempt_does_nothing(world: World) -> None:
+    """Its connection froze before the rename; it thaws when the operation is long over."""
+    machine = world.machines["b"]
+    machine.stalls = PLACE
+    async with world.worker():
+        result = await asyncio.wait_for((await world.begin()).result(), 60)
+        assert result.outcome is Outcome.RESTORED
+        after, ran = world.state, machine.ran.copy()
+        machine.thaw.set()
+    assert machine.frozen.is_set()
+    assert (machine.ran, world.state) == (ran, after)
+    trail = next((world.root / world.operation / "audit").glob("*.jsonl")).read_text()
+    assert "Superseded" in trail
+
+
+async def test_an_approval_for_another_plan_is_refused_and_changes_nothing(world: World) -> None:
+    before = world.state
+    async with world.worker():
+        result = await (await world.begin(approved="0" * 64)).result()
+    assert (result.outcome, result.error and result.error.exit_code) == (Outcome.REFUSED, 5)
+    assert world.state == before
+
+
+async def test_two_people_are_two_people(world: World) -> None:
+    world.people = 2
+    async with world.worker():
+        handle = await world.begin()
+        digest = (await phase(handle, "approval")).digest
+        for approval in (Approval("0" * 64, "bob"), Approval(digest, "ann")):
+            with pytest.raises(WorkflowUpdateFailedError):
+                await handle.execute_update(Restore.approve, approval)
+        assert all(machine.claim is None for machine in world.machines.values())
+        await handle.execute_update(Restore.approve, Approval(digest, "bob"))
+        assert (await handle.result()).outcome is Outcome.RESTORED
+
+
+async def test_a_cancel_while_approval_is_awaited_changes_nothing(world: World) -> None:
+    before = world.state
+    async with world.worker():
+        handle = await world.begin(approved="")
+        await phase(handle, "approval")
+        await handle.execute_update(Restore.cancel, "ann")
+        assert (await handle.result()).outcome is Outcome.REFUSED
+    assert world.state == before
+
+
+async def test_a_cancel_before_the_point_of_no_return_undoes(world: World) -> None:
+    before = world.state
+    world.machines["b"].stalls = KEEP
+    async with world.worker():
+        handle = await world.begin()
+        await asyncio.to_thread(world.machines["b"].frozen.wait, 30)
+        await handle.execute_update(Restore.cancel, "ann")
+        world.machines["b"].thaw.set()
+        result = await handle.result()
+    assert result.outcome is Outcome.UNDONE
+    assert world.state == before
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_connections_that_break_anywhere_leave_it_all_new_or_all_as_before(world: World, seed: int) -> None:
+    before, order = world.state, random.Random(seed)  # noqa: S311 - a seed, so that a failure can be repeated
+    for machine in world.machines.values():
+        machine.dies_at = order.randrange(30)
+    result = await world.restore()
+    if result.outcome is Outcome.RESTORED:
+        assert restored(world)
+    else:
+        assert (result.outcome, world.state) == (Outcome.UNDONE, before)

@@ -1,0 +1,190 @@
+"""The real workflow and the real node activities, on the real server, against machines of memory."""
+
+import asyncio
+import contextlib
+import itertools
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowHandle
+from temporalio.worker import Worker
+
+from activities.adapters.journal import FileJournals
+from activities.boundary import Boundary
+from activities.nodes import Nodes
+from activities.recorded import RecordedHosts, RecordedStores
+from quorate.converge import Receipt
+from quorate.errors import Failed
+from quorate.inventory import Store as StoreSettings
+from quorate.operation import Hold, Progress, Resolution, RestoreRequest, RestoreResult
+from quorate.plan import Choice, ClusterTask, Plan
+from tests.factory import LIVE, STORED, inventory, plan, snapshot
+from tests.fakes.machine import FakeHosts, Machine, Unit
+from workflows.patience import STEPS_QUEUE
+from workflows.restore import Restore
+
+NUMBERS = itertools.count(1)
+VERBS = ("claim", "release", "stage", "discard", "bar", "unbar", "fence", "resume", "swap", "put_back", "start")
+
+
+@dataclass
+class Shelf:
+    """A store with one object."""
+
+    objects: dict[str, bytes]
+
+    def at(self, settings: StoreSettings) -> "Shelf":
+        return self
+
+    def get(self, key: str) -> Iterator[bytes]:
+        yield self.objects[key][:7]
+        yield self.objects[key][7:]
+
+
+@dataclass
+class Cluster:
+    """What answers for the cluster as a whole; `wrong` makes a verification fail with it."""
+
+    wrong: dict[str, str] = field(default_factory=dict)
+
+    def activities(self) -> list[Any]:
+        return [self._of(name) for name in ("nodes.same", "members.verify", "kubernetes.verify")]
+
+    def _of(self, name: str) -> Any:
+        @activity.defn(name=name)
+        def verify(task: ClusterTask) -> Receipt:
+            if said := self.wrong.pop(name, ""):
+                raise Failed(said)
+            facts = {"served_revision": str(10**9 + 42), "first_write": repr(time.time()), "cluster_id": "c2"}
+            return Receipt(started=time.time(), facts=facts)
+
+        return verify
+
+
+@dataclass
+class World:
+    client: Client
+    root: Path
+    machines: dict[str, Machine] = field(default_factory=lambda: {name: machine(name) for name in "abc"})
+    cluster: Cluster = field(default_factory=Cluster)
+    patience_s: float = 8.0
+    people: int = 1
+    closed: list[RestoreResult] = field(default_factory=list)
+    shelf: Shelf = field(default_factory=lambda: Shelf({snapshot().key: STORED}))
+
+    def __post_init__(self) -> None:
+        self.operation = f"restore-{next(NUMBERS)}-{uuid.uuid4().hex[:6]}"
+        self.journals = FileJournals(self.root, "chain", time.time)
+
+    @property
+    def plan(self) -> Plan:
+        whole = plan(self.operation, people=self.people)
+        steps = tuple(replace(step, patience_s=self.patience_s) for step in whole.chosen.steps)
+        return replace(whole, chosen=replace(whole.chosen, steps=steps))
+
+    @property
+    def live(self) -> dict[str, str]:
+        return {name: each.live() for name, each in self.machines.items()}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that a person would find on the nodes, our own directory aside."""
+        return {
+            name: (
+                {path: text for path, text in each.files.items() if not path.startswith("/var/lib/quorate")},
+                {path for path in each.directories if not path.startswith("/var/lib/quorate")},
+                {unit: seen.state for unit, seen in each.units.items()},
+            )
+            for name, each in self.machines.items()
+        }
+
+    @asynccontextmanager
+    async def worker(self, *, cached: int = 0) -> AsyncIterator[Worker]:
+        """With nothing in its cache every workflow task is a replay."""
+        nodes = Nodes(
+            RecordedHosts(FakeHosts(self.machines), self.journals.at, time),
+            RecordedStores(self.shelf, self.journals.at, time),  # type: ignore[arg-type]
+            time,
+        )
+        with ThreadPoolExecutor(16) as pool:
+            worker = Worker(
+                self.client,
+                task_queue=STEPS_QUEUE,
+                workflows=[Restore],
+                activities=[*(getattr(nodes, verb) for verb in VERBS), *self.cluster.activities(), *self.ledger()],
+                activity_executor=pool,
+                max_concurrent_activities=16,
+                max_cached_workflows=cached,
+                interceptors=[Boundary()],
+            )
+            async with worker:
+                yield worker
+
+    def ledger(self) -> list[Any]:
+        @activity.defn(name="plan.restore")
+        def plan_restore(request: RestoreRequest) -> Plan:
+            return self.plan
+
+        @activity.defn(name="ledger.open")
+        def opened(request: RestoreRequest, whole: Plan) -> None:
+            return None
+
+        @activity.defn(name="ledger.close")
+        def close(request: RestoreRequest, result: RestoreResult) -> None:
+            self.closed.append(result)
+
+        return [plan_restore, opened, close]
+
+    async def begin(self, *, approved: str | None = None) -> "WorkflowHandle[Restore, RestoreResult]":
+        whole = inventory(self.root)
+        digest = self.plan.chosen.digest() if approved is None else approved
+        request = RestoreRequest(
+            self.operation, "demo", whole.clusters["demo"], whole.stores["here"], "latest", "ann", approved=digest
+        )
+        return await self.client.start_workflow(
+            Restore.run, request, id=f"quorate/{self.operation}", task_queue=STEPS_QUEUE
+        )
+
+    async def restore(self) -> RestoreResult:
+        async with self.worker():
+            return await asyncio.wait_for((await self.begin()).result(), 60)
+
+
+def machine(name: str) -> Machine:
+    return Machine(
+        name,
+        files={f"{LIVE}/member/snap/db": f"the old data of {name}"},
+        directories={LIVE, "/var/lib/etcd"},
+        units={"etcd.service": Unit(ports=(2379,)), "kube-apiserver.service": Unit(ports=(6443,))},
+    )
+
+
+async def held(handle: "WorkflowHandle[Restore, RestoreResult]", number: int = 1) -> Hold:
+    """The hold with that number, once it is there."""
+    async with asyncio.timeout(30):
+        while True:
+            with contextlib.suppress(Exception):
+                hold = (await handle.query(Restore.progress)).hold
+                if hold and hold.number == number:
+                    return hold
+            await asyncio.sleep(0.05)
+
+
+async def phase(handle: "WorkflowHandle[Restore, RestoreResult]", wanted: str) -> Progress:
+    async with asyncio.timeout(30):
+        while True:
+            progress = await handle.query(Restore.progress)
+            if progress.phase == wanted:
+                return progress
+            await asyncio.sleep(0.05)
+
+
+async def resolve(handle: "WorkflowHandle[Restore, RestoreResult]", number: int, choice: Choice) -> None:
+    await handle.execute_update(Restore.resolve, Resolution(number, choice, "ann"))
