@@ -534,7 +534,7 @@ def test_a_real_backup_restores_to_the_revision_of_its_manifest(minor: str, tmp_
             for number in range(300):
                 etcd.put(f"/registry/{number % 70}", b"v" * number * 10)
             etcd.compact(etcd.delete("/registry/1"))
-            revision = etcd.linearizable_revision()
+            revision = etcd.put("/registry/2", b"at a compacted revision 3.4 would not hash")
         result = bench.carry_out()
     assert (result.outcome, result.revision) == ("verified", revision)
     assert result.snapshot.endswith(f"-{revision}")
@@ -577,4 +577,5 @@ class TestRunbook:
         assert re.findall(r"^## \d+\. (.+)$", self.text, re.MULTILINE) == [step.title for step in STEPS]
 
     def test_it_opens_with_when_and_what_is_lost(self) -> None:
-        assert re.findall(r"^\*\*(.+?)\.?\*\*", self.text, re.MULTILINE)[:4] == ["When", "Not when", "You lose", "You keep"]
+        bold = re.findall(r"^\*\*(.+?)\.?\*\*", self.text, re.MULTILINE)
+        assert bold[:4] == ["When", "Not when", "You lose", "You keep"]
