@@ -1,7 +1,7 @@
 """What is wrong with a cluster, worst first: each finding with its evidence and the one command to run next."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -135,8 +135,6 @@ def remedy(case: Case) -> str:
 
 
 def first_aid(case: Case) -> str:
-    if case.claim:
-        return f"quorate watch {case.claim}"
     if enough_to_start(case):
         return f"{case.at(case.startable[0])} systemctl start {case.settings.etcd.unit}"
     return f"quorate restore {case.name}" if case.newest else f"quorate doctor {case.name}"
@@ -227,6 +225,8 @@ def backups(case: Case) -> Iterator[Finding]:
     objectives = case.settings.objectives
     allowed_s = objectives.rpo if objectives else LATE * case.settings.backup.every
     take = f"quorate backup {case.name}" if case.seen.has_quorum else f"quorate snapshots ls {case.name}"
+    if case.claim:
+        return  # until it is over, its new cluster id is on no record
     if (newest := case.newest) is None:
         evidence = "nothing in the store belongs to this cluster: it cannot be restored"
         yield Finding("no-backup", "FAIL", "there is no backup", evidence, take)
@@ -251,6 +251,8 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 
 
 def diagnose(case: Case) -> tuple[Finding, ...]:
-    """Failures first, each kind in the order above."""
+    """An operation under way comes first, for nothing else may be touched meanwhile; then failures, then the rest."""
     found = [finding for rule in RULES for finding in rule(case)]
-    return tuple(sorted(found, key=lambda finding: finding.level != "FAIL"))
+    if case.claim:
+        found = [replace(finding, next=f"quorate watch {case.claim}") for finding in found]
+    return tuple(sorted(found, key=lambda finding: (finding.id != "claimed", finding.level != "FAIL")))

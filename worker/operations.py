@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads
@@ -25,6 +26,7 @@ from temporalio.client import (
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.backup import STEPS, BackupProgress, BackupResult
@@ -132,7 +134,14 @@ async def client(settings: Settings) -> Client:
         tls=daemon.tls(settings),
         data_converter=pydantic_data_converter,
         connect_timeout=RPC,
+        runtime=silent(),
     )
+
+
+@cache
+def silent() -> Runtime:
+    """Temporal's core would write its warnings to standard output, which belongs to the answer."""
+    return Runtime(telemetry=TelemetryConfig(logging=None))
 
 
 @dataclass(slots=True)
@@ -240,7 +249,7 @@ class Operations:
         """One describe, which answers with no worker alive, and one query, which needs one."""
         seen = await self.handle(found).describe(rpc_timeout=RPC)
         closed = seen.status is not WorkflowExecutionStatus.RUNNING
-        progress = await self.progress(found) if not closed else None
+        progress = await self.progress(found)
         shown = progress or last.progress
         note = "" if progress or closed else self.silence()
         return Glimpse(

@@ -24,7 +24,8 @@ class Looked:
     @property
     def state(self) -> str:
         """One word: FAIL, WARN or OK."""
-        return self.findings[0].level if self.findings else "OK"
+        levels = {finding.level for finding in self.findings}
+        return "FAIL" if "FAIL" in levels else "WARN" if levels else "OK"
 
     @property
     def quorum(self) -> str:

@@ -76,7 +76,13 @@ def show(ctx: typer.Context, operation: OperationId, output: As = Output.TABLE) 
     found = record(here.wiring(), operation)
     if output is Output.JSON:
         chains = {name: len(lines) for name, lines in found.chains.items()}
-        data = {"where": found.where, "plan": found.plan, "outcome": found.outcome, "audit": chains}
+        data = {
+            "where": found.where,
+            "digest": digest(found),
+            "plan": found.plan,
+            "outcome": found.outcome,
+            "audit": chains,
+        }
         say_json({"operation": operation, **data})
     else:
         say(page(found, here))
@@ -211,6 +217,18 @@ def merged(row: dict[str, Any], found: "Found") -> dict[str, Any]:
     return {"snapshot": None, "duration_s": None, **row, **names, "state": state}
 
 
+def digest(record: "Record") -> str | None:
+    """Of the plan that was approved, computed again from its record."""
+    from pydantic import ValidationError
+
+    from quorate.records import PLAN
+
+    try:
+        return PLAN.validate_python(record.plan).chosen.digest() if record.plan else None
+    except ValidationError:
+        return None
+
+
 def finished(outcome: dict[str, Any]) -> Any:
     """A result as it was recorded, of whichever kind has its fields."""
     from pydantic import TypeAdapter, ValidationError
@@ -234,7 +252,7 @@ def page(found: "Record", here: Given) -> str:
     lines = [f"{paint()(found.operation, 'bold')}  {found.where}"]
     plan = (found.plan or {}).get("chosen", {})
     if plan:
-        lines.append(f"restore of {plan['cluster']} from {plan['snapshot']['id']}, digest in the record")
+        lines.append(f"restore of {plan['cluster']} from {plan['snapshot']['id']}, digest {digest(found)}")
         lines += [f"  lost: {each}" for each in (found.plan or {}).get("losses", [])]
     if found.outcome and "steps" in found.outcome:
         result = finished(found.outcome)

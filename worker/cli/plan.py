@@ -49,7 +49,9 @@ def restore(
     here = given(ctx)
     with contract(here, output, dict.fromkeys(FIELDS)):
         wiring = here.wiring()
-        request = asked(wiring.settings, cluster, snapshot=snapshot, gates=override_gate or [], reason=reason, who="")
+        request = request_for(
+            wiring.settings, cluster, snapshot=snapshot, gates=override_gate or [], reason=reason, who=""
+        )
         plan = wiring.surveyor.plan(request)
     if output is Output.JSON:
         say_json(as_object(plan))
@@ -60,7 +62,7 @@ def restore(
     return REFUSED if plan.refusals else 0
 
 
-def asked(
+def request_for(
     settings: "Settings", cluster: str, *, snapshot: str, gates: list[str], reason: str, who: str
 ) -> "RestoreRequest":
     """BadInput for a gate that does not exist, or an override without a reason."""

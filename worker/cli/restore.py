@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.errors import BadInput, NotApproved
+from quorate.errors import BadInput, Busy, NoDaemon, NotApproved
+from worker.cli.operations import asked
 from worker.cli.options import (
     Actor,
     As,
@@ -28,6 +29,7 @@ from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
     from quorate.plan import Plan
+    from worker.settings import Settings
 
 REFUSED = 4
 
@@ -49,22 +51,28 @@ def restore(
     output: As = Output.TABLE,
 ) -> int:
     """Bring a cluster back from a snapshot. Live data is kept; a failure before etcd starts undoes everything."""
-    from worker.cli.plan import asked
+    from worker.cli.plan import request_for
+    from worker.operations import up
 
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(RESTORE_FIELDS), "steps": []}) as fields:
         patience_s = duration(wait_timeout)
         wiring = here.wiring()
-        request = asked(
+        request = request_for(
             wiring.settings, cluster, snapshot=snapshot, gates=override_gate or [], reason=reason, who=who
         )
         confirmable(cluster, confirm)
+        somebody = standing(wiring.settings, cluster)
         plan = wiring.surveyor.plan(request)
         fields |= {"snapshot": plan.chosen.snapshot.id, "revision": plan.chosen.snapshot.revision}
         if plan.refusals:
             return refused(plan, fields, here, output)
         if output is Output.TABLE:
             say(shown(plan, here))
+        if not somebody:
+            raise NoDaemon(
+                f"no daemon runs on {wiring.settings.state}: nothing could carry it out", next=up(wiring.settings)
+            )
         confirmed(cluster, confirm, fields)
         waiting = Waiting(here, output, patience_s, fields)
         result = waiting.begin(wiring.settings, "restore", replace(request, approved=plan.chosen.digest()))
@@ -80,6 +88,15 @@ def confirmable(cluster: str, confirm: str) -> None:
             f"a restore has to be confirmed, and nobody can be asked without a terminal: give --confirm {cluster}",
             next=f"quorate restore {cluster} --confirm {cluster}",
         )
+
+
+def standing(settings: "Settings", cluster: str) -> bool:
+    """Whether a daemon could carry it out; Busy if one carries out another operation on this cluster."""
+    running = asked(settings, lambda client: client.open())
+    for found in running or ():
+        if found.cluster == cluster and found.kind != "backup":
+            raise Busy(f"{found.operation} runs on {cluster}", next=f"quorate watch {found.operation}")
+    return running is not None
 
 
 def confirmed(cluster: str, confirm: str, fields: dict[str, Any]) -> None:

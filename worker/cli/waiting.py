@@ -86,7 +86,7 @@ class Silent:
 
 @dataclass(slots=True)
 class Lines:
-    """Without a terminal: a line whenever a step changes at a place."""
+    """Without a terminal: a line when a step begins, ends or fails, and for whatever else there is to know."""
 
     here: Given
     said: set[str] = field(default_factory=set)
@@ -122,7 +122,12 @@ class Tree:
             return None
         found, now = glimpse.found, time.time()
         waits = [waiting_for(glimpse.awaiting, found.operation, self.here)] if glimpse.awaiting else []
-        footer = f"Ctrl-C detaches; it goes on. Stop it: {self.here.command(f'quorate cancel {found.operation}')}"
+        over = glimpse.closed or glimpse.hold
+        footer = (
+            ""
+            if over
+            else f"Ctrl-C detaches; it goes on. Stop it: {self.here.command(f'quorate cancel {found.operation}')}"
+        )
         return View(
             heading=f"{found.kind.upper()} {found.cluster}  {found.operation}",
             progress=glimpse.progress,
@@ -135,16 +140,21 @@ class Tree:
 
 
 def lines(glimpse: "Glimpse", here: Given) -> Iterator[str]:
-    """What there is to say of one moment, in full sentences that are said once."""
-    from worker.screen import span, title
+    """What there is to say of one moment, each in a line that is said once."""
+    from worker.screen import span, title, together
 
-    operation = glimpse.found.operation
-    if glimpse.progress:
-        for step in glimpse.progress.steps:
-            took = f" in {span(step.duration_s)}" if step.duration_s is not None else ""
-            yield f"{operation}  {step.state:<7}  {step.id}  {step.host}  {title(glimpse.progress, step.id)}{took}"
+    progress = glimpse.progress
+    for key in dict.fromkeys(step.id for step in progress.steps) if progress else ():
+        assert progress is not None
+        steps = [step for step in progress.steps if step.id == key]
+        about = f"{title(progress, key)} ({', '.join(sorted(step.host for step in steps))})"
+        match together(steps):
+            case "done":
+                yield f"done     {about}, {span(max(step.duration_s or 0 for step in steps))}"
+            case state:
+                yield f"{state:<8} {about}"
     if glimpse.awaiting:
-        yield waiting_for(glimpse.awaiting, operation, here)
+        yield waiting_for(glimpse.awaiting, glimpse.found.operation, here)
     if glimpse.note:
         yield glimpse.note
 
