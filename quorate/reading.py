@@ -120,29 +120,39 @@ def found(detail: ErrorDetails) -> str:
     return f", found {value!r}"
 
 
-def walk(node: yaml.Node, loc: Loc) -> list[tuple[Loc, int]]:
-    """Every path in the document with its line, counted from one."""
+def walk(node: yaml.Node, loc: Loc, above: tuple[yaml.Node, ...] = ()) -> list[tuple[Loc, int]]:
+    """Every path in the document with its line, counted from one; an alias of what it stands in ends it."""
     here = [(loc, node.start_mark.line + 1)]
+    if any(node is each for each in above):
+        return here
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            here += [((*loc, key.value), key.start_mark.line + 1), *walk(value, (*loc, key.value))[1:]]
+            inner = (*loc, named(key))
+            here += [(inner, key.start_mark.line + 1), *walk(value, inner, (*above, node))[1:]]
     if isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            here += walk(value, (*loc, index))
+            here += walk(value, (*loc, index), (*above, node))
     return here
 
 
-def doubles(node: yaml.Node, loc: Loc) -> list[tuple[Loc, int]]:
+def doubles(node: yaml.Node, loc: Loc, above: tuple[yaml.Node, ...] = ()) -> list[tuple[Loc, int]]:
     """Keys that stand twice in one mapping, which YAML lets pass and the last one wins."""
     out: list[tuple[Loc, int]] = []
+    if any(node is each for each in above):
+        return out
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
-            if key.value in seen:
-                out.append(((*loc, key.value), key.start_mark.line + 1))
-            seen.add(key.value)
-            out += doubles(value, (*loc, key.value))
+            if named(key) in seen:
+                out.append(((*loc, named(key)), key.start_mark.line + 1))
+            seen.add(named(key))
+            out += doubles(value, (*loc, named(key)), (*above, node))
     if isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            out += doubles(value, (*loc, index))
+            out += doubles(value, (*loc, index), (*above, node))
     return out
+
+
+def named(key: yaml.Node) -> str:
+    """A key as it is written; one that is itself a list or a mapping is refused later."""
+    return key.value if isinstance(key, yaml.ScalarNode) else "?"

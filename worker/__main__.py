@@ -7,7 +7,7 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from quorate.errors import BadInput, QuorateError
+from quorate.errors import BadInput, Detached, QuorateError
 
 if TYPE_CHECKING:
     from worker.cli.options import Given
@@ -76,7 +76,7 @@ def report(error: QuorateError, here: "Given", *, json: bool) -> None:
     if json:
         say_json({"error": trouble(error, here)})
         return
-    warn(f"error: {error}")
+    warn(str(error) if isinstance(error, Detached) else f"error: {error}")
     if error.next:
         warn(f"next: {here.command(error.next)}")
 

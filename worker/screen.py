@@ -138,7 +138,8 @@ def branch(view: View, paint: Paint, number: int, key: str) -> list[str]:
     lines = [paint(text.rstrip(), colour)]
     if state == "running":
         heard = {each.host: each for each in view.doing}
-        lines += [f"       {step.host}  {heard.get(step.host, step.state)}" for step in here if step.state != "done"]
+        places = [step.host for step in here if step.state != "done"]
+        lines += [f"       {place}  {str(heard.get(place, '')) or 'at it'}" for place in places]
     return lines
 
 

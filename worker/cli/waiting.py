@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -104,7 +104,8 @@ class Tree:
 
     here: Given
     live: Any
-    expected: dict[str, float]
+    expecting: Callable[[], dict[str, float]]
+    expected: dict[str, float] = field(default_factory=dict)
     rates: Rates = field(default_factory=Rates)
 
     def show(self, glimpse: "Glimpse") -> None:
@@ -121,6 +122,7 @@ class Tree:
         if glimpse.progress is None:
             return None
         found, now = glimpse.found, time.time()
+        self.expected = self.expected or self.expecting()  # the plan is on record a moment after the beginning
         waits = [waiting_for(glimpse.awaiting, found.operation, self.here)] if glimpse.awaiting else []
         over = glimpse.closed or glimpse.hold
         footer = (
@@ -166,7 +168,7 @@ def waiting_for(awaiting: "Awaiting", operation: str, here: Given) -> str:
 
 
 @contextmanager
-def display(here: Given, output: Output, expected: dict[str, float]) -> Iterator[Watched]:
+def display(here: Given, output: Output, expecting: Callable[[], dict[str, float]]) -> Iterator[Watched]:
     if output is Output.JSON:
         yield Watched(Silent())
     elif not sys.stdout.isatty():
@@ -176,7 +178,7 @@ def display(here: Given, output: Output, expected: dict[str, float]) -> Iterator
         from rich.live import Live
 
         with Live(console=Console(highlight=False), auto_refresh=False) as live:
-            yield Watched(Tree(here, live, expected))
+            yield Watched(Tree(here, live, expecting))
 
 
 def expected(settings: "Settings", operation: str) -> dict[str, float]:
@@ -246,7 +248,7 @@ class Waiting:
             return await self._end(client, await client.find(operation), settings)
 
     async def _end(self, client: "Operations", found: "Found", settings: "Settings") -> "Result":
-        with display(self.here, self.output, expected(settings, found.operation)) as watched:
+        with display(self.here, self.output, lambda: expected(settings, found.operation)) as watched:
             try:
                 return await outcome(client, found, self.patience_s, watched)
             except Held:

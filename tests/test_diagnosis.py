@@ -1,0 +1,110 @@
+"""What an operator is told of a cluster, and what to run next."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from quorate.cluster import ClusterSeen, Silence
+from quorate.diagnosis import Case, Finding, diagnose
+from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from tests.factory import LIVE, etcd_seen, inventory
+from tests.manifests import AT, manifest
+
+DB = {f"{LIVE}/member/snap/db": PathSeen("regular file", "etcd:etcd", "600", "1", 10**6)}
+
+
+def node(state: str = "active", *, data: bool = True, claim: str = "") -> NodeSeen:
+    unit = UnitSeen("etcd.service", "loaded", state, pid=0 if state in {"inactive", "failed"} else 7)
+    return NodeSeen(now=1.0, units={"etcd.service": unit}, paths=DB if data else {}, claim=claim)
+
+
+SILENT = Silence("connection refused")
+WELL = ClusterSeen(
+    nodes=dict.fromkeys("abc", node()),
+    etcd={"a": etcd_seen("1"), "b": etcd_seen("2"), "c": etcd_seen("3")},
+    reads=dict.fromkeys("abc", 41),
+    manifests=(manifest(),),
+)
+WIPED = node("inactive", data=False)
+LOST = replace(
+    WELL,
+    nodes={"a": node(), "b": WIPED, "c": WIPED},
+    etcd={"a": etcd_seen("1", leader=""), "b": SILENT, "c": SILENT},
+    reads={},
+)
+
+
+def found(seen: ClusterSeen, tmp_path: Path, late: timedelta = timedelta()) -> tuple[Finding, ...]:
+    return diagnose(Case("demo", inventory(tmp_path).clusters["demo"], seen, AT + late))
+
+
+def ids(seen: ClusterSeen, tmp_path: Path) -> list[str]:
+    return [finding.id for finding in found(seen, tmp_path)]
+
+
+def test_nothing_is_wrong_with_a_cluster_that_works_and_is_backed_up(tmp_path: Path) -> None:
+    assert ids(WELL, tmp_path) == []
+
+
+def test_lost_quorum_names_who_is_gone_and_what_a_restore_loses(tmp_path: Path) -> None:
+    (lost,) = found(LOST, tmp_path)
+    assert (lost.id, lost.next) == ("quorum-lost", "quorate restore demo")
+    assert "b: etcd.service is inactive, no database" in lost.evidence
+    assert f"brings back {manifest().id} and loses every write after 2026-11-21 10:45:00Z" in lost.evidence
+
+
+def test_members_that_are_only_stopped_are_started_before_anybody_restores(tmp_path: Path) -> None:
+    stopped = replace(LOST, nodes={"a": node(), "b": node("inactive"), "c": WIPED})
+    (lost,) = found(stopped, tmp_path)
+    assert lost.next == "ssh quorate@127.0.0.2 sudo systemctl start etcd.service"
+    assert "which loses nothing" in lost.evidence
+
+
+def test_a_majority_that_cannot_be_seen_is_not_restored_over(tmp_path: Path) -> None:
+    (lost,) = found(replace(LOST, nodes={"a": node(), "b": SILENT, "c": SILENT}), tmp_path)
+    assert (lost.id, lost.next) == ("majority-unreachable", "quorate doctor demo")
+    assert "do not restore" in lost.evidence
+
+
+def test_one_lost_member_is_named_and_no_reason_to_restore(tmp_path: Path) -> None:
+    seen = replace(WELL, nodes={**WELL.nodes, "c": WIPED}, etcd={**WELL.etcd, "c": SILENT}, reads={"a": 41, "b": 41})
+    (lost,) = found(seen, tmp_path)
+    assert (lost.id, lost.message) == ("member-lost", "c is lost, quorum holds")
+    assert "do NOT restore" in lost.evidence
+    assert "restore" not in lost.next
+
+
+def test_while_an_operation_has_the_nodes_everything_leads_to_it(tmp_path: Path) -> None:
+    claimed = node("inactive", claim="restore-1 4 1")
+    first, *others = found(replace(LOST, nodes=dict.fromkeys("abc", claimed), manifests=()), tmp_path)
+    assert first.id == "claimed"
+    assert {finding.next for finding in (first, *others)} == {"quorate watch restore-1"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "wanted"),
+    [
+        (replace(WELL, manifests=(manifest(revision=1000),)), ["impostor"]),
+        (replace(WELL, etcd={**WELL.etcd, "c": etcd_seen("3", cluster_id="c2")}), ["mixed-ids"]),
+        (replace(WELL, etcd={**WELL.etcd, "a": etcd_seen("1", alarms=(("1", "NOSPACE"),))}), ["nospace"]),
+        (replace(WELL, nodes={**WELL.nodes, "c": SILENT}), ["node-unreachable"]),
+        (replace(WELL, nodes={**WELL.nodes, "c": replace(node(), now=99.0)}), ["clock-skew"]),
+        (replace(WELL, etcd={**WELL.etcd, "a": etcd_seen("1", quota_bytes=10**6)}), ["quota"]),
+        (replace(WELL, manifests=()), ["no-backup"]),
+        (replace(WELL, manifests=(), store="no route"), ["store-unreachable"]),
+    ],
+)
+def test_each_trouble_has_its_own_finding(seen: ClusterSeen, wanted: list[str], tmp_path: Path) -> None:
+    assert ids(seen, tmp_path) == wanted
+
+
+def test_a_backup_that_is_older_than_it_may_be_is_a_finding(tmp_path: Path) -> None:
+    (late,) = found(WELL, tmp_path, timedelta(hours=3))
+    assert (late.id, late.level, late.next) == ("backup-late", "WARN", "quorate backup demo")
+
+
+def test_every_finding_says_what_to_run(tmp_path: Path) -> None:
+    for seen in (LOST, replace(LOST, manifests=()), replace(WELL, manifests=(), store="no route")):
+        assert all(finding.evidence and finding.next for finding in found(seen, tmp_path))
