@@ -1,0 +1,316 @@
+"""The command line without a daemon: every foreseeable error has its exit code, and none a traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.audit import GENESIS, canonical, chained
+from quorate.catalogue import MANIFEST
+from quorate.gates import IDS
+from tests.factory import INVENTORY, SNAPSHOT_BYTES
+from tests.manifests import manifest
+from worker.__main__ import answer
+from worker.cli.plan import FIELDS as PLAN_FIELDS
+from worker.cli.results import BACKUP_FIELDS, RESTORE_FIELDS
+from worker.operations import ULID, new_id
+
+Capture = pytest.CaptureFixture[str]
+
+
+class Cli:
+    """`quorate --config FILE …` in this process."""
+
+    def __init__(self, root: Path, capture: Capture) -> None:
+        self.root, self.capture = root, capture
+        self.config = root / "quorate.yaml"
+        self.config.write_text(INVENTORY.format(state=root / "state", store=root / "store"))
+        (root / "store").mkdir()
+        (root / "state").mkdir()
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        code = answer(["--config", str(self.config), *words])
+        said = self.capture.readouterr()
+        assert "Traceback" not in said.out + said.err
+        assert "internal error" not in said.out + said.err
+        return code, said.out, said.err
+
+    def json(self, *words: str) -> tuple[int, dict[str, Any]]:
+        code, out, _ = self(*words, "-o", "json")
+        data = json.loads(out)
+        assert isinstance(data, dict)
+        return code, data
+
+    def keep_snapshot(self) -> str:
+        kept = manifest()
+        home = self.root / "store" / kept.directory
+        home.mkdir(parents=True)
+        (home / MANIFEST).write_bytes(kept.encode())
+        (self.root / "store" / kept.key).write_bytes(SNAPSHOT_BYTES)
+        return kept.id
+
+    def keep_trail(self, operation: str, *records: dict[str, Any]) -> Path:
+        path = self.root / "state" / "operations" / operation / "audit" / "one.jsonl"
+        path.parent.mkdir(parents=True)
+        last, lines = GENESIS, []
+        for seq, record in enumerate(records):
+            linked = chained({"time": f"2026-11-21T10:45:0{seq}.000+00:00", "seq": seq, **record}, last)
+            lines.append(canonical(linked))
+            last = linked["hash"]
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+
+@pytest.fixture
+def cli(tmp_path: Path, capsys: Capture) -> Cli:
+    return Cli(tmp_path, capsys)
+
+
+TRAIL = (
+    {"event": "begin", "chain": "one", "follows": {}},
+    {"event": "intent", "place": "a", "step": "fence", "argv": ["systemctl", "stop", "etcd"], "actor": "kim"},
+    {"event": "outcome", "of": 1, "exit": 0, "duration_s": 1.25, "tail": ""},
+)
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ("nosuch",),
+            ("inspect",),
+            ("inspect", "demo", "--nosuch"),
+            ("inspect", "other"),
+            ("backup", "other"),
+            ("restore", "demo", "--confirm", "other"),
+            ("restore", "demo", "--confirm", "demo", "--wait-timeout", "soon"),
+            ("plan", "restore", "demo", "--snapshot", "demo/nosuch"),
+            ("plan", "restore", "demo", "--override-gate", "lineage"),
+            ("snapshots", "show", "demo/nosuch"),
+            ("snapshots", "show", "nosuch"),
+            ("snapshots", "ls", "other"),
+            ("audit", "show", "restore-1"),
+            ("audit", "verify", "../../etc"),
+            ("operations", "show", ".."),
+            ("doctor", "other"),
+        ],
+    )
+    def test_what_makes_no_sense_is_exit_2_with_a_sentence(self, cli: Cli, words: tuple[str, ...]) -> None:
+        code, out, err = cli(*words)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: ")
+
+    def test_a_script_gets_one_object_even_when_its_words_are_wrong(self, cli: Cli) -> None:
+        code, said = cli.json("nosuch")
+        assert (code, said["error"]["kind"]) == (2, "bad-input")
+
+    def test_a_config_that_is_not_there_is_exit_2(self, capsys: Capture) -> None:
+        assert answer(["--config", "/nosuch/quorate.yaml", "inspect", "demo"]) == 2
+        assert "/nosuch/quorate.yaml" in capsys.readouterr().err
+
+    def test_every_mistake_of_the_config_is_told_by_any_command(self, cli: Cli) -> None:
+        cli.config.write_text(cli.config.read_text().replace("here}", "there}") + "colour: red\n")
+        for words in (("config", "validate"), ("inspect", "demo"), ("backup", "demo")):
+            code, _, err = cli(*words)
+            assert (code, err.count(f"{cli.config}:")) == (2, 2)
+
+    def test_output_before_the_command_is_refused_and_not_ignored(self, cli: Cli) -> None:
+        code, out, _ = cli("-o", "json", "inspect", "demo")
+        assert (code, "quorate inspect … -o json" in json.loads(out)["error"]["message"]) == (2, True)
+
+    def test_the_next_command_names_the_config_that_was_given(self, cli: Cli) -> None:
+        code, said = cli.json("backup", "demo")
+        assert (code, said["error"]["next"]) == (6, f"quorate --config {cli.config} up --detach")
+
+
+class TestWithoutADaemon:
+    def test_a_backup_names_how_to_start_one(self, cli: Cli) -> None:
+        code, said = cli.json("backup", "demo")
+        assert (code, said["error"]["kind"]) == (6, "no-daemon")
+        assert set(BACKUP_FIELDS) < set(said)
+
+    @pytest.mark.parametrize("verb", ["retry", "abort", "cancel", "watch"])
+    def test_what_steers_an_operation_does_too(self, cli: Cli, verb: str) -> None:
+        code, _, err = cli(verb, "restore-1")
+        assert (code, "up --detach" in err) == (6, True)
+
+    def test_inspect_says_who_is_gone_in_a_finding(self, cli: Cli) -> None:
+        code, said = cli.json("inspect", "demo")
+        assert (code, said["state"], said["quorum"]["holds"]) == (3, "FAIL", False)
+        assert [member["node"]["reachable"] for member in said["members"]] == [False] * 3
+        assert all(finding["evidence"] and finding["next"] for finding in said["findings"])
+
+    def test_inspect_is_plain_text_where_there_is_no_terminal(self, cli: Cli) -> None:
+        code, out, err = cli("inspect", "demo")
+        assert (code, err, "\x1b" in out) == (3, "", False)
+        assert "majority-unreachable" in out
+
+    def test_quorate_alone_shows_every_cluster_and_what_to_do(self, cli: Cli) -> None:
+        code, out, _ = cli()
+        assert code == 3
+        assert "up --detach" in out
+        code, said = cli.json()
+        assert (code, said["daemon"], [each["cluster"] for each in said["clusters"]]) == (3, False, ["demo"])
+
+    def test_doctor_tells_what_does_not_answer_from_what_is_wrong(self, cli: Cli) -> None:
+        code, said = cli.json("doctor", "demo")
+        failed = {check["id"] for check in said["checks"] if not check["ok"]}
+        assert (code, said["ok"]) == (6, False)
+        assert {"ssh", "etcd"} <= failed
+        assert "store" not in failed
+
+    def test_snapshots_are_read_from_the_store(self, cli: Cli) -> None:
+        assert cli("snapshots", "ls")[:2] == (0, "there are no snapshots\n")
+        kept = cli.keep_snapshot()
+        code, said = cli.json("snapshots", "ls", "demo")
+        assert (code, [each["snapshot"] for each in said["snapshots"]]) == (0, [kept])
+        assert cli.json("snapshots", "show", kept)[1]["revision"] == 41
+        assert kept in cli("snapshots", "show", kept)[1]
+
+    def test_a_manifest_that_is_not_believed_is_a_finding(self, cli: Cli) -> None:
+        cli.keep_snapshot()
+        path = cli.root / "store" / manifest().directory / MANIFEST
+        path.write_bytes(path.read_bytes().replace(b"41", b"42"))
+        code, out, _ = cli("snapshots", "ls")
+        assert (code, "not believed" in out) == (3, True)
+
+    def test_up_says_why_the_daemon_did_not_come_up(self, cli: Cli) -> None:
+        cli.config.write_text(cli.config.read_text() + "temporal: {binary: /nosuch/temporal}\n")
+        code, _, err = cli("up", "--detach")
+        assert (code, "/nosuch/temporal" in err) == (6, True)
+
+    def test_down_is_right_when_nothing_runs(self, cli: Cli) -> None:
+        assert cli.json("down")[0] == 0
+
+    def test_operations_are_listed_from_their_records(self, cli: Cli) -> None:
+        cli.keep_trail("restore-1", *TRAIL)
+        code, said = cli.json("operations", "ls")
+        assert (code, said["operations"][0]["operation"], said["daemon"]) == (0, "restore-1", False)
+        assert "restore-1" in cli("operations", "show", "restore-1")[1]
+
+
+class TestRestore:
+    def test_without_a_terminal_it_names_the_flag(self, cli: Cli) -> None:
+        code, said = cli.json("restore", "demo")
+        assert (code, "--confirm demo" in said["error"]["message"]) == (2, True)
+
+    def test_a_refusal_has_every_field_of_the_contract(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        code, said = cli.json("restore", "demo", "--confirm", "demo")
+        assert (code, said["outcome"], said["snapshot"], said["revision"]) == (4, "refused", kept, 41)
+        assert set(RESTORE_FIELDS) < set(said)
+        assert (said["error"]["kind"], said["steps"]) == ("refused", [])
+        assert said["error"]["message"].startswith("majority-unreachable: ")
+
+    def test_a_plan_has_every_field_of_the_contract_and_the_same_digest_twice(self, cli: Cli) -> None:
+        cli.keep_snapshot()
+        (code, first), (_, second) = cli.json("plan", "restore", "demo"), cli.json("plan", "restore", "demo")
+        assert (code, first["digest"]) == (4, second["digest"])
+        assert set(PLAN_FIELDS) <= set(first)
+        assert [refusal["id"] for refusal in first["refusals"]] == ["majority-unreachable"]
+
+    def test_a_plan_for_people_says_what_is_lost_and_why_it_is_refused(self, cli: Cli) -> None:
+        cli.keep_snapshot()
+        code, out, _ = cli("plan", "restore", "demo")
+        assert code == 4
+        assert "what will be lost:\n  every write after 2026-11-21 10:45:00Z" in out
+        assert "it cannot be overridden: majority-unreachable" in out
+
+    def test_a_gate_that_does_not_exist_is_answered_with_those_that_do(self, cli: Cli) -> None:
+        code, said = cli.json("plan", "restore", "demo", "--override-gate", "nosuch", "--reason", "x")
+        assert (code, all(gate in said["error"]["message"] for gate in IDS)) == (2, True)
+
+    def test_an_override_needs_a_reason(self, cli: Cli) -> None:
+        code, _, err = cli("plan", "restore", "demo", "--override-gate", "lineage", "--reason", " ")
+        assert (code, "--reason" in err) == (2, True)
+
+
+class TestAudit:
+    def test_a_whole_trail_is_verified_and_shown(self, cli: Cli) -> None:
+        cli.keep_trail("restore-1", *TRAIL)
+        code, said = cli.json("audit", "verify", "restore-1")
+        assert (code, said["records"], said["sealed"], said["broken"]) == (0, 3, False, [])
+        out = cli("audit", "show", "restore-1")[1]
+        assert [word for word in ("kim", "fence", "1.2 s", "systemctl stop etcd") if word not in out] == []
+
+    def test_a_changed_record_is_exit_7_and_named(self, cli: Cli) -> None:
+        path = cli.keep_trail("restore-1", *TRAIL)
+        path.write_text(path.read_text().replace("kim", "lee"))
+        code, said = cli.json("audit", "verify", "restore-1")
+        assert (code, said["error"]["kind"]) == (7, "corrupt")
+        assert "one.jsonl line 2" in said["broken"][0]
+
+    def test_a_trail_that_is_not_here_is_read_from_the_store(self, cli: Cli) -> None:
+        path = cli.keep_trail("restore-1", *TRAIL)
+        there = cli.root / "store" / "demo" / "operations" / "restore-1" / "audit"
+        there.mkdir(parents=True)
+        path.rename(there / path.name)
+        path.parent.rmdir()
+        path.parent.parent.rmdir()
+        code, out, _ = cli("audit", "verify", "restore-1")
+        assert (code, "file://" in out) == (0, True)
+
+
+class TestConfig:
+    def test_a_right_one_is_said_to_be_right(self, cli: Cli) -> None:
+        assert cli("config", "validate")[0] == 0
+        assert cli.json("config", "validate")[1]["clusters"] == ["demo"]
+
+    def test_the_schema_describes_the_file(self, cli: Cli) -> None:
+        code, out, _ = cli("config", "schema")
+        assert (code, "clusters" in json.loads(out)["properties"]) == (0, True)
+
+    def test_what_is_shown_holds_no_password_within_a_url(self, cli: Cli) -> None:
+        cli.config.write_text(
+            cli.config.read_text().replace("http://127.0.0.1:11", "http://kim:hunter2@127.0.0.1:11")
+        )
+        code, out, _ = cli("config", "show")
+        assert (code, "hunter2" in out, "***@127.0.0.1:11" in out) == (0, False, True)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("temporalio", "boto3", "grpc", "paramiko", "rich", "pydantic", "yaml", "cryptography")
+    program = (
+        "import sys; from worker.__main__ import answer; code = answer(['--help']);"
+        f" found = [name for name in {heavy} if name in sys.modules];"
+        " sys.exit(f'imported {found}' if found else code)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "inspect" in ran.stdout
+
+
+def test_a_defect_is_one_line_and_a_traceback_only_on_demand(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr("worker.settings.load", lambda _: 1 / 0)
+    words = ["--config", str(cli.config), "inspect", "demo"]
+    assert answer(words) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    monkeypatch.setenv("QUORATE_DEBUG", "1")
+    assert answer(words) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_operation_id_sorts_by_time_and_is_safe_in_a_path() -> None:
+    ids = [new_id("restore") for _ in range(3)]
+    assert len({*ids}) == 3
+    assert all(set(each.removeprefix("restore-")) <= set(ULID) and len(each) == 34 for each in ids)
+    assert ids[0][:15] <= ids[2][:15]
+
+
+def test_the_program_exits_with_the_code_of_its_error(tmp_path: Path) -> None:
+    environment = {**os.environ, "QUORATE_CONFIG": str(tmp_path / "nosuch.yaml")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "worker", "inspect", "demo"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: ")
