@@ -72,6 +72,8 @@ def after(result: "RestoreResult") -> str:
     cluster = result.snapshot.partition("/")[0]
     if result.outcome == "held":
         return f"quorate operations show {result.operation}"
+    if result.error and result.error.kind == "not-approved":
+        return f"quorate plan restore {cluster}"
     return f"quorate inspect {cluster}" if "/" in result.snapshot else "quorate"
 
 

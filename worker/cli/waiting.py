@@ -163,8 +163,12 @@ def lines(glimpse: "Glimpse", here: Given) -> Iterator[str]:
 
 def waiting_for(awaiting: "Awaiting", operation: str, here: Given) -> str:
     given = ", ".join(awaiting.approved_by) or "nobody yet"
-    command = here.command(f"quorate approve {operation} --digest {awaiting.digest} --as NAME")
+    command = here.command(approval(awaiting, operation))
     return f"waits for approval ({len(awaiting.approved_by)} of {awaiting.people}: {given}): {command}"
+
+
+def approval(awaiting: "Awaiting", operation: str) -> str:
+    return f"quorate approve {operation} --digest {awaiting.digest} --as NAME"
 
 
 @contextmanager
@@ -254,6 +258,8 @@ class Waiting:
             except Held:
                 self.fields |= {"outcome": "held", "steps": watched.steps}
                 raise
-            except StillRunning:
+            except StillRunning as error:
                 self.fields["steps"] = watched.steps
+                if watched.last and watched.last.awaiting:
+                    error.next = approval(watched.last.awaiting, found.operation)
                 raise
