@@ -49,8 +49,7 @@ class Nodes:
             self._send(task, host, unpack_there=ZSTD in seen.paths)
         restored = restored_of(task)
         done = self._loop(task, host, lambda seen, _: task.data.stage(restored, seen))
-        digest = done.seen.texts.get(task.data.digest, "").split(" ")[0]
-        return replace(done.receipt, facts={"staged_sha256": digest})
+        return replace(done.receipt, facts={"staged": done.seen.texts.get(task.data.digest, "")})
 
     @verb("nodes.discard")
     def discard(self, task: NodeTask) -> Receipt:

@@ -117,7 +117,10 @@ class Snapshots:
             started, floor = int(self.clock.time()), etcd.linearizable_revision()
             where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
             passing = Passing(floor)
-            with ahead(passing.examined(joined(etcd.snapshot())), AHEAD, tick) as pieces:
+            with (
+                ahead(joined(etcd.snapshot()), AHEAD, tick) as read_,
+                ahead(passing.examined(read_), AHEAD, tick) as pieces,
+            ):
                 try:
                     stored = store.put(key_of(where, SNAPSHOT), passing.out(compressed(pieces)), tick)
                 except AlreadyThere as error:

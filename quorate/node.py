@@ -109,8 +109,8 @@ class DataDir:
 
     @property
     def digest(self) -> str:
-        """The sha256 of the staged db, written on the node when it was staged."""
-        return f"{self.home}/staged-g{self.generation}.sha256"
+        """What the restore tool says of the staged db: a hash over every bucket, its revision, its keys."""
+        return f"{self.home}/staged-g{self.generation}.json"
 
     def look(self) -> Look:
         paths = (self.live, self.staged, self.kept, self.part, self.arrivals, self.snapshot, self.digest)
@@ -143,6 +143,7 @@ class DataDir:
         part, db = self.part, f"{self.part}/member/snap/db"
         given = (self.snapshot, f"!{self.staged}")
         same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
+        status = '"$1" snapshot status "$2" --write-out=json > "$3"'
         return (
             Command(("sh", "-c", same, "trailer", self.snapshot), given=given),
             Command(("rm", "-rf", part), given=given),
@@ -150,7 +151,7 @@ class DataDir:
             Command(("rm", "-rf", self.arrivals), given=(part,)),
             Command(("chown", "-R", restored.owner, part), given=(part,)),
             Command(("chmod", restored.mode, part), given=(part,)),
-            Command(("sh", "-c", 'sha256sum < "$1" > "$2"', "digest", db, self.digest), given=(part,)),
+            Command(("sh", "-c", status, "status", restored.tool, db, self.digest), given=(part,)),
             Command(("sh", "-c", 'find "$1" "$2" -exec sync {} +', "durable", part, self.digest), given=(part,)),
             Command(("mv", "-T", part, self.staged), given=(part, f"!{self.staged}")),
             Command(("sync", parent(self.live)), given=(self.staged,)),

@@ -25,7 +25,7 @@ STEPS = (
         patience_s=1800,
         expected_s=10,
     ),
-    Step("compare", "Prove that every node staged the same bytes", "nodes.same", "cluster", patience_s=30),
+    Step("compare", "Prove that every node staged the same content", "nodes.same", "cluster", patience_s=30),
     Step(
         "bar",
         "Bar etcd and the control plane from starting",

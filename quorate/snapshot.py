@@ -9,7 +9,7 @@ from quorate.errors import Corrupt
 
 TRAILER_BYTES = 32
 SECTOR_BYTES = 512  # etcd's own test for a trailer: pages are multiples of it, so it leaves 32
-PIECE_BYTES = 1 << 20  # a multiple of every page size
+PIECE_BYTES = 1 << 19  # a multiple of every page size
 
 
 @dataclass(frozen=True, slots=True)

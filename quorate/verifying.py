@@ -1,5 +1,6 @@
 """When a restored cluster is the one that was planned: health is not consistency."""
 
+import json
 from collections.abc import Mapping
 
 from quorate.etcd import EtcdSeen, HashKV, cluster_id
@@ -40,6 +41,23 @@ def differing_hashes(hashes: Mapping[str, HashKV]) -> str:
     if len({(each.hash, each.compact_revision) for each in hashes.values()}) == 1:
         return ""
     return ", ".join(f"{name}: {each.hash} (compacted {each.compact_revision})" for name, each in hashes.items())
+
+
+def differing_content(staged: Mapping[str, str]) -> str:
+    """What each node staged when it is not the same on all of them, or nothing; values are `snapshot status`."""
+    found = {name: content(said) for name, said in staged.items()}
+    if len(set(found.values())) == 1 and "" not in found.values():
+        return ""
+    return ", ".join(f"{name} {each or 'nothing'}" for name, each in sorted(found.items()))
+
+
+def content(status: str) -> str:
+    """Hash, revision and number of keys; the hash is over all of every bucket, membership and token included."""
+    try:
+        said = json.loads(status)
+        return f"hash {said['hash']} at revision {said['revision']} with {said['totalKey']} keys"
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 def leader_last(seen: Mapping[str, EtcdSeen]) -> tuple[str, ...]:

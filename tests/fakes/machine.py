@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from hashlib import sha256
+from zlib import crc32
 
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Ran, Tick
@@ -244,8 +244,8 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     if script.startswith("umask"):
         machine.directories.add(argv[3].rpartition("/")[0])
         machine.files[argv[3]] = stdin
-    if script.startswith("sha256sum"):
-        machine.files[argv[5]] = sha256(machine.files[argv[4]].encode()).hexdigest() + "  -"
+    if "snapshot status" in script:
+        machine.files[argv[6]] = '{"hash":%d}' % crc32(machine.files[argv[5]].encode())
     if script.startswith("test "):
         return 0 if machine.files[argv[4]][-32:].encode("latin-1").hex() in script else 1
     return 0

@@ -1,0 +1,98 @@
+"""Quorate as its users run it: the command line, a daemon, a lab of real nodes."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.lab.lab import Lab
+
+QUORATE = Path(__file__).parents[2] / ".venv/bin/quorate"
+
+
+@dataclass
+class Product:
+    lab: Lab
+    config: Path
+
+    @property
+    def cluster(self) -> str:
+        return self.lab.name
+
+    @property
+    def state(self) -> Path:
+        return self.config.parent / "state"
+
+    def run(self, *words: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+        argv = [str(QUORATE), "--config", str(self.config), *words]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+    def json(self, *words: str, exit_code: int = 0) -> dict[str, Any]:
+        done = self.run(*words, "-o", "json")
+        assert done.returncode == exit_code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def up(self) -> None:
+        done = self.run("up", "--detach")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def down(self) -> None:
+        self.run("down")
+
+    def backup(self) -> dict[str, Any]:
+        return self.json("backup", self.cluster)
+
+    def restore(self, *more: str, exit_code: int = 0) -> dict[str, Any]:
+        return self.json("restore", self.cluster, "--confirm", self.cluster, *more, exit_code=exit_code)
+
+    def begin_restore(self, *more: str) -> subprocess.Popen[str]:
+        argv = [str(QUORATE), "--config", str(self.config), "restore", self.cluster]
+        argv += ["--confirm", self.cluster, *more, "-o", "json"]
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def pid(self, name: str) -> int:
+        return int(json.loads((self.state / f"{name}.json").read_text())["pid"])
+
+    def kill(self, name: str) -> None:
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def trail(self, operation: str = "") -> list[dict[str, Any]]:
+        """Every record of an operation's audit trail so far, or of the newest operation."""
+        folders = sorted((self.state / "operations").glob(operation or "restore-*"), key=lambda p: p.stat().st_mtime)
+        lines = (
+            [
+                line
+                for path in (folders[-1] / "audit").glob("*.jsonl")
+                for line in path.read_text().splitlines()
+                if line.endswith("}")
+            ]
+            if folders
+            else []
+        )
+        return [json.loads(line) for line in lines]
+
+    def acts(self, operation: str) -> list[tuple[str, str]]:
+        """(place, command) of everything that ran and said it succeeded."""
+        done: list[tuple[str, str]] = []
+        for path in sorted((self.state / "operations" / operation / "audit").glob("*.jsonl")):
+            intents: dict[int, tuple[str, str]] = {}
+            for record in (json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")):
+                if record["event"] == "intent":
+                    intents[record["seq"]] = (record["place"], " ".join(record["argv"]))
+                if record["event"] == "outcome" and record.get("exit") == 0:
+                    done.append(intents[record["of"]])
+        return done
+
+
+def until(what: Callable[[], bool], deadline_s: float = 60, poll_s: float = 0.01) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not what():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(poll_s)
