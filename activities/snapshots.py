@@ -32,7 +32,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.ports import Etcd
 from quorate.snapshot import Examination, Facts, joined
 
-AHEAD = 2  # pieces of 1 MiB between the threads
+AHEAD = 2  # pieces between the threads that read, examine and compress
 LOOK_AGAIN_S = 0.5
 SETTLE_S = 10.0  # an election, or a member that catches up
 
@@ -118,8 +118,8 @@ class Snapshots:
             where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
             passing = Passing(floor)
             with (
-                ahead(joined(etcd.snapshot()), AHEAD, tick) as read_,
-                ahead(passing.examined(read_), AHEAD, tick) as pieces,
+                ahead(joined(etcd.snapshot()), AHEAD, tick) as sent,
+                ahead(passing.examined(sent), AHEAD, tick) as pieces,
             ):
                 try:
                     stored = store.put(key_of(where, SNAPSHOT), passing.out(compressed(pieces)), tick)

@@ -46,6 +46,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store
 from quorate.ports import Etcds
 from quorate.ports import Store as StorePort
+from quorate.snapshot import PIECE_BYTES
 from tests.factory import inventory
 from tests.fakes import database
 from tests.fakes.etcd import CLUSTER, NAMES, FakeCluster, seen
@@ -449,7 +450,7 @@ class TestPipeline:
         packed = b"".join(compressed(bytes(1 << 20) for _ in range(64)))
         assert len(packed) < 10_000
         sizes = [len(piece) for piece in expanded(iter([packed]), "x")]
-        assert (sum(sizes), max(sizes)) == (64 << 20, 1 << 20)
+        assert (sum(sizes), max(sizes)) == (64 << 20, PIECE_BYTES)
 
     def test_what_is_not_compressed_is_corrupt(self) -> None:
         with pytest.raises(Corrupt, match="x cannot be decompressed"):

@@ -129,7 +129,7 @@ def of_revisions(first: int, last: int, value: bytes = b"value", per_leaf: int =
 
 
 def large(size_mib: int) -> Iterator[bytes]:
-    """The blobs of a snapshot of at least that size: revisions 2 to 100, then free pages that compress by half."""
+    """The blobs of a snapshot of that size, a multiple of 8: revisions 2 to 100, then free pages."""
     start = database([[(key(revision), b"value") for revision in range(2, 101)]])
     root = meta_of(start).root
     pages = len(start) // PAGE + size_mib * (1 << 20) // PAGE
