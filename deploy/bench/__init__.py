@@ -1,0 +1,1 @@
+"""What Quorate costs, beside a shell script: `make bench`."""

@@ -1,0 +1,91 @@
+"""`python -m deploy.bench`: every figure of BENCHMARKS.md, measured here and now."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import signal
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NoReturn
+
+from docker.errors import DockerException
+
+from deploy.bench.measuring import Figures, Shape, measure
+from deploy.bench.rows import HEAD, rows, table
+from deploy.demo.telling import StoryError
+from deploy.lab.https import NoAnswerError
+from deploy.lab.lab import LabError
+
+ALL = (Shape(100), Shape(700), Shape(2048), Shape(700, control_plane=True))
+NEEDED = ("ssh", "scp", "zstd")
+
+
+def main() -> int:
+    """0 when everything was measured, reached or not; a missed target is said in its row."""
+    signal.signal(signal.SIGTERM, interrupted)
+    asked = parser().parse_args()
+    if absent := [program for program in NEEDED if not shutil.which(program)]:
+        print(f"bench: the script needs {', '.join(absent)}: apt-get install openssh-client zstd", file=sys.stderr)
+        return 2
+    say(machine())
+    try:
+        for shape in shapes(asked):
+            say(f"\nbench: {shape}; load average {load_average()}")
+            show(measure(shape, asked.only, say))
+    except (LabError, StoryError, NoAnswerError, DockerException) as error:
+        print(f"bench: FAILED: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m deploy.bench", description="Figures, beside a shell script.")
+    top.add_argument("--mib", type=int, nargs="+", help="sizes; all that BENCHMARKS.md states when left out")
+    top.add_argument("--control-plane", action="store_true", help="with a control plane")
+    top.add_argument("--only", choices=("restore", "backup", "ssh"), default="")
+    return top
+
+
+def shapes(asked: argparse.Namespace) -> tuple[Shape, ...]:
+    """One lab each; SSH needs no data."""
+    if asked.only == "ssh":
+        return (Shape(100),)
+    if asked.mib or asked.control_plane:
+        return tuple(Shape(mib, asked.control_plane) for mib in asked.mib or (700,))
+    return ALL
+
+
+def show(figures: Figures) -> None:
+    lines = [row.cells for row in rows(figures)]
+    say(f"\n{figures.shape} (load average afterwards {load_average()})\n\n{table([HEAD, *lines])}")
+
+
+def machine() -> str:
+    total = next(line.split()[1] for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line)
+    return (
+        f"bench: {datetime.now(UTC):%Y-%m-%d %H:%M}Z, {os.cpu_count()} cores, {int(total) / 1024**2:.0f} GiB, "
+        f"Linux {platform.release()}, load average {load_average()}"
+    )
+
+
+def load_average() -> str:
+    return " ".join(f"{value:.2f}" for value in os.getloadavg())
+
+
+def interrupted(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""One lab, filled and measured: Quorate first, the shell script beside it, then what neither can help."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.bench.floor import api_start_s, etcd_start_s
+from deploy.bench.memory import idle_mib, sampling
+from deploy.bench.prober import probing
+from deploy.bench.ssh import round_trips_ms
+from deploy.bench.usual import stages, usual
+from deploy.demo.quorate import Quorate
+from deploy.lab.errors import LabError
+from deploy.lab.https import Caller
+from deploy.lab.lab import LabSpec, down, load, up
+from deploy.lab.load import PREFIX, VALUE_BYTES, text
+from deploy.lab.ready import etcd_identity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deploy.lab.lab import Lab
+    from deploy.lab.process import Say
+
+MIB = 1024 * 1024
+WHY = ("--override-gate", "quorum-healthy", "--reason", "bench")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is measured: so much data, with or without a control plane."""
+
+    mib: int
+    control_plane: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.mib} MiB, {'with' if self.control_plane else 'without'} a control plane"
+
+    @property
+    def spec(self) -> LabSpec:
+        kind = "systemd" if self.control_plane else "none"
+        return LabSpec(f"bench-{self.mib}{'-k8s' if self.control_plane else ''}", 3, "3.6", kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """One restore, by the prober and by the clock; `said` is what the tool itself says of it."""
+
+    outage_s: float
+    api_outage_s: float | None
+    whole_s: float
+    said: str
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one lab showed; None where it was not asked for."""
+
+    shape: Shape
+    backup_s: float | None = None
+    usual_backup_s: float | None = None
+    idle_mib: float = 0.0
+    peak_mib: float = 0.0
+    restore: Restored | None = None
+    usual_restore: Restored | None = None
+    etcd_start_s: float = 0.0
+    api_start_s: float = 0.0
+    ssh_ms: tuple[float, float] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def measure(shape: Shape, only: str, say: Say) -> Figures:
+    """On a lab of its own, gone afterwards."""
+    name, figures = shape.spec.name, Figures(shape)
+    work = Path(tempfile.mkdtemp(prefix="quorate-bench-"))
+    down(name)
+    lab = up(shape.spec, say)
+    quorate = Quorate(lab)
+    try:
+        if only in ("", "ssh"):
+            figures.ssh_ms = round_trips_ms(lab)
+        if only != "ssh":
+            fill(lab, shape, say)
+            quorate.read("up", "--detach")
+            backups(lab, quorate, figures, work, say)
+        if only in ("", "restore"):
+            restores(lab, quorate, figures, work, say)
+    finally:
+        quorate.down()
+        down(name, say)
+        shutil.rmtree(work, ignore_errors=True)
+    return figures
+
+
+def fill(lab: Lab, shape: Shape, say: Say) -> None:
+    began = time.monotonic()
+    load(lab, shape.mib)
+    say(f"bench: {shape.mib} MiB written in {time.monotonic() - began:.0f} s")
+
+
+def backups(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) -> None:
+    figures.idle_mib = idle_mib(lab)
+    with sampling(lab) as sampled:
+        began = time.monotonic()
+        result = quorate.read("backup", lab.name)
+        figures.backup_s = time.monotonic() - began
+    figures.peak_mib = sampled.peak
+    figures.usual_backup_s, _ = usual(lab, "backup", work)
+    say(f"bench: backup {figures.backup_s:.1f} s ({result['outcome']}), script {figures.usual_backup_s:.1f} s")
+
+
+def restores(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) -> None:
+    """Quorate first: the script gives the cluster an id that Quorate's backups are not of."""
+    figures.restore = restored(lab, quorate, work / "quorate")
+    say(f"bench: quorate: {figures.restore}")
+    complete(lab, figures.shape)
+    with probing(lab, work / "floor") as probes:
+        figures.etcd_start_s = etcd_start_s(lab, probes)
+        figures.api_start_s = api_start_s(lab, probes) if lab.kubeconfig else 0.0
+    say(f"bench: etcd's own start {figures.etcd_start_s:.2f} s, the API servers' {figures.api_start_s:.2f} s")
+    figures.usual_restore = usually_restored(lab, work)
+    say(f"bench: script: {figures.usual_restore}")
+    complete(lab, figures.shape)
+
+
+def restored(lab: Lab, quorate: Quorate, work: Path) -> Restored:
+    with probing(lab, work) as probes:
+        result = quorate.read("restore", lab.name, "--confirm", lab.name, *WHY)
+    own = {key: result[key] for key in ("outage_s", "api_outage_s", "duration_s")}
+    steps: dict[str, float] = {}
+    for step in result["steps"]:
+        steps[step["id"]] = max(steps.get(step["id"], 0.0), step["duration_s"] or 0.0)
+    said = f"{own}; steps: {', '.join(f'{key} {took:.1f}' for key, took in steps.items())}"
+    return Restored(probes.outage_s(), api_outage(lab, probes.outage_s), float(own["duration_s"]), said)
+
+
+def usually_restored(lab: Lab, work: Path) -> Restored:
+    with probing(lab, work / "usual") as probes:
+        whole_s, said = usual(lab, "restore", work)
+    return Restored(probes.outage_s(), api_outage(lab, probes.outage_s), whole_s, stages(said))
+
+
+def api_outage(lab: Lab, outage_s: Callable[[str], float]) -> float | None:
+    return outage_s("api") if lab.kubeconfig else None
+
+
+def complete(lab: Lab, shape: Shape) -> None:
+    """A fast restore of half the keys is worth nothing."""
+    start, end = PREFIX.encode(), PREFIX[:-1].encode() + b"0"
+    asked = {"key": text(start), "range_end": text(end), "count_only": True}
+    answer = Caller(lab.etcd.endpoints[0], etcd_identity(lab)).call("POST", "/v3/kv/range", asked)
+    if int(answer["count"]) != (wanted := shape.mib * MIB // VALUE_BYTES):
+        raise LabError(f"{lab.name} came back with {answer['count']} keys instead of {wanted}")

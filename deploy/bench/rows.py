@@ -1,0 +1,83 @@
+"""Figures as rows: what, what to reach, what was seen, whether that is enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deploy.bench.measuring import Figures, Restored
+
+HEAD = ("what", "to reach", "quorate", "script", "seen", "reached")
+OUTAGE_RATIO, WHOLE_RATIO, BACKUP_RATIO = 0.25, 1.0, 1.0
+REST_S, REST_API_S = 1.5, 4.5
+MEMORY_MIB = 64.0 * 1000**2 / 1024**2  # 64 MB
+SSH_MS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    what: str
+    limit: float
+    unit: str
+    seen: float
+    quorate: str = ""
+    script: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        reached = "yes" if self.seen <= self.limit else "NO"
+        return (
+            self.what,
+            f"<= {self.limit:.3g}{self.unit}",
+            self.quorate,
+            self.script,
+            f"{self.seen:.2f}{self.unit}",
+            reached,
+        )
+
+
+def rows(figures: Figures) -> Iterator[Row]:
+    yield from backup_rows(figures)
+    if figures.restore and figures.usual_restore:
+        yield from restore_rows(figures, figures.restore, figures.usual_restore)
+    if figures.ssh_ms:
+        p50, p99 = figures.ssh_ms
+        yield Row("SSH command round trip, p50", SSH_MS, " ms", p50, f"p99 {p99:.2f} ms")
+
+
+def backup_rows(figures: Figures) -> Iterator[Row]:
+    if figures.backup_s and figures.usual_backup_s:
+        yield compared("backup", BACKUP_RATIO, figures.backup_s, figures.usual_backup_s)
+        grown = figures.peak_mib - figures.idle_mib
+        yield Row("worker memory over idle", MEMORY_MIB, " MiB", grown, f"{figures.idle_mib:.0f} MiB idle")
+
+
+def restore_rows(figures: Figures, ours: Restored, script: Restored) -> Iterator[Row]:
+    yield compared("outage of etcd", OUTAGE_RATIO, ours.outage_s, script.outage_s)
+    rest = ours.outage_s - figures.etcd_start_s
+    yield Row(
+        "outage of etcd without etcd's own start", REST_S, " s", rest, f"own start {figures.etcd_start_s:.2f} s"
+    )
+    if ours.api_outage_s is not None and script.api_outage_s is not None:
+        yield compared("outage of the API", OUTAGE_RATIO, ours.api_outage_s, script.api_outage_s)
+        starts = figures.etcd_start_s + figures.api_start_s
+        rest = ours.api_outage_s - starts
+        yield Row("outage of the API without both starts", REST_API_S, " s", rest, f"starts {starts:.2f} s")
+    yield compared("whole restore", WHOLE_RATIO, ours.whole_s, script.whole_s)
+
+
+def compared(what: str, limit: float, ours_s: float, script_s: float) -> Row:
+    return Row(what, limit, " x", ours_s / script_s, f"{ours_s:.2f} s", f"{script_s:.2f} s")
+
+
+def table(lines: list[tuple[str, ...]]) -> str:
+    """As Markdown, aligned, so that it can be pasted."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "| " + " | ".join(cell.ljust(size) for cell, size in zip(line, widths, strict=True)) + " |" for line in lines
+    ]
+    rule = "|" + "|".join("-" * (size + 2) for size in widths) + "|"
+    return "\n".join([text[0], rule, *text[1:]])
