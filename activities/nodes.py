@@ -10,7 +10,7 @@ from activities.compression import expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Receipt, Tick, converge
-from quorate.errors import Corrupt
+from quorate.errors import CommandFailed, Corrupt, DidNotConverge
 from quorate.node import Restored
 from quorate.plan import NodeTask
 from quorate.ports import Host
@@ -81,7 +81,14 @@ class Nodes:
 
     @verb("nodes.start")
     def start(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.units.look(), task.units.start)
+        """A unit that does not start says why in its journal, so the failure quotes it."""
+        host = self._host(task, task.units.look())
+        try:
+            return self._loop(task, host, task.units.start).receipt
+        except (DidNotConverge, CommandFailed) as error:
+            names = [word for unit in task.units.units for word in ("-u", unit.unit)]
+            said = host.do(Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", *names)), self.tick)
+            raise type(error)(f"{error}; its journal ends: {said.tail}") from error
 
     def _converge(self, task: NodeTask, look: Look, decide: Decide[NodeSeen, Command]) -> Receipt:
         return self._loop(task, self._host(task, look), decide).receipt
@@ -105,7 +112,7 @@ class Nodes:
             self.tick,
         )
         if sent.exit:
-            raise Corrupt(f"{task.share.node.name}: unpacking {task.snapshot.key} exited {sent.exit}: {sent.tail}")
+            raise CommandFailed(f"receiving {task.snapshot.key} exited {sent.exit}: {sent.tail}")
         host.do(task.data.arrived(arriving), self.tick)
 
 

@@ -91,7 +91,7 @@ def can_bump(version: str) -> bool:
 
 
 def numbers(version: str) -> tuple[int, int, int]:
-    parts = [int(part) for part in version.split("-")[0].split(".")[:3]]
+    parts = [int(part) for part in version.partition("-")[0].split(".")[:3]]
     major, minor, patch = (*parts, 0, 0, 0)[:3]
     return major, minor, patch
 

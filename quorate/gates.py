@@ -36,7 +36,8 @@ def majority_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
     silent = seen.unreachable
     if len(silent) < seen.quorum:
         return ""
-    return f"{', '.join(sorted(silent))} do not answer: a majority may be serving where we cannot see it"
+    reasons = "; ".join(each.reason for _name, each in sorted(silent.items()))
+    return f"{', '.join(sorted(silent))} cannot be looked at, a majority may be serving unseen: {reasons}"
 
 
 def node_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:

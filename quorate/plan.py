@@ -184,6 +184,7 @@ class Plan:
     losses: tuple[str, ...] = ()
     seen: tuple[str, ...] = ()
     high_water: int = 0
+    had_quorum: bool = True
 
     @property
     def token(self) -> str:

@@ -103,6 +103,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         losses=losses(manifest, seen),
         seen=tuple(described(seen)),
         high_water=high_water,
+        had_quorum=seen.has_quorum,
     )
 
 

@@ -166,7 +166,7 @@ async def test_a_cancel_before_the_point_of_no_return_undoes(world: World) -> No
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_connections_that_break_anywhere_leave_it_all_new_or_all_as_before(world: World, seed: int) -> None:
-    before, order = world.state, random.Random(seed)  # noqa: S311 - a seed, so that a failure can be repeated
+    before, order = world.state, random.Random(seed)
     for machine in world.machines.values():
         machine.dies_at = order.randrange(30)
     result = await world.restore()

@@ -4,7 +4,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.cluster import ClusterSeen, Silence
+from quorate.cluster import Silence
 from quorate.etcd import bump, can_bump, cluster_id, member_id
 from quorate.operation import RestoreRequest
 from quorate.plan import Choice

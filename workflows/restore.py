@@ -57,7 +57,7 @@ class Restore(Operation):
             snapshot=plan.chosen.snapshot.id,
             revision=plan.chosen.snapshot.revision,
             served_revision=times.served_revision if outcome is Outcome.RESTORED else None,
-            outage_s=times.outage_s,
+            outage_s=times.outage_s if plan.had_quorum else None,
             api_outage_s=times.api_outage_s,
             duration_s=round(workflow.time() - began, 3),
             steps=tuple(self.steps),

@@ -1,0 +1,169 @@
+"""What goes wrong is said clearly, and nothing is changed by it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+
+from deploy.lab.lab import Lab, LabSpec, digest, down, load, node_exec, up, wreck
+from tests.e2e.conftest import product
+from tests.e2e.product import Product
+
+pytestmark = pytest.mark.lab
+OURS = (
+    "/var/lib/etcd/*.quorate-*",
+    "/var/lib/quorate/*/claim",
+    "/var/lib/quorate/fence/*",
+    "/etc/systemd/system/*/00-quorate*",
+)
+OVERRIDE = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """Its data filesystems can be filled."""
+    name = f"f{os.getpid()}"
+    try:
+        yield up(LabSpec(name, members=3, control_plane="none", data_tmpfs_mib=512), print)
+    finally:
+        down(name, print)
+
+
+@pytest.fixture(scope="module")
+def quorate(lab: Lab) -> Iterator[Product]:
+    for each in product(lab):
+        load(lab, 8)
+        each.backup()
+        yield each
+
+
+@pytest.fixture(autouse=True)
+def untouched(quorate: Product, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test here ends with the data that it began with, no claim, no fence, no leftovers."""
+    before = digest(quorate.lab)
+    yield
+    if "ends_empty" not in request.keywords:
+        assert digest(quorate.lab) == before
+    for node in quorate.lab.nodes:
+        _, left = node_exec(quorate.lab, node.name, ["sh", "-c", f"ls -d {' '.join(OURS)} 2>/dev/null"])
+        assert left.strip() == ""
+
+
+def edited(quorate: Product, tmp_path: Path, *keys: str, value: object) -> Product:
+    """The same cluster by an inventory with one field changed, and a state directory of its own."""
+    inventory = yaml.safe_load(quorate.config.read_text())
+    inventory["state_dir"] = str(tmp_path / "state")
+    place = inventory
+    for key in keys[:-1]:
+        place = place[key]
+    place[keys[-1]] = value
+    config = tmp_path / "quorate.yaml"
+    config.write_text(yaml.safe_dump(inventory))
+    return Product(quorate.lab, config)
+
+
+def test_a_corrupted_snapshot_is_found_before_anything_is_stopped(quorate: Product) -> None:
+    key = quorate.backup()["key"]
+    s3 = quorate.lab.s3
+    client = boto3.client(
+        "s3",
+        endpoint_url=s3.endpoint,
+        aws_access_key_id=s3.access_key,
+        aws_secret_access_key=s3.secret_key,
+        region_name="us-east-1",
+    )
+    body = client.get_object(Bucket=s3.bucket, Key=f"quorate/{key}")["Body"].read()
+    half = len(body) // 2
+    client.put_object(
+        Bucket=s3.bucket, Key=f"quorate/{key}", Body=body[:half] + bytes([body[half] ^ 1]) + body[half + 1 :]
+    )
+    result = quorate.restore(*OVERRIDE, exit_code=9)
+    assert (result["outcome"], result["error"]["kind"]) == ("undone", "corrupt")
+    assert "in the store is not what was stored" in result["error"]["message"]
+    quorate.backup()
+
+
+def test_a_wrong_ssh_key_is_refused_by_name(quorate: Product, tmp_path: Path) -> None:
+    key = tmp_path / "other"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    other = edited(quorate, tmp_path, "clusters", quorate.cluster, "ssh", "identity", value=f"file:{key}")
+    plan = other.json("plan", "restore", other.cluster, *OVERRIDE, exit_code=4)
+    assert "refuses quorate" in str(plan["refusals"])
+
+
+def test_a_wrong_host_key_is_refused_and_nothing_is_sent(quorate: Product, tmp_path: Path) -> None:
+    known = quorate.config.parent / "ssh/known_hosts"
+    lines = known.read_text().splitlines()
+    swapped = [
+        f"{line.split()[0]} {' '.join(other.split()[1:])}"
+        for line, other in zip(lines, lines[1:] + lines[:1], strict=True)
+    ]
+    (tmp_path / "known_hosts").write_text("\n".join(swapped) + "\n")
+    other = edited(
+        quorate, tmp_path, "clusters", quorate.cluster, "ssh", "known_hosts", value=str(tmp_path / "known_hosts")
+    )
+    plan = other.json("plan", "restore", other.cluster, *OVERRIDE, exit_code=4)
+    assert "not the one pinned" in str(plan["refusals"])
+
+
+def test_no_such_bucket_is_said_and_no_backup_is_claimed(quorate: Product, tmp_path: Path) -> None:
+    other = edited(quorate, tmp_path, "stores", "offsite", "s3", "bucket", value="no-such-bucket")
+    other.up()
+    try:
+        failed = other.json("backup", other.cluster, exit_code=10)
+        assert failed["error"]["kind"] == "denied"
+        assert "no-such-bucket" in failed["error"]["message"]
+    finally:
+        other.down()
+
+
+def test_an_unreachable_node_cannot_be_fenced_so_nothing_begins(quorate: Product) -> None:
+    name = quorate.lab.nodes[2].name
+    wreck(quorate.lab, "cut", name)
+    try:
+        result = quorate.restore(*OVERRIDE, exit_code=4)
+    finally:
+        wreck(quorate.lab, "heal", name)
+    assert result["outcome"] == "refused"
+    assert "node-unreachable" in result["error"]["message"]
+    assert name in result["error"]["message"]
+
+
+def test_a_full_disk_is_known_in_the_plan(quorate: Product) -> None:
+    name = quorate.lab.nodes[1].name
+    wreck(quorate.lab, "fill-disk", name)
+    try:
+        refused = quorate.restore(*OVERRIDE, exit_code=4)
+    finally:
+        wreck(quorate.lab, "free-disk", name)
+    assert "no-space" in refused["error"]["message"]
+    assert name in refused["error"]["message"]
+
+
+def test_a_node_without_the_tool_is_named(quorate: Product, tmp_path: Path) -> None:
+    other = edited(
+        quorate, tmp_path, "clusters", quorate.cluster, "etcd", "restore_tool", value="/usr/local/bin/no-such-tool"
+    )
+    plan = other.json("plan", "restore", other.cluster, *OVERRIDE, exit_code=4)
+    assert "no-tool" in [gate["id"] for gate in plan["refusals"]]
+
+
+def test_a_second_daemon_on_one_state_directory_is_refused_and_names_the_first(quorate: Product) -> None:
+    second = quorate.run("up")
+    assert second.returncode == 11
+    assert str(quorate.pid("daemon")) in second.stderr
+
+
+@pytest.mark.ends_empty
+def test_two_wiped_members_that_came_up_as_an_empty_cluster_are_an_impostor(quorate: Product) -> None:
+    wreck(quorate.lab, "impostor")
+    refused = quorate.restore(*OVERRIDE, exit_code=4)
+    assert "impostor" in refused["error"]["message"]
+    inspected = quorate.json("inspect", quorate.cluster, exit_code=3)
+    assert "impostor" in str(inspected["findings"])
+    result = quorate.restore(*OVERRIDE, "--override-gate", "impostor")
+    assert result["outcome"] == "restored"
