@@ -34,6 +34,9 @@ STREAM_SLOTS = 4
 WORKFLOW_SLOTS = 16
 GRACE = timedelta(seconds=20)
 RETENTION_S = 90 * 86400
+SANDBOX = SandboxedWorkflowRunner(
+    restrictions=SandboxRestrictions.default.with_passthrough_modules("quorate", "yaml")
+)
 log = structlog.get_logger("quorate.daemon")
 
 
@@ -202,7 +205,6 @@ def workers(client: Client, wiring: Wiring, stack: AsyncExitStack) -> list[Worke
     """Two queues with pools of their own: bulk streams never starve a restore."""
     steps = stack.enter_context(ThreadPoolExecutor(STEP_SLOTS, "steps"))
     streams = stack.enter_context(ThreadPoolExecutor(STREAM_SLOTS, "streams"))
-    passthrough = SandboxRestrictions.default.with_passthrough_modules("quorate", "yaml")
     return [
         Worker(
             client,
@@ -216,7 +218,7 @@ def workers(client: Client, wiring: Wiring, stack: AsyncExitStack) -> list[Worke
             max_heartbeat_throttle_interval=timedelta(seconds=1),
             graceful_shutdown_timeout=GRACE,
             interceptors=[Boundary()],
-            workflow_runner=SandboxedWorkflowRunner(restrictions=passthrough),
+            workflow_runner=SANDBOX,
         ),
         Worker(
             client,

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import structlog
+from temporalio.exceptions import ApplicationError
 
 SHARED: list[Any] = [
     structlog.contextvars.merge_contextvars,
@@ -28,6 +29,7 @@ def configure() -> None:
     handler.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers, root.level = [handler], logging.INFO
+    logging.getLogger("temporalio.activity").addFilter(unforeseen)
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its failures arrive as our errors
     logging.getLogger("botocore").setLevel(logging.WARNING)
     structlog.configure(
@@ -36,3 +38,9 @@ def configure() -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def unforeseen(record: logging.LogRecord) -> bool:
+    """Errors of ours were logged in one line where they became Temporal's; their stacks tell nothing more."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, ApplicationError)

@@ -165,7 +165,7 @@ def unit_seen(machine: Machine, name: str) -> UnitSeen:
 def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     verb: dict[str, Callable[[Machine, tuple[str, ...], str], int]] = {
         "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
-        "systemctl": systemctl, "sh": shell,
+        "systemctl": systemctl, "sh": shell, "journalctl": journal,
     }  # fmt: skip
     if argv[1:3] == ("snapshot", "restore"):
         return restore(machine, argv)
@@ -220,6 +220,10 @@ def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
             unit.state = "inactive"
         case "start":
             start(machine, argv[-1])
+    return 0
+
+
+def journal(_machine: Machine, _argv: tuple[str, ...], _: str) -> int:
     return 0
 
 

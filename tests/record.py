@@ -1,0 +1,89 @@
+"""Record the histories that `test_replay` replays: `python -m tests.record DIRECTORY` (before a release).
+
+Every ending of a restore, from the real workflow on the real server against machines of memory.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from deploy.lab.binaries import TEMPORAL
+from quorate.operation import RestoreResult
+from quorate.plan import Choice
+from tests.world import World, held, resolve
+from workflows.restore import Restore
+
+Handle = WorkflowHandle[Restore, RestoreResult]
+
+
+async def restored(world: World) -> Handle:
+    return await world.begin()
+
+
+async def undone(world: World) -> Handle:
+    world.machines["b"].breaks = "snapshot restore"
+    return await world.begin()
+
+
+async def held_then_retried(world: World) -> Handle:
+    world.machines["b"].breaks = "systemctl start --no-block etcd"
+    handle = await world.begin()
+    hold = await held(handle)
+    world.machines["b"].breaks = ""
+    await resolve(handle, hold.number, Choice.RETRY)
+    return handle
+
+
+async def refused(world: World) -> Handle:
+    return await world.begin(approved="0" * 64)
+
+
+def cleaned(history: str, places: dict[str, str]) -> str:
+    """Without stacks and without the paths of the machine that it was recorded on."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, dict):
+            kept = {key: clean(each) for key, each in value.items() if key not in {"stackTrace", "identity"}}
+            return {**kept, "data": payload(value["data"])} if isinstance(value.get("data"), str) else kept
+        return [clean(each) for each in value] if isinstance(value, list) else value
+
+    def payload(data: str) -> str:
+        text = base64.b64decode(data)
+        for place, name in places.items():
+            text = text.replace(place.encode(), name.encode())
+        return base64.b64encode(text).decode()
+
+    return json.dumps(clean(json.loads(history)), indent=1) + "\n"
+
+
+ENDINGS: tuple[Callable[[World], Awaitable[Handle]], ...] = (restored, undone, held_then_retried, refused)
+
+
+async def main(directory: Path) -> None:
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(TEMPORAL.path("temporal")), data_converter=pydantic_data_converter
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    async with environment:
+        for ending in ENDINGS:
+            with tempfile.TemporaryDirectory() as root:
+                world = World(environment.client, Path(root))
+                async with world.worker():
+                    handle = await ending(world)
+                    await handle.result()
+                history = await handle.fetch_history()
+            name = ending.__name__.replace("_", "-")
+            (directory / f"{name}.json").write_text(cleaned(history.to_json(), {root: "/state"}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

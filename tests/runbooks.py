@@ -1,0 +1,148 @@
+"""`make runbooks`: the console blocks of runbooks/ are what the real deciders run on a machine of memory.
+
+Prose is written by hand. A step of a restore that acts on a node has one console block: what is run on node a
+of the example inventory (tests/factory.py). What goes through an API has a `sh` block, also written by hand.
+"""
+
+import re
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from temporalio.testing import ActivityEnvironment
+
+from activities.adapters.journal import FileJournals
+from activities.nodes import Nodes
+from activities.recorded import RecordedHosts, RecordedStores
+from quorate.command import Command, Node, Ticket
+from quorate.converge import Ran, Tick
+from quorate.plan import NodeTask, Step
+from quorate.ports import Host
+from quorate.restore import STEPS
+from quorate.seen import Look, NodeSeen
+from tests.factory import STORED, plan, snapshot
+from tests.fakes.machine import FakeHosts, Machine
+from tests.world import Shelf, machine
+
+ROOT = Path(__file__).parent.parent
+RESTORE = ROOT / "runbooks" / "restore.md"
+UNDO = "Undo, before step 8"
+COMMITS = next(number for number, step in enumerate(STEPS) if step.commits)
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@dataclass
+class Notebook:
+    """Hosts of memory, and every command that ran on them as a person would type it."""
+
+    hosts: FakeHosts
+    lines: list[str] = field(default_factory=list)
+
+    def survey(self, node: Node, look: Look) -> NodeSeen:
+        return self.hosts.survey(node, look)
+
+    def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
+        return Noted(self.hosts.at(node, look, ticket), self.lines)
+
+
+@dataclass
+class Noted:
+    host: Host
+    lines: list[str]
+
+    def look(self) -> NodeSeen:
+        return self.host.look()
+
+    def do(self, act: Command, tick: Tick) -> Ran:
+        return self._note(typed(act), self.host.do(act, tick))
+
+    def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
+        return self._note(f"{command} < snapshot.db", self.host.send(command, chunks, tick))
+
+    def _note(self, line: str, ran: Ran) -> Ran:
+        if ran.exit is not None:
+            self.lines.append(line)
+        return ran
+
+
+def typed(act: Command) -> str:
+    """With what it reads from standard input in front."""
+    if not act.stdin:
+        return str(act)
+    return "".join(("printf '%s\\n' ", " ".join(f"'{line}'" for line in act.stdin.splitlines()), f" | {act}"))
+
+
+@dataclass
+class Rehearsal:
+    """A restore of one node of memory, a step at a time."""
+
+    root: Path
+    machine: Machine = field(default_factory=lambda: machine("a"))
+    turn: int = 0
+
+    def __post_init__(self) -> None:
+        journals = FileJournals(self.root, "chain", time.time).at
+        self.notebook = Notebook(FakeHosts({"a": self.machine}))
+        shelf = Shelf({snapshot().key: STORED})
+        stores = RecordedStores(shelf, journals, time)  # type: ignore[arg-type]
+        self.nodes = Nodes(RecordedHosts(self.notebook, journals, time), stores, time)
+
+    def run(self, step: Step, verb: str) -> list[str]:
+        """The lines that a verb of a step leaves in the notebook; none for a step about the whole cluster."""
+        self.turn += 1
+        before = len(self.notebook.lines)
+        task = plan("restore-1").tasks(step, self.turn, "ann")[0]
+        if isinstance(task, NodeTask):
+            ActivityEnvironment().run(getattr(self.nodes, verb.partition(".")[2]), task)
+        return self.notebook.lines[before:]
+
+
+def blocks() -> dict[str, list[str]]:
+    """What is typed on node a, by heading; the undo is the one after step 7, from the last step to the first."""
+    with tempfile.TemporaryDirectory() as root:
+        whole = Rehearsal(Path(root) / "whole")
+        by_heading = {heading(number): whole.run(step, step.verb) for number, step in enumerate(STEPS)}
+        undone = Rehearsal(Path(root) / "undone")
+        begun = STEPS[:COMMITS]
+        for step in begun:
+            undone.run(step, step.verb)
+        by_heading[UNDO] = [line for step in reversed(begun) if step.undo for line in undone.run(step, step.undo)]
+    return {title: lines for title, lines in by_heading.items() if lines}
+
+
+def heading(number: int) -> str:
+    return f"{number + 1}. {STEPS[number].title}"
+
+
+def sections(page: str) -> list[str]:
+    """The page, cut before every `## `; joined they are the page again."""
+    return re.split(r"^(?=## )", page, flags=re.MULTILINE)
+
+
+def title(section: str) -> str:
+    return section.partition("\n")[0].removeprefix("## ")
+
+
+def console(section: str) -> list[str]:
+    """The lines that are typed in a section's console blocks."""
+    found = "".join(CONSOLE.findall(section))
+    return [line.removeprefix("$ ") for line in found.splitlines()]
+
+
+def rewritten(page: str) -> str:
+    """The same page with its console blocks made anew; a section that needs one and has none gets it at its end."""
+    lines = blocks()
+    return "".join(placed(section, lines.get(title(section), [])) for section in sections(page))
+
+
+def placed(section: str, lines: list[str]) -> str:
+    block = "".join(("```console\n", *(f"$ {line}\n" for line in lines), "```"))
+    if not CONSOLE.search(section):
+        return f"{section.rstrip()}\n\n{block}\n\n" if lines else section
+    return CONSOLE.sub(lambda _: block, section, count=1) if lines else CONSOLE.sub("", section)
+
+
+if __name__ == "__main__":
+    RESTORE.write_text(rewritten(RESTORE.read_text()))
