@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
 
 from temporalio import activity
 
@@ -12,7 +13,7 @@ from activities.recorded import RecordedEtcds, RecordedHosts
 from quorate.command import Node, Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, Failed, Unreachable
-from quorate.etcd import HashKV, member_id
+from quorate.etcd import EtcdTarget, HashKV, member_id
 from quorate.node import Claim, DataDir
 from quorate.plan import ClusterTask, Share
 from quorate.ports import Etcd
@@ -39,6 +40,7 @@ class Tunnels(Protocol):
 class Members:
     hosts: RecordedHosts
     etcds: RecordedEtcds
+    tunnels: Tunnels
     clock: Clock
     tick: Tick = activity.heartbeat
 
@@ -75,7 +77,17 @@ class Members:
     def _all(self, task: ClusterTask) -> Iterator[dict[str, Etcd]]:
         with ExitStack() as stack:
             ticket = ticket_of(task)
-            yield {s.member: stack.enter_context(self.etcds.at(s.target, ticket)) for s in task.shares}
+            through = {share.member: stack.enter_context(self._through(share)) for share in task.shares}
+            yield {name: stack.enter_context(self.etcds.at(each, ticket)) for name, each in through.items()}
+
+    @contextmanager
+    def _through(self, share: Share) -> Iterator[EtcdTarget]:
+        """The member as its own node reaches it: the client port is shut to everybody else."""
+        url = urlsplit(share.target.url)
+        assert url.hostname, "the inventory has checked it"
+        assert url.port
+        with self.tunnels.tunnel(share.node, url.hostname, url.port) as dial:
+            yield replace(share.target, dial=dial)
 
     def until(self, deadline: float, ask: Callable[[], T]) -> T:
         """The answer, once there is one: a cluster without a leader yet is not a failure yet."""
@@ -121,7 +133,9 @@ class Verification:
         return next(iter(self.etcds.values()))
 
     def _count(self, prefix: str) -> int:
-        return self.members.until(self.deadline, lambda: self._any().count(prefix))
+        """As it came back: clients may have written since."""
+        restored = self.task.snapshot.revision + self.task.bump
+        return self.members.until(self.deadline, lambda: self._any().count(prefix, restored))
 
     def _write(self) -> tuple[int, float]:
         """Put, get and delete through every member; the first write's revision and time."""
