@@ -56,6 +56,10 @@ class Restored:
     whole_s: float
     said: str
 
+    def __str__(self) -> str:
+        api = "" if self.api_outage_s is None else f", of the API {self.api_outage_s:.2f} s"
+        return f"outage of etcd {self.outage_s:.2f} s{api}, whole {self.whole_s:.1f} s ({self.said})"
+
 
 @dataclass(slots=True)
 class Figures:

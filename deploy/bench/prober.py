@@ -45,7 +45,7 @@ class Probes:
         at = self.successes(kind)
         return max(later - earlier for earlier, later in itertools.pairwise(at))
 
-    def first_after(self, moment: float, kind: str = "etcd", patience_s: float = 120) -> float:
+    def first_after(self, moment: float, kind: str = "etcd", patience_s: float = 60) -> float:
         """Waits for it; the seconds from the moment on."""
         limit = time.time() + patience_s
         while time.time() < limit:
