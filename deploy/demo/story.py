@@ -56,6 +56,7 @@ class Story:
             "kube-scheduler, and an S3 server outside them. Quorate is not installed on any of them: it comes over "
             "SSH.",
         )
+        self.teller.fact(f"\n$ make lab-up LAB={NAME}")
         lab = up(SPEC, self.teller.fact)
         for node in lab.nodes:
             self.teller.fact(f"{node.name}  ssh quorate@{node.address}  etcd {node.client_url}  API {node.api_url}")
@@ -67,6 +68,7 @@ class Story:
             f"{MIB} MiB of keys go into etcd, and real objects through the API server: ConfigMaps and a Deployment. "
             "Their digest is taken now, so that after the disaster nobody has to take Quorate's word for it.",
         )
+        self.teller.fact(f"\n$ python -m deploy.lab load {NAME} --mib {MIB}")
         load(lab, MIB)
         self.teller.holds("the controllers are at work", world.deploy(lab, "shop"))
         before = Before(digest(lab), world.objects(lab))
