@@ -15,6 +15,7 @@ from quorate.node import Restored
 from quorate.plan import NodeTask
 from quorate.ports import Host
 from quorate.seen import Look, NodeSeen
+from quorate.supervisor import join
 
 ZSTD = "/usr/bin/zstd"
 
@@ -57,11 +58,20 @@ class Nodes:
 
     @verb("nodes.bar")
     def bar(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.everything.look(), task.everything.bar)
+        """Before anything stops, so that no reload of systemd is part of the outage."""
+        clients, units = task.share.clients, task.everything
+        look = units.look() | clients.look()
+        return self._converge(task, look, lambda seen, s: join([units.bar(seen, s), clients.close(seen, s)]))
 
     @verb("nodes.unbar")
     def unbar(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.everything.look(), task.everything.unbar)
+        clients, units = task.share.clients, task.everything
+        look = units.look() | clients.look()
+        return self._converge(task, look, lambda seen, s: join([clients.admit(seen, s), units.unbar(seen, s)]))
+
+    @verb("nodes.admit")
+    def admit(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.share.clients.look(), task.share.clients.admit)
 
     @verb("nodes.fence")
     def fence(self, task: NodeTask) -> Receipt:
@@ -82,13 +92,16 @@ class Nodes:
     @verb("nodes.start")
     def start(self, task: NodeTask) -> Receipt:
         """A unit that does not start says why in its journal, so the failure quotes it."""
-        host = self._host(task, task.units.look())
+        host = self._host(task, task.units.look() | task.share.clients.look())
         try:
-            return self._loop(task, host, task.units.start).receipt
+            done = self._loop(task, host, task.units.start)
         except (DidNotConverge, CommandFailed) as error:
             names = [word for unit in task.units.units for word in ("-u", unit.unit)]
             said = host.do(Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", *names)), self.tick)
             raise type(error)(f"{error}; its journal ends: {said.tail}") from error
+        if not task.control:
+            task.share.clients.shut(done.seen)
+        return done.receipt
 
     def _converge(self, task: NodeTask, look: Look, decide: Decide[NodeSeen, Command]) -> Receipt:
         return self._loop(task, self._host(task, look), decide).receipt

@@ -62,6 +62,7 @@ class EtcdTarget:
     ca: str = ""
     cert: str = ""
     key: str = ""
+    dial: str = ""  # host:port to connect to instead of the URL's, which still names the certificate
 
 
 def member_id(peer_urls: Iterable[str], token: str) -> str:

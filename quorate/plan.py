@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from quorate.audit import canonical
+from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdTarget
 from quorate.inventory import Store
@@ -69,6 +70,7 @@ class Share:
     target: EtcdTarget
     etcd: Systemd
     control: tuple[Systemd, ...]
+    clients: Clients
     data_dir: str
     owner: str
     mode: str

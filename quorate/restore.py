@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from quorate.catalogue import Manifest, find
+from quorate.clients import NFT, Clients
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node
 from quorate.etcd import EtcdTarget, bump, can_bump
@@ -45,6 +46,7 @@ STEPS = (
     Step("swap", "Swap the data directories", "nodes.swap", undo="nodes.put_back", patience_s=30),
     Step("start", "Start etcd", "nodes.start", undo="nodes.fence", commits=True, patience_s=180, expected_s=3),
     Step("verify", "Verify etcd", "members.verify", "cluster", patience_s=120, expected_s=2),
+    Step("admit", "Admit the clients", "nodes.admit", patience_s=30),
     Step(
         "start-api",
         "Start the control plane",
@@ -64,7 +66,7 @@ def look_of(cluster: Cluster) -> Look:
     """What a survey looks at on every node."""
     etcd = cluster.etcd
     return Look(
-        paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir)),
+        paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir), NFT),
         units=(etcd.unit, *(component.unit for component in cluster.control_plane)),
         spaces=(etcd.data_dir,),
         tools=(etcd.restore_tool,),
@@ -100,7 +102,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         chosen=chosen,
         refusals=refusals,
         overridden=tuple(gate for gate in gates if gate not in refusals),
-        losses=losses(manifest, seen),
+        losses=(*losses(manifest, seen), *open_ports(request, seen)),
         seen=tuple(described(seen)),
         high_water=high_water,
         had_quorum=seen.has_quorum,
@@ -150,6 +152,7 @@ def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | No
             unit.state,
         ),
         control=tuple(component(settings, each, seen) for each in settings.control_plane),
+        clients=Clients(settings.etcd.unit, ports(member.client_urls), NFT in seen.paths),
         data_dir=settings.etcd.data_dir,
         owner=live.owner if live else unit.owner,
         mode=live.mode if live else "700",
@@ -190,6 +193,14 @@ def losses(manifest: Manifest, seen: ClusterSeen) -> tuple[str, ...]:
             f"at least {known - manifest.revision} revisions: {known} was seen, {manifest.revision} comes back"
         )
     return tuple(out)
+
+
+def open_ports(request: RestoreRequest, seen: ClusterSeen) -> Iterator[str]:
+    """What could go wrong because a node has no firewall to keep the clients out with."""
+    for member in request.settings.members:
+        node = seen.nodes.get(member.name)
+        if isinstance(node, NodeSeen) and NFT not in node.paths:
+            yield f"{member.name} has no {NFT}: its clients may write before the restore is verified"
 
 
 def described(seen: ClusterSeen) -> Iterator[str]:

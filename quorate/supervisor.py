@@ -131,29 +131,30 @@ class Together:
         return look
 
     def bar(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return self._join([unit.bar(seen, waited_s) for unit in self.units])
+        return join([unit.bar(seen, waited_s) for unit in self.units])
 
     def unbar(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return self._join([unit.unbar(seen, waited_s) for unit in self.units])
+        return join([unit.unbar(seen, waited_s) for unit in self.units])
 
     def fence(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return self._join([unit.fence(seen, waited_s) for unit in self.units])
+        return join([unit.fence(seen, waited_s) for unit in self.units])
 
     def start(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return self._join([unit.start(seen, waited_s) for unit in self.units])
+        return join([unit.start(seen, waited_s) for unit in self.units])
 
     def resume(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return self._join([unit.resume(seen, waited_s) for unit in self.units])
+        return join([unit.resume(seen, waited_s) for unit in self.units])
 
-    def _join(self, lefts: list[Left[Command]]) -> Left[Command]:
-        """Acts first; only when every unit waits is there nothing to do but look again."""
-        acts = tuple(act for left in lefts if not isinstance(left, Await) for act in left)
-        waits = [left for left in lefts if isinstance(left, Await)]
-        if acts:
-            return tuple(dict.fromkeys(act for act in acts if act.argv[-1] != "daemon-reload")) + _reload(acts)
-        if waits:
-            return Await("; ".join(wait.reason for wait in waits), min(wait.poll_s for wait in waits))
-        return ()
+
+def join(lefts: list[Left[Command]]) -> Left[Command]:
+    """Acts first; only when every unit waits is there nothing to do but look again."""
+    acts = tuple(act for left in lefts if not isinstance(left, Await) for act in left)
+    waits = [left for left in lefts if isinstance(left, Await)]
+    if acts:
+        return tuple(dict.fromkeys(act for act in acts if act.argv[-1] != "daemon-reload")) + _reload(acts)
+    if waits:
+        return Await("; ".join(wait.reason for wait in waits), min(wait.poll_s for wait in waits))
+    return ()
 
 
 def _reload(acts: tuple[Command, ...]) -> tuple[Command, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import zstandard
 
+from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
 from quorate.inventory import Inventory, Ssh, Store
@@ -53,6 +54,7 @@ def share(name: str, control: tuple[Systemd, ...] = ()) -> Share:
         target=EtcdTarget(name, f"https://{node(name).host}:2379"),
         etcd=Systemd("etcd", "etcd.service", (2379, 2380), 0.5),
         control=control,
+        clients=Clients("etcd.service", (2379,)),
         data_dir=LIVE,
         owner="etcd:etcd",
         mode="700",

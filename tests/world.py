@@ -31,7 +31,20 @@ from workflows.patience import STEPS_QUEUE
 from workflows.restore import Restore
 
 NUMBERS = itertools.count(1)
-VERBS = ("claim", "release", "stage", "discard", "bar", "unbar", "fence", "resume", "swap", "put_back", "start")
+VERBS = (
+    "claim",
+    "release",
+    "stage",
+    "discard",
+    "bar",
+    "unbar",
+    "fence",
+    "resume",
+    "swap",
+    "put_back",
+    "start",
+    "admit",
+)
 
 
 @dataclass

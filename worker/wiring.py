@@ -81,7 +81,7 @@ class Wiring:
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
         nodes = Nodes(hosts, stores, time)
-        members = Members(hosts, etcds, time)
+        members = Members(hosts, etcds, self.hosts, time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time)
         ledger = Ledger(self.settings.operations, self.journals.at, self.stores)
         return [
@@ -114,4 +114,5 @@ VERBS = (
     "swap",
     "put_back",
     "start",
+    "admit",
 )

@@ -94,11 +94,13 @@ class GrpcEtcds:
     def _channel(self, target: EtcdTarget) -> grpc.Channel:
         parts = urlsplit(target.url)
         if parts.scheme == "http":
-            return grpc.insecure_channel(parts.netloc, OPTIONS)
+            return grpc.insecure_channel(target.dial or parts.netloc, OPTIONS)
         ca, cert, key = (
             self.secrets.resolve(each) if each else None for each in (target.ca, target.cert, target.key)
         )
-        return grpc.secure_channel(parts.netloc, grpc.ssl_channel_credentials(ca, key, cert), OPTIONS)
+        named = [("grpc.ssl_target_name_override", parts.hostname)] if target.dial else []
+        credentials = grpc.ssl_channel_credentials(ca, key, cert)
+        return grpc.secure_channel(target.dial or parts.netloc, credentials, [*OPTIONS, *named])
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Machine:
     files: dict[str, str] = field(default_factory=dict)  # path → content; directories have None-like ""
     directories: set[str] = field(default_factory=set)
     units: dict[str, Unit] = field(default_factory=dict)
+    tables: set[str] = field(default_factory=set)
     claim: tuple[str, int, int] | None = None
     released: tuple[str, int, int] | None = None
     breaks: str = ""
@@ -146,6 +147,7 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
         spaces=dict.fromkeys(look.spaces, 10**12),
         tools=dict.fromkeys(look.tools, "3.6.14"),
         listening=frozenset(listening),
+        tables=frozenset(machine.tables if look.tables else ()),
     )
 
 
@@ -165,7 +167,7 @@ def unit_seen(machine: Machine, name: str) -> UnitSeen:
 def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     verb: dict[str, Callable[[Machine, tuple[str, ...], str], int]] = {
         "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
-        "systemctl": systemctl, "sh": shell, "journalctl": journal,
+        "systemctl": systemctl, "sh": shell, "journalctl": journal, "/usr/sbin/nft": nft,
     }  # fmt: skip
     if argv[1:3] == ("snapshot", "restore"):
         return restore(machine, argv)
@@ -223,6 +225,11 @@ def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     return 0
 
 
+def nft(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    machine.tables.remove(" ".join(argv[-2:]))
+    return 0
+
+
 def journal(_machine: Machine, _argv: tuple[str, ...], _: str) -> int:
     return 0
 
@@ -234,6 +241,9 @@ def start(machine: Machine, name: str) -> int:
     unit.assert_failed = barred
     if not barred:
         unit.state = "active"
+        machine.tables |= {
+            "inet quorate" for drop_in in unit.loaded if "clients" in drop_in and drop_in in machine.files
+        }
     return int(barred)
 
 
