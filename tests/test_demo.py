@@ -37,6 +37,7 @@ def test_the_moments_of_the_script_become_durations():
 
 def test_a_missed_target_is_said():
     assert compared("whole", 1.0, 3.0, 2.0).cells[-1] == "NO"
+    assert compared("whole", None, 3.0, 2.0).cells[-1] == "-"
     assert Row("ssh", 5, " ms", 5.0).cells[-1] == "yes"
 
 

@@ -51,14 +51,16 @@ class Shape:
 class Restored:
     """One restore, by the prober and by the clock; `said` is what the tool itself says of it."""
 
-    outage_s: float
+    outage_s: float  # the longest time that no client could write
+    from_stop_s: float  # the first stop that was asked for, to the first write
     api_outage_s: float | None
     whole_s: float
     said: str
 
     def __str__(self) -> str:
         api = "" if self.api_outage_s is None else f", of the API {self.api_outage_s:.2f} s"
-        return f"outage of etcd {self.outage_s:.2f} s{api}, whole {self.whole_s:.1f} s ({self.said})"
+        etcd = f"outage of etcd {self.outage_s:.2f} s, from the first stop {self.from_stop_s:.2f} s"
+        return f"{etcd}{api}, whole {self.whole_s:.1f} s ({self.said})"
 
 
 @dataclass(slots=True)
@@ -140,13 +142,16 @@ def restored(lab: Lab, quorate: Quorate, work: Path) -> Restored:
     for step in result["steps"]:
         steps[step["id"]] = max(steps.get(step["id"], 0.0), step["duration_s"] or 0.0)
     said = f"{own}; steps: {', '.join(f'{key} {took:.1f}' for key, took in steps.items())}"
-    return Restored(probes.outage_s(), api_outage(lab, probes.outage_s), float(own["duration_s"]), said)
+    whole_s = float(own["duration_s"])
+    return Restored(probes.outage_s(), float(own["outage_s"]), api_outage(lab, probes.outage_s), whole_s, said)
 
 
 def usually_restored(lab: Lab, work: Path) -> Restored:
     with probing(lab, work / "usual") as probes:
         whole_s, said = usual(lab, "restore", work)
-    return Restored(probes.outage_s(), api_outage(lab, probes.outage_s), whole_s, stages(said))
+    at = {what: float(moment) for moment, _, what in (line.partition(" ") for line in said.splitlines())}
+    from_stop_s = at["start"] - at["stop"] + probes.first_after(at["start"])
+    return Restored(probes.outage_s(), from_stop_s, api_outage(lab, probes.outage_s), whole_s, stages(said))
 
 
 def api_outage(lab: Lab, outage_s: Callable[[str], float]) -> float | None:

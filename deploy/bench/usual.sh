@@ -42,10 +42,11 @@ restore() {
     scp "${ssh_options[@]}" "$WORK/fetched.db" "quorate@${node#*=}:/tmp/usual.db"
   done
 
-  say stop
   if [[ -n $CONTROL_PLANE ]]; then
+    say stop the control plane
     for node in $NODES; do on "${node#*=}" "sudo systemctl stop $CONTROL_PLANE"; done
   fi
+  say stop
   for node in $NODES; do on "${node#*=}" "sudo systemctl stop etcd"; done
 
   say move
