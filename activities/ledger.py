@@ -9,10 +9,8 @@ from temporalio import activity
 
 from activities.pipeline import beaten
 from quorate.errors import AlreadyThere, QuorateError
-from quorate.operation import RestoreRequest, RestoreResult
-from quorate.plan import Plan
 from quorate.ports import Store, Stores
-from quorate.records import home, plan_text, result_text
+from quorate.records import Entry, home
 
 
 class Sealable(Protocol):
@@ -27,18 +25,18 @@ class Ledger:
     journals: Callable[[str], Sealable]
     stores: Stores
 
-    @activity.defn(name="ledger.open")
-    def open(self, request: RestoreRequest, plan: Plan) -> None:
-        self._write(request.operation, "plan.json", plan_text(plan))
-        self._copy(request, ("plan.json",))
+    @activity.defn(name="ledger.write")
+    def write(self, entry: Entry) -> None:
+        self._write(entry.operation, entry.name, entry.text)
+        self._copy(entry, (entry.name,))
 
-    @activity.defn(name="ledger.close")
-    def close(self, request: RestoreRequest, result: RestoreResult) -> None:
+    @activity.defn(name="ledger.seal")
+    def seal(self, entry: Entry) -> None:
         """The outcome, then the seal, then everything into the store; without the store: say so, go on."""
-        self._write(request.operation, "outcome.json", result_text(result))
-        self.journals(request.operation).seal()
-        audit = sorted(path.name for path in (self.root / request.operation / "audit").glob("*.jsonl"))
-        self._copy(request, (*(f"audit/{name}" for name in audit), "outcome.json"))
+        self._write(entry.operation, entry.name, entry.text)
+        self.journals(entry.operation).seal()
+        audit = sorted(path.name for path in (self.root / entry.operation / "audit").glob("*.jsonl"))
+        self._copy(entry, (*(f"audit/{name}" for name in audit), entry.name))
 
     def _write(self, operation: str, name: str, text: str) -> None:
         path = self.root / operation / name
@@ -47,21 +45,21 @@ class Ledger:
         part.write_text(text)
         part.rename(path)
 
-    def _copy(self, request: RestoreRequest, names: tuple[str, ...]) -> None:
+    def _copy(self, entry: Entry, names: tuple[str, ...]) -> None:
         """Beaten meanwhile: a store that is away takes longer to say so than a heartbeat may."""
-        beaten(lambda _tick: self._put_all(request, names), activity.heartbeat)
+        beaten(lambda _tick: self._put_all(entry, names), activity.heartbeat)
 
-    def _put_all(self, request: RestoreRequest, names: tuple[str, ...]) -> None:
+    def _put_all(self, entry: Entry, names: tuple[str, ...]) -> None:
         try:
-            store = self.stores.at(request.store)
+            store = self.stores.at(entry.store)
             for name in names:
-                self._put(store, request, name)
+                self._put(store, entry, name)
         except QuorateError as error:
-            activity.logger.warning("the record of %s stays here only: %s", request.operation, error)
+            activity.logger.warning("the record of %s stays here only: %s", entry.operation, error)
 
-    def _put(self, store: Store, request: RestoreRequest, name: str) -> None:
-        data = (self.root / request.operation / name).read_bytes()
+    def _put(self, store: Store, entry: Entry, name: str) -> None:
+        data = (self.root / entry.operation / name).read_bytes()
         try:
-            store.put(f"{home(request.cluster, request.operation)}/{name}", (data,), lambda _: None)
+            store.put(f"{home(entry.cluster, entry.operation)}/{name}", (data,), lambda _: None)
         except AlreadyThere:
-            activity.logger.info("%s of %s is in the store already", name, request.operation)
+            activity.logger.info("%s of %s is in the store already", name, entry.operation)

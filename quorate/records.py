@@ -1,18 +1,31 @@
 """Operation records: request, plan and outcome, in the state directory and in the store."""
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from quorate.audit import canonical
 from quorate.cluster import Lineage
+from quorate.inventory import Store as StoreSettings
 from quorate.operation import Outcome, RestoreResult
 from quorate.plan import Plan
 from quorate.ports import Store
 
 RESULT: TypeAdapter[RestoreResult] = TypeAdapter(RestoreResult)
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of an operation's record."""
+
+    operation: str
+    cluster: str
+    store: StoreSettings
+    name: str  # plan.json | outcome.json
+    text: str
 
 
 def home(cluster: str, operation: str) -> str:
@@ -30,7 +43,8 @@ def result_text(result: RestoreResult) -> str:
 
 def lineages(store: Store, cluster: str) -> tuple[Lineage, ...]:
     """Every restore on record in the store, as links from an old cluster id to a new one."""
-    keys = [each.key for each in store.ls(f"{cluster}/operations/") if each.key.endswith("/outcome.json")]
+    listed = store.ls(f"{cluster}/operations/restore-")
+    keys = [each.key for each in listed if each.key.endswith("/outcome.json")]
     return tuple(link for key in keys if (link := _lineage(json.loads(b"".join(store.get(key))))))
 
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 import zstandard
+from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
@@ -46,6 +47,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store
 from quorate.ports import Etcds
 from quorate.ports import Store as StorePort
+from quorate.records import Entry
 from quorate.snapshot import PIECE_BYTES
 from tests.factory import inventory
 from tests.fakes import database
@@ -470,11 +472,16 @@ def workers(temporal: WorkflowEnvironment, bench: Bench) -> Iterator[tuple[Worke
             Worker(
                 temporal.client,
                 task_queue=STREAMS_QUEUE,
-                activities=[snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish],
+                activities=[snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, sealed],
                 activity_executor=pool,
                 interceptors=[Boundary()],
             ),
         )
+
+
+@activity.defn(name="ledger.seal")
+def sealed(entry: Entry) -> None:
+    """The record is the ledger's business."""
 
 
 @pytest.mark.server

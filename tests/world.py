@@ -25,6 +25,7 @@ from quorate.errors import Failed
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import Hold, Progress, Resolution, RestoreRequest, RestoreResult
 from quorate.plan import Choice, ClusterTask, Plan
+from quorate.records import RESULT, Entry
 from tests.factory import LIVE, STORED, inventory, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from workflows.patience import STEPS_QUEUE
@@ -145,15 +146,15 @@ class World:
         def plan_restore(request: RestoreRequest) -> Plan:
             return self.plan
 
-        @activity.defn(name="ledger.open")
-        def opened(request: RestoreRequest, whole: Plan) -> None:
+        @activity.defn(name="ledger.write")
+        def write(entry: Entry) -> None:
             return None
 
-        @activity.defn(name="ledger.close")
-        def close(request: RestoreRequest, result: RestoreResult) -> None:
-            self.closed.append(result)
+        @activity.defn(name="ledger.seal")
+        def seal(entry: Entry) -> None:
+            self.closed.append(RESULT.validate_json(entry.text))
 
-        return [plan_restore, opened, close]
+        return [plan_restore, write, seal]
 
     async def begin(self, *, approved: str | None = None) -> "WorkflowHandle[Restore, RestoreResult]":
         whole = inventory(self.root)

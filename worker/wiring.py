@@ -75,6 +75,10 @@ class Wiring:
     def journals(self) -> FileJournals:
         return FileJournals(self.settings.operations, self.chain, time.time)
 
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.settings.operations, self.journals.at, self.stores)
+
     def steps(self) -> Activities:
         """What runs on the queue of steps."""
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
@@ -83,15 +87,14 @@ class Wiring:
         nodes = Nodes(hosts, stores, time)
         members = Members(hosts, etcds, self.hosts, time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time)
-        ledger = Ledger(self.settings.operations, self.journals.at, self.stores)
         return [
             self.surveyor.plan_restore,
             *(getattr(nodes, verb) for verb in VERBS),
             members.same,
             members.verify,
             kubernetes.verify,
-            ledger.open,
-            ledger.close,
+            self.ledger.write,
+            self.ledger.seal,
         ]
 
     def streams(self) -> Activities:
@@ -99,7 +102,7 @@ class Wiring:
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
         snapshots = Snapshots(etcds, stores)
-        return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish]
+        return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, self.ledger.seal]
 
 
 VERBS = (

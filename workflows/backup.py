@@ -1,12 +1,13 @@
 """Back up a cluster."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
+    from quorate.audit import canonical
     from quorate.backup import (
         STEPS,
         BackupProgress,
@@ -17,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         ReadBack,
         Streamed,
     )
+    from quorate.records import Entry
     from workflows import patience
 
 T = TypeVar("T")
@@ -32,7 +34,23 @@ class Backup:
 
     @workflow.run
     async def run(self, _: BackupRequest) -> BackupResult:
-        """Choose, stream, read back, publish; a failure leaves no manifest, so nothing to undo."""
+        """Choose, stream, read back, publish; then seal the record, however it ended."""
+        try:
+            result = await self.outcome()
+        except ApplicationError as error:
+            trouble = {"kind": error.type, "message": error.message}
+            await self.seal({"operation": self.task.request.operation, "outcome": "failed", "error": trouble})
+            raise
+        await self.seal(asdict(result))
+        return result
+
+    async def seal(self, outcome: dict[str, Any]) -> None:
+        request = self.task.request
+        entry = Entry(request.operation, request.cluster, request.store, "outcome.json", canonical(outcome))
+        await workflow.execute_activity("ledger.seal", entry, **patience.record(patience.STREAMS_QUEUE))
+
+    async def outcome(self) -> BackupResult:
+        """A failure leaves no manifest, so there is nothing to undo."""
         began = workflow.time()
         try:
             choice = await self.take(Choice)  # before `replace`, which would else read a task one turn too old

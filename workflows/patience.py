@@ -33,6 +33,13 @@ def step(patience_s: float) -> dict[str, Any]:
     }
 
 
+def record(queue: str) -> dict[str, Any]:
+    """For an operation's own record: tried for as long as it takes."""
+    options = {**step(60), "task_queue": queue}
+    del options["schedule_to_close_timeout"]
+    return options
+
+
 def stream(patience_s: float) -> dict[str, Any]:
     """For bulk bytes, on a queue of their own so that they never starve a restore."""
     return {**step(patience_s), "task_queue": STREAMS_QUEUE}

@@ -1,13 +1,12 @@
 """Restore a cluster from a snapshot."""
 
-from typing import Any
-
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from quorate.operation import Outcome, RestoreRequest, RestoreResult, Trouble
     from quorate.plan import Plan
+    from quorate.records import Entry, plan_text, result_text
     from quorate.timing import measured
     from workflows import patience
     from workflows.operation import Operation, trouble_of
@@ -26,7 +25,7 @@ class Restore(Operation):
         """Plan, be approved, carry out, leave a record."""
         result = await self.outcome(request)
         self.phase = "done"
-        await self.call("ledger.close", result)
+        await self.call("ledger.seal", "outcome.json", result_text(result))
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
 
@@ -36,7 +35,7 @@ class Restore(Operation):
         except ActivityError as error:
             return self.refused("", 0, trouble_of(request.cluster, error))
         self.plan = plan
-        await self.call("ledger.open", plan)
+        await self.call("ledger.write", "plan.json", plan_text(plan))
         snapshot = plan.chosen.snapshot
         if plan.refusals:
             said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
@@ -76,8 +75,7 @@ class Restore(Operation):
             error=trouble,
         )
 
-    async def call(self, name: str, argument: Any) -> None:
-        """Records are kept as long as it takes; an operation whose record is not written is not over."""
-        options = patience.step(60)
-        del options["schedule_to_close_timeout"]
-        await workflow.execute_activity(name, args=[self.request, argument], **options)
+    async def call(self, verb: str, name: str, text: str) -> None:
+        """An operation whose record is not written is not over."""
+        entry = Entry(self.request.operation, self.request.cluster, self.request.store, name, text)
+        await workflow.execute_activity(verb, entry, **patience.record(patience.STEPS_QUEUE))
