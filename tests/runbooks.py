@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from temporalio.testing import ActivityEnvironment
@@ -28,8 +29,8 @@ from tests.world import Shelf, machine
 
 ROOT = Path(__file__).parent.parent
 RESTORE = ROOT / "runbooks" / "restore.md"
-UNDO = "Undo, before step 8"
 COMMITS = next(number for number, step in enumerate(STEPS) if step.commits)
+UNDO = f"Undo, before step {COMMITS + 1}"
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -99,6 +100,7 @@ class Rehearsal:
         return self.notebook.lines[before:]
 
 
+@cache
 def blocks() -> dict[str, list[str]]:
     """What is typed on node a, by heading; the undo is the one after step 7, from the last step to the first."""
     with tempfile.TemporaryDirectory() as root:

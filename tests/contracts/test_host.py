@@ -1,0 +1,156 @@
+"""What every Host promises: machines of memory, and a real node over SSH."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from activities.adapters.secrets import LocalSecrets
+from activities.adapters.ssh import SshHosts
+from deploy.lab.lab import LabSpec, down, up
+from quorate.command import Command, Node, Ticket, rename
+from quorate.converge import converge
+from quorate.errors import Busy, Superseded
+from quorate.node import Claim
+from quorate.ports import Host, Hosts
+from quorate.seen import Look
+from quorate.supervisor import Systemd
+from tests.factory import node as fake_node
+from tests.fakes.machine import FakeHosts, Machine, Unit
+from tests.test_converge import silent
+from worker.settings import load
+
+
+@dataclass
+class Place:
+    hosts: Hosts
+    node: Node
+    clock: object
+
+    def at(self, turn: int = 1, attempt: int = 1, operation: str = "op", look: Look | None = None) -> Host:
+        claim = Claim(self.node.lock_dir, self.node.cluster, operation)
+        return self.hosts.at(self.node, (look or Look()) | claim.look(), Ticket(operation, turn, attempt, "test"))
+
+
+@pytest.fixture(scope="module")
+def real() -> Iterator[tuple[SshHosts, Node]]:
+    name = f"h{os.getpid()}"
+    try:
+        lab = up(LabSpec(name, members=1, control_plane="none"), print)
+        cluster = load(Path(lab.config)).cluster(name)
+        hosts = SshHosts(LocalSecrets({}))
+        yield (
+            hosts,
+            Node(cluster.members[0].name, cluster.members[0].host, cluster.ssh, cluster.lock_dir, "placeholder"),
+        )
+        hosts.close()
+    finally:
+        down(name, print)
+
+
+@pytest.fixture(params=["memory", pytest.param("ssh", marks=pytest.mark.lab)])
+def place(request: pytest.FixtureRequest) -> Place:
+    """A node that nobody has claimed: every test has a cluster name, so a lock, of its own."""
+    import time
+    from dataclasses import replace
+
+    if request.param == "memory":
+        machine = Machine("a", directories={"/tmp", "/var/lib/etcd"}, units={"etcd.service": Unit(ports=(2379,))})
+        return Place(FakeHosts({"a": machine}), fake_node("a"), time)
+    hosts, node = request.getfixturevalue("real")
+    return Place(hosts, replace(node, cluster=f"c{uuid.uuid4().hex[:8]}"), time)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"/tmp/quorate-test-{uuid.uuid4().hex[:8]}"
+
+
+def directory(path: str) -> Command:
+    return Command(("install", "-d", "-m", "0700", path))
+
+
+def test_looking_under_a_ticket_claims_the_node(place: Place) -> None:
+    assert any(path.endswith("/claim") for path in place.at().look().paths)
+
+
+def test_an_act_that_was_never_preceded_by_a_look_does_not_run(place: Place, name: str) -> None:
+    assert place.at().do(directory(name), silent).exit is None
+
+
+@pytest.mark.parametrize("do", [lambda host: host.look(), lambda host: host.do(directory("/tmp/x"), silent)])
+def test_an_older_attempt_is_superseded(place: Place, do: Callable[[Host], object]) -> None:
+    place.at(2, 1).look()
+    with pytest.raises(Superseded):
+        do(place.at(1, 5))
+
+
+def test_another_operation_is_refused_by_name(place: Place) -> None:
+    place.at().look()
+    with pytest.raises(Busy, match="op"):
+        place.at(operation="other").look()
+
+
+def test_a_rename_happens_once_and_overwrites_nothing(place: Place, name: str) -> None:
+    host = place.at(look=Look(paths=(f"{name}-a", f"{name}-b")))
+    host.look()
+    assert host.do(directory(f"{name}-a"), silent).exit == 0
+    assert host.do(rename(f"{name}-a", f"{name}-b"), silent).exit == 0
+    assert host.look().has(f"{name}-a", f"{name}-b") == (False, True)
+    host.do(directory(f"{name}-a"), silent)
+    assert host.do(rename(f"{name}-a", f"{name}-b"), silent).exit is None
+
+
+def test_a_file_is_made_of_what_is_given_to_it(place: Place, name: str) -> None:
+    host = place.at(look=Look(paths=(name,), texts=(name,)))
+    host.look()
+    host.do(Command(("install", "-D", "-m", "0644", "/dev/stdin", name), stdin="a fence\n"), silent)
+    seen = host.look()
+    assert seen.texts[name].strip() == "a fence"
+    assert seen.paths[name].size_bytes == 8
+
+
+def test_bytes_that_are_sent_arrive_whole(place: Place, name: str) -> None:
+    host = place.at(look=Look(paths=(f"{name}.d/db",)))
+    host.look()
+    script = 'umask 077; mkdir -p "${0%/*}"; "$@" > "$0"'
+    sent = host.send(Command(("sh", "-c", script, f"{name}.d/db", "cat")), (b"x" * 300_000 for _ in range(9)), silent)
+    assert sent.exit == 0
+    assert host.look().paths[f"{name}.d/db"].size_bytes == 2_700_000
+
+
+def test_what_does_not_exist_cannot_be_synced(place: Place, name: str) -> None:
+    host = place.at()
+    host.look()
+    assert host.do(Command(("sync", name)), silent).exit not in {0, None}
+
+
+def test_a_released_node_lets_nobody_act(place: Place, name: str) -> None:
+    claim = Claim(place.node.lock_dir, place.node.cluster, "op")
+    converge(place.at(1), claim.hold, 10, place.clock, silent)  # type: ignore[arg-type]
+    converge(place.at(2), claim.release, 10, place.clock, silent)  # type: ignore[arg-type]
+    assert place.at(3).do(directory(name), silent).exit is None
+    with pytest.raises(Superseded):
+        place.at(1).look()
+
+
+def test_a_barred_unit_stops_stays_stopped_and_starts_again(place: Place) -> None:
+    etcd = Systemd("etcd", "etcd.service", (2379,), grace_s=0.5)
+    turns = iter(range(1, 9))
+
+    def settle(decide: Callable) -> None:  # type: ignore[type-arg]
+        converge(place.at(next(turns), look=etcd.look()), decide, 30, place.clock, silent)  # type: ignore[arg-type]
+
+    settle(etcd.bar)
+    settle(etcd.fence)
+    host = place.at(next(turns), look=etcd.look())
+    host.look()
+    assert host.do(Command(("systemctl", "start", "--no-block", "etcd.service")), silent).exit is not None
+    assert host.look().units["etcd.service"].gone
+    settle(etcd.start)
+    settle(etcd.unbar)
+    seen = place.at(next(turns), look=etcd.look()).look()
+    assert (seen.units["etcd.service"].state, etcd.barred(seen)) == ("active", False)
