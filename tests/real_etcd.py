@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import pytest
-
 from activities.adapters.etcd import GrpcEtcds
+from deploy.lab import engine, image
 from deploy.lab.binaries import ETCD, make
-from deploy.lab.parts import debian_etcd_folder
+from deploy.lab.parts import debian_etcd_folder, make_debian_etcd
 from deploy.lab.pki import authority
 from deploy.lab.process import wait
 from deploy.lab.s3 import free_port
@@ -36,8 +35,9 @@ def programs(minor: str) -> Path:
     if minor in ETCD:
         make(ETCD[minor], print)
         return ETCD[minor].folder
-    if not (debian_etcd_folder() / "etcd").is_file():
-        pytest.skip("etcd 3.4 is unpacked by `make lab-up ETCD=3.4`, which has not run here")
+    if not (debian_etcd_folder() / "etcdctl").is_file():
+        client = engine.connect(print)
+        make_debian_etcd(client, image.node_image(client, print), print)
     return debian_etcd_folder()
 
 
