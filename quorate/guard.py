@@ -7,7 +7,7 @@ place where it can be stopped from acting after its successor.
 import shlex
 
 from quorate.command import Command, Ticket
-from quorate.errors import Busy, Failed, QuorateError, Superseded
+from quorate.errors import Busy, QuorateError, Superseded, Unreachable
 
 SAID = "quorate-guard: "
 
@@ -57,7 +57,7 @@ def refused(output: str, node: str) -> QuorateError | None:
         case "superseded":
             return Superseded(f"{node}: a later attempt ({rest}) has taken over")
         case "busy":
-            return Failed(f"{node}: an earlier command of this operation is still running there")
+            return Unreachable(f"{node}: an earlier command of this operation is still running there")
     return None
 
 

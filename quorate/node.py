@@ -128,7 +128,13 @@ class DataDir:
         """Neither staged nor whole: a cut-off transfer leaves nothing under the final name."""
         staged, live_again = seen.has(self.staged, self.kept)
         there = seen.paths.get(self.snapshot)
-        return not staged and not live_again and (there is None or there.size_bytes != size_bytes)
+        done = staged or live_again or self.restored(seen)
+        return not done and (there is None or there.size_bytes != size_bytes)
+
+    def restored(self, seen: NodeSeen) -> bool:
+        """What arrived is removed in the same command that restores it, and only when that succeeded."""
+        part, arrivals = seen.has(self.part, self.arrivals)
+        return part and not arrivals
 
     def arrived(self, arriving: str) -> Command:
         return Command(("mv", "-T", arriving, self.snapshot), given=(arriving, f"!{self.staged}"))
@@ -142,13 +148,15 @@ class DataDir:
             raise Refusal(f"cannot stage {self.live}: {self.kept} is there, so it was swapped already")
         part, db = self.part, f"{self.part}/member/snap/db"
         given = (self.snapshot, f"!{self.staged}")
+        argv = restored.argv(self.snapshot, part)
         same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
         status = '"$1" snapshot status "$2" --write-out=json > "$3"'
-        return (
+        restore = (
             Command(("sh", "-c", same, "trailer", self.snapshot), given=given),
             Command(("rm", "-rf", part), given=given),
-            Command(restored.argv(self.snapshot, part), given=given),
-            Command(("rm", "-rf", self.arrivals), given=(part,)),
+            Command(("sh", "-c", '"$@" && rm -rf "$0"', self.arrivals, *argv), given=given),
+        )
+        finish = (
             Command(("chown", "-R", restored.owner, part), given=(part,)),
             Command(("chmod", restored.mode, part), given=(part,)),
             Command(("sh", "-c", status, "status", restored.tool, db, self.digest), given=(part,)),
@@ -156,6 +164,7 @@ class DataDir:
             Command(("mv", "-T", part, self.staged), given=(part, f"!{self.staged}")),
             Command(("sync", parent(self.live)), given=(self.staged,)),
         )
+        return finish if self.restored(seen) else (*restore, *finish)
 
     def discard(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Remove what this operation built and nobody ever ran: only ever its own names."""

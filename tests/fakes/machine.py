@@ -253,6 +253,8 @@ def flag(machine: Machine, drop_in: str) -> str:
 
 def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     script = argv[2]
+    if script == '"$@" && rm -rf "$0"':
+        return restore(machine, argv[4:]) or remove(machine, ("rm", "-rf", argv[3]), "")
     if script.startswith("! systemctl start "):
         return 0 if start(machine, script.split()[-1]) else 1
     if script.startswith("umask"):
