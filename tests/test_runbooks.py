@@ -1,4 +1,4 @@
-"""The pages in runbooks/ and the workflows say the same, or one of these fails."""
+"""The pages in runbooks/ and the README say what the code does, or one of these fails."""
 
 import re
 from pathlib import Path
@@ -9,9 +9,12 @@ from quorate import backup, restore
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.plan import Choice
+from quorate.reading import parse
 from tests.factory import LIVE, plan
 from tests.runbooks import COMMITS, RESTORE, ROOT, UNDO, Rehearsal, blocks, console, rewritten, sections, title
 from tests.world import machine
+from worker.cli.plan import FIELDS as PLAN_FIELDS
+from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, RESTORE_FIELDS
 
 PAGES = {path.stem: path.read_text() for path in ROOT.glob("runbooks/*.md")}
 STEPS = {"restore": restore.STEPS, "backup": backup.STEPS}
@@ -162,3 +165,45 @@ class TestWhenItStops:
 
 def test_the_page_is_where_make_runbooks_writes() -> None:
     assert RESTORE.read_text() == PAGE
+
+
+class TestReadme:
+    text = (ROOT / "README.md").read_text()
+
+    def test_every_exit_code_is_listed_once(self) -> None:
+        table = self.text.partition("### Exit codes")[2].partition("\n## ")[0]
+        codes = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
+        assert codes == sorted({0, BACKUP_EXIT["degraded"], *(kind.exit_code for kind in kinds())})
+
+    @pytest.mark.parametrize("fields", [BACKUP_FIELDS, RESTORE_FIELDS, PLAN_FIELDS])
+    def test_every_field_for_scripts_is_listed(self, fields: tuple[str, ...]) -> None:
+        scripts = self.text.partition("## For scripts")[2].partition("\n### ")[0]
+        assert any(set(fields) <= set(re.findall(r"`(\w+)`", row)) for row in scripts.splitlines())
+
+    def test_its_inventory_is_one(self) -> None:
+        example = re.findall(r"^```yaml\n(.*?)^```$", self.text, re.MULTILINE | re.DOTALL)
+        assert [list(parse(each, "README.md").clusters) for each in example] == [["prod"]]
+
+    def test_every_room_of_the_house_is_there_and_on_the_map(self) -> None:
+        table = self.text.partition("## The house")[2].partition("\n## ")[0]
+        rooms = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
+        assert [room for room in rooms if not (ROOT / room).exists()] == []
+        packages = {f"{path.parent.name}/" for path in ROOT.glob("*/__init__.py")}
+        assert {room.partition("/")[0] + "/" for room in rooms} >= packages
+
+    def test_its_links_lead_to_files(self) -> None:
+        paths = re.findall(r"\]\(([^#)]+)", self.text)
+        assert [path for path in paths if not (ROOT / path).exists()] == []
+
+    def test_no_command_is_told_that_does_not_exist(self) -> None:
+        from typer.main import get_command
+
+        from worker.cli.app import app
+
+        known = set(get_command(app).commands)  # type: ignore[attr-defined]
+        told = set(re.findall(r"(?:^|[`$] ?)quorate ([a-z]+)", self.text + "".join(PAGES.values()), re.MULTILINE))
+        assert told <= known
+
+    def test_no_path_of_a_machine_is_in_the_documents(self) -> None:
+        for path in (*ROOT.glob("*.md"), *ROOT.glob("runbooks/*.md")):
+            assert not re.search(r"/(work|root|home)/", path.read_text()), path
