@@ -76,7 +76,7 @@ class EtcdSettings(Strict):
     data_dir: Path
     restore_tool: Path = "/usr/local/bin/etcdutl"
     tls: Tls | None = None
-    grace_s: Duration = 0.5
+    grace_s: Duration = 0.2
 
 
 class Member(Strict):

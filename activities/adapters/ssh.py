@@ -83,7 +83,7 @@ class SshHosts:
     def tunnel(self, node: Node, host: str, port: int) -> Iterator[str]:
         """`host:port` on loopback, which the node forwards to host and port as it reaches them."""
         with mapped(node):
-            transport = self.transport(node, "tunnel")
+            transport = self.transport(node, "commands")  # a handshake of its own would be part of the outage
         server = socket.create_server(("127.0.0.1", 0))
         thread = threading.Thread(target=accept, args=(server, transport, (host, port)), daemon=True)
         thread.start()
