@@ -8,6 +8,7 @@ import pytest
 from quorate import backup, restore
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
+from quorate.inventory import Component, EtcdSettings
 from quorate.plan import Choice
 from quorate.reading import parse
 from tests.factory import LIVE, plan
@@ -123,6 +124,10 @@ class TestByHand:
         killed = [line for line in hanging.notebook.lines if "kill" in line]
         assert killed
         assert all(map(typed_by_hand, killed))
+
+    def test_the_page_tells_how_long_a_process_may_take_its_leave(self) -> None:
+        defaults = [kind.model_fields["grace_s"].default for kind in (Component, EtcdSettings)]
+        assert [float(told) for told in re.findall(r"Quorate kills \w+ after ([\d.]+) s", PAGE)] == defaults
 
     def test_a_wiped_node_is_marked_and_undone_as_the_page_says(self, tmp_path: Path) -> None:
         empty = machine("a")
