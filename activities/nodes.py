@@ -1,7 +1,7 @@
 """What is done at one node: every verb is a decider handed to the one loop."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 
 from temporalio import activity
@@ -43,6 +43,7 @@ class Nodes:
     @verb("nodes.stage")
     def stage(self, task: NodeTask) -> Receipt:
         """Bring the snapshot to the node unless it is there, then restore it beside the live data."""
+        started, began = self.clock.time(), self.clock.monotonic()
         look = task.data.look() | Look(paths=(ZSTD,))
         host = self._host(task, look)
         seen = host.look()
@@ -50,7 +51,8 @@ class Nodes:
             self._send(task, host, unpack_there=ZSTD in seen.paths)
         restored = restored_of(task)
         done = self._loop(task, host, lambda seen, _: task.data.stage(restored, seen))
-        return replace(done.receipt, facts={"staged": done.seen.texts.get(task.data.digest, "")})
+        facts = {"staged": done.seen.texts.get(task.data.digest, "")}
+        return Receipt(done.receipt.ran, started, self.clock.monotonic() - began, facts)
 
     @verb("nodes.discard")
     def discard(self, task: NodeTask) -> Receipt:

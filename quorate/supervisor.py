@@ -56,7 +56,7 @@ class Systemd:
                 return Await(f"{self.unit} is stopping", poll_s=0.05)
         if not unit.gone or self.answers(seen):
             return Await(f"{self.unit} is {unit.state}, its process or port is still there", poll_s=0.05)
-        return () if unit.assert_failed else (self._prove(),)
+        return () if unit.assert_failed else (self.proof,)
 
     def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Take the flag away, start it, see it listen; the drop-in may stay, for a reload costs half a second."""
@@ -111,7 +111,8 @@ class Systemd:
             Command(("systemctl", "daemon-reload")),
         )
 
-    def _prove(self) -> Command:
+    @property
+    def proof(self) -> Command:
         return Command(("sh", "-c", f"! systemctl start {self.unit}"))
 
     def _systemctl(self, verb: str, *flags: str) -> Command:
@@ -137,7 +138,10 @@ class Together:
         return join([unit.unbar(seen, waited_s) for unit in self.units])
 
     def fence(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return join([unit.fence(seen, waited_s) for unit in self.units])
+        """A proof is a start, which would wait for a unit before it in order that is still stopping."""
+        lefts = [unit.fence(seen, waited_s) for unit in self.units]
+        before = [left for unit, left in zip(self.units, lefts, strict=True) if left not in {(), (unit.proof,)}]
+        return join(before or lefts)
 
     def start(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
         return join([unit.start(seen, waited_s) for unit in self.units])

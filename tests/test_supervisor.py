@@ -85,3 +85,16 @@ def test_units_that_are_barred_together_share_one_reload() -> None:
     done = acts(Together((ETCD, other)).bar(seen, 0))
     assert done.count("systemctl daemon-reload") == 1
     assert done[-1] == "systemctl daemon-reload"
+
+
+def test_nothing_is_proved_while_another_unit_still_stops() -> None:
+    api = Systemd("kube-apiserver", "kube-apiserver.service", (6443,))
+    gone = replace(BARRED, state="inactive", pid=0)
+    stopping = replace(BARRED, unit=api.unit, state="deactivating", drop_ins=(api.drop_in,))
+    paths = dict.fromkeys((ETCD.drop_in, ETCD.flag, api.drop_in, api.flag), THERE)
+    seen = NodeSeen(paths=paths, units={ETCD.unit: gone, api.unit: stopping})
+    both = Together((ETCD, api))
+    assert acts(both.fence(seen, 0.1)) == ["await kube-apiserver.service is stopping"]
+    assert acts(both.fence(seen, 2.0)) == ["systemctl kill --signal=SIGKILL kube-apiserver.service"]
+    ended = replace(seen, units={ETCD.unit: gone, api.unit: replace(stopping, state="failed", pid=0)})
+    assert len(acts(both.fence(ended, 0))) == 2
