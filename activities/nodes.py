@@ -81,7 +81,12 @@ class Nodes:
 
     @verb("nodes.resume")
     def resume(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.units.look(), task.units.resume)
+        """The clients first: an apiserver that is resumed next may use another node's etcd."""
+        clients, units = task.share.clients, task.units
+        if task.control:
+            return self._converge(task, units.look(), units.resume)
+        look = units.look() | clients.look()
+        return self._converge(task, look, lambda seen, s: clients.admit(seen, s) or units.resume(seen, s))
 
     @verb("nodes.swap")
     def swap(self, task: NodeTask) -> Receipt:

@@ -65,6 +65,8 @@ def translated(error: Exception, what: str) -> QuorateError:
     said = getattr(error, "details", lambda: None)() or str(error) or type(error).__name__
     if "etcdserver: auth:" in said or said.startswith("auth:"):  # UNKNOWN on 3.5, as anything else may be
         return Denied(f"{what}: {said}")
+    if said.startswith("failed to connect to all addresses"):
+        said = said.rpartition(": ")[2]  # "Connection refused (111)", after everything that was tried
     return KINDS.get(code, Unreachable)(f"{what}: {said}")
 
 

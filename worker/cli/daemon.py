@@ -24,7 +24,7 @@ Detach = Annotated[bool, typer.Option("--detach", "-d", help="In the background;
 
 
 def up(ctx: typer.Context, *, detach: Detach = False, output: As = Output.TABLE) -> int:
-    """Carry out operations and scheduled backups, in the foreground until Ctrl-C."""
+    """Carry operations out, in the foreground until Ctrl-C."""
     from worker import daemon
 
     here = given(ctx)

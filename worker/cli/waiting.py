@@ -152,7 +152,8 @@ def lines(glimpse: "Glimpse", here: Given) -> Iterator[str]:
         about = f"{title(progress, key)} ({', '.join(sorted(step.host for step in steps))})"
         match together(steps):
             case "done":
-                yield f"done     {about}, {span(max(step.duration_s or 0 for step in steps))}"
+                took = [step.duration_s for step in steps if step.duration_s is not None]
+                yield f"done     {about}" + (f", {span(max(took))}" if took else "")
             case state:
                 yield f"{state:<8} {about}"
     if glimpse.awaiting:
