@@ -1,11 +1,20 @@
 """Backup, wreck, restore, proof: on real nodes, with the commands that people type."""
 
+import base64
+import contextlib
+import itertools
 import json
+import threading
+import time
+from datetime import datetime
+from typing import Any, Self
 
 import pytest
+import urllib3
 
 from deploy.lab.lab import digest, load, node_exec, wreck
-from tests.e2e.product import Product
+from deploy.lab.spec import Etcd
+from tests.e2e.product import Product, until
 
 pytestmark = pytest.mark.lab
 
@@ -71,6 +80,52 @@ def test_a_healthy_quorum_is_not_restored_over(bare: Product) -> None:
     assert (refused["outcome"], refused["error"]["kind"]) == ("refused", "refused")
     assert "quorum-healthy" in refused["error"]["message"]
     assert digest(bare.lab) == before
+
+
+def test_nobody_else_writes_before_the_restore_is_verified(bare: Product) -> None:
+    """A client hammers every member all the time; between the swap and the admission nothing is acknowledged."""
+    bare.backup()
+    with Hammer(bare.lab.etcd) as hammer:
+        result = bare.restore("--override-gate", "quorum-healthy", "--reason", "it is a test")
+        until(lambda: bool(hammer.written) and hammer.written[-1] > time.time() - 1)
+    trail = bare.trail(result["operation"])
+    swapped = max(at(record) for record in trail if record.get("step") == "swap")
+    admitted = min(at(record) for record in trail if "/usr/sbin/nft" in record.get("argv", ()))
+    assert [each for each in hammer.written if swapped < each < admitted] == []
+    assert min(hammer.written) < swapped < admitted < max(hammer.written)
+
+
+def at(record: dict[str, Any]) -> float:
+    return datetime.fromisoformat(record["time"]).timestamp()
+
+
+class Hammer:
+    """Writes through every member by turns until it is told to stop; `written` are the times of its answers."""
+
+    def __init__(self, etcd: Etcd) -> None:
+        self.written: list[float] = []
+        self.stop = threading.Event()
+        self.urls = [f"{url}/v3/kv/put" for url in etcd.endpoints]
+        self.pool = urllib3.PoolManager(ca_certs=etcd.ca, cert_file=etcd.cert, key_file=etcd.key, retries=False)
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self) -> None:
+        key = base64.b64encode(b"/hammer").decode()
+        for url in itertools.cycle(self.urls):
+            if self.stop.is_set():
+                return
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                body = json.dumps({"key": key, "value": key}).encode()
+                if self.pool.request("POST", url, body=body, timeout=0.5).status == 200:
+                    self.written.append(time.time())
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
 
 
 def test_a_plan_changes_nothing_and_has_one_digest(bare: Product) -> None:
