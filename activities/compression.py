@@ -10,7 +10,7 @@ import zstandard
 from quorate.errors import Corrupt
 from quorate.snapshot import PIECE_BYTES
 
-LEVEL = 3
+LEVEL = 1
 
 
 def compressed(chunks: Iterable[bytes], level: int = LEVEL) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """What is done about the cluster as a whole: compared, verified."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,7 +14,7 @@ from activities.recorded import RecordedEtcds, RecordedHosts
 from quorate.command import Node, Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, Failed, Unreachable
-from quorate.etcd import EtcdTarget, HashKV, member_id
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, member_id
 from quorate.node import Claim, DataDir
 from quorate.plan import ClusterTask, Share
 from quorate.ports import Etcd
@@ -112,11 +113,12 @@ class Verification:
 
     def facts(self) -> dict[str, str]:
         ids = {share.member: member_id(share.peer_urls, self.task.token) for share in self.task.shares}
-        seen = {name: self.members.until(self.deadline, etcd.look) for name, etcd in self.etcds.items()}
+        seen = self.members.until(self.deadline, self._looks)
         demand("this is not the cluster that was restored", wrong_identity(seen, ids))
         keys = {prefix: self._count(prefix) for prefix in self.task.snapshot.keys}
         demand("keys are missing", missing_keys(self.task.snapshot.keys, keys))
-        disarmed = self._any().disarm()
+        armed = any(etcd.alarms for etcd in seen.values())
+        disarmed = self._any().disarm() if armed else ()
         first, written = self._write()
         demand("the revision went back", wrong_revision(self.task.snapshot.revision, self.task.bump, first))
         hashes = self._hashes(leader_last(seen))
@@ -128,6 +130,12 @@ class Verification:
             "disarmed": ", ".join(disarmed),
             "hash_kv": str(next(iter(hashes.values())).hash),
         }
+
+    def _looks(self) -> dict[str, EtcdSeen]:
+        """All members at once: their first connections are part of the outage."""
+        with ThreadPoolExecutor(len(self.etcds)) as pool:
+            looks = {name: pool.submit(etcd.look) for name, etcd in self.etcds.items()}
+        return {name: each.result() for name, each in looks.items()}
 
     def _any(self) -> Etcd:
         return next(iter(self.etcds.values()))

@@ -92,7 +92,6 @@ def script(look: Look) -> str:
     paths = dict.fromkeys((*look.paths, *look.texts))
     lines = [
         "export LC_ALL=C",
-        r"printf 'now\t'; date +%s.%N",
         r"""read -r x </etc/machine-id; printf 'machine\t%s\n' "$x" """,
         r"""read -r x </proc/sys/kernel/random/boot_id; printf 'boot\t%s\n' "$x" """,
         r"""awk '$4=="0A"{split($2,a,":");print "listen\t" a[length(a)]}' /proc/net/tcp /proc/net/tcp6""",
@@ -106,6 +105,8 @@ def script(look: Look) -> str:
         )
     if look.units:
         lines.append(f"systemctl show --property={UNIT_PROPERTIES} -- {shlex.join(look.units)} | sed 's/^/unit\\t/'")
+    if look.spaces:
+        lines.append(r"printf 'now\t'; date +%s.%N")
     lines += [_space(path) for path in look.spaces]
     lines += [_tool(path) for path in look.tools]
     if look.tables:

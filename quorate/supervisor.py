@@ -7,6 +7,7 @@ from quorate.converge import Await, Left
 from quorate.seen import Look, NodeSeen, UnitSeen
 
 FENCE_DIR = "/var/lib/quorate/fence"
+START_POLL_S = 0.2  # a look costs the node what etcd needs for its start
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +61,18 @@ class Systemd:
 
     def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Take the flag away, start it, see it listen; the drop-in may stay, for a reload costs half a second."""
-        if any(seen.has(self.flag)):
-            return (Command(("rm", "-f", self.flag)),)
+        lift = (Command(("rm", "-f", self.flag)),) if any(seen.has(self.flag)) else ()
         unit = self.seen(seen)
         match unit.state:
             case "inactive" | "failed" if unit.queued:
                 return Await(f"{self.unit} is about to start")
             case "inactive":
-                return (self._systemctl("start", "--no-block"),)
+                return (*lift, self._systemctl("start", "--no-block"))
             case "failed":  # systemd may have counted too many starts
-                return self._systemctl("reset-failed"), self._systemctl("start", "--no-block")
+                return (*lift, self._systemctl("reset-failed"), self._systemctl("start", "--no-block"))
             case "active" if self.answers(seen):
-                return ()
-        return Await(f"{self.unit} is {unit.state}, not answering yet")
+                return lift
+        return lift or Await(f"{self.unit} is {unit.state}, not answering yet", START_POLL_S)
 
     def resume(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
         """As it was before it was fenced: running again, trying to start, or stopped but free to start."""
