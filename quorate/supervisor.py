@@ -52,7 +52,8 @@ class Systemd:
             case "active" | "activating" | "reloading" if not unit.queued:
                 return (self._systemctl("stop", "--no-block"),)
             case "deactivating" if waited_s >= self.grace_s:
-                return (self._systemctl("kill", "--signal=SIGKILL"),)
+                # the second waits for the end of the first stop: a gigabyte takes its time to be unmapped
+                return self._systemctl("kill", "--signal=SIGKILL"), self._systemctl("stop")
             case "deactivating":
                 return Await(f"{self.unit} is stopping", poll_s=0.05)
         if not unit.gone or self.answers(seen):

@@ -214,7 +214,7 @@ def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
         return 0
     unit = machine.units[argv[-1]]
     match argv[1]:
-        case "stop":
+        case "stop" if unit.state in {"active", "activating"}:
             unit.state = "deactivating" if unit.hangs else "inactive"
         case "kill":
             unit.state = "failed"
