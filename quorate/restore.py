@@ -56,7 +56,7 @@ STEPS = (
         patience_s=180,
         expected_s=8,
     ),
-    Step("verify-api", "Verify Kubernetes", "kubernetes.verify", "cluster", patience_s=180, expected_s=3),
+    Step("verify-api", "Verify Kubernetes", "kubernetes.verify", "cluster", patience_s=180, expected_s=15),
     Step("unbar", "Lift the bars", "nodes.unbar", patience_s=30),
     Step("release", "Release the nodes", "nodes.release", patience_s=30),
 )
