@@ -55,8 +55,3 @@ def _lineage(record: dict[str, Any]) -> Lineage | None:
     return Lineage(
         result.operation, result.previous_cluster_id, result.cluster_id, result.served_revision or result.revision
     )
-
-
-def jsonable(value: object) -> dict[str, Any]:
-    """A dataclass as plain values."""
-    return TypeAdapter(type(value)).dump_python(value, mode="json")  # type: ignore[no-any-return]
