@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("docker.io", "debootstrap", "iptables")
 PID_FILE = Path("/var/run/docker.pid")
+CONTAINERD_PID_FILE = Path("/var/run/docker/containerd/containerd.pid")
 START_S = 60
 
 
@@ -74,7 +75,9 @@ def start(say: Say) -> None:
     if Path("/run/systemd/system").is_dir():
         run(["systemctl", "start", "docker"], log(), say)
     elif not starting():
-        PID_FILE.unlink(missing_ok=True)  # of an engine that was killed; a new one refuses to start beside it
+        for left, program in ((PID_FILE, "dockerd"), (CONTAINERD_PID_FILE, "containerd")):
+            if not alive(left, program):  # of an engine that was killed: a new one would refuse, or wait for it
+                left.unlink(missing_ok=True)
         detach(["dockerd"], log())
     if not wait(lambda: answering() is not None, START_S):
         raise LabError(f"the Docker engine did not answer within {START_S} s: {last_line(log())}; see {log()}")
@@ -82,8 +85,12 @@ def start(say: Say) -> None:
 
 def starting() -> bool:
     """Whether the engine of the pid file still lives, only too busy to answer."""
+    return alive(PID_FILE, "dockerd")
+
+
+def alive(pid_file: Path, program: str) -> bool:
     try:
-        return runs(int(PID_FILE.read_text()), "dockerd")
+        return runs(int(pid_file.read_text()), program)
     except (OSError, ValueError):
         return False
 
