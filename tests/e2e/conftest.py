@@ -35,7 +35,10 @@ def bare_lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def bare(bare_lab: Lab) -> Iterator[Product]:
-    yield from product(bare_lab)
+    """With a backup, so that no test needs another to have run before it."""
+    for quorate in product(bare_lab):
+        quorate.backup()
+        yield quorate
 
 
 @pytest.fixture(scope="module")
