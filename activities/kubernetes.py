@@ -6,8 +6,8 @@ from functools import partial
 
 from temporalio import activity
 
+from activities.nodes import ticket_of
 from activities.recorded import OpenJournal, Pen
-from quorate.command import Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import DidNotConverge, Unreachable
 from quorate.plan import ClusterTask
@@ -42,8 +42,7 @@ class Kubernetes:
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
 
     def _write(self, task: ClusterTask, url: str, api: Api) -> None:
-        ticket = Ticket(task.operation, task.turn, activity.info().attempt, task.step, task.actor)
-        pen = Pen(self.journals(task.operation), ticket, url, self.clock)
+        pen = Pen(self.journals(task.operation), ticket_of(task), url, self.clock)
         pen.called(("lease", "kube-system/quorate-canary"), lambda: api.write_lease("quorate-canary", task.operation))
 
     def _until(self, deadline: float, what: str, ask: Callable[[], None]) -> None:

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from temporalio import activity
 
+from activities.nodes import ticket_of
 from activities.recorded import RecordedEtcds, RecordedHosts
-from quorate.command import Node, Ticket
+from quorate.command import Node
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, Failed, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, member_id
@@ -175,7 +176,3 @@ def demand(what: str, wrong: str) -> None:
     """Success is observed; anything else is a failure that says what was seen."""
     if wrong:
         raise Failed(f"{what}: {wrong}")
-
-
-def ticket_of(task: ClusterTask) -> Ticket:
-    return Ticket(task.operation, task.turn, activity.info().attempt, task.step, task.actor)

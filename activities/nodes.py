@@ -12,12 +12,26 @@ from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Receipt, Tick, converge
 from quorate.errors import CommandFailed, Corrupt, DidNotConverge
 from quorate.node import Restored
-from quorate.plan import NodeTask
+from quorate.plan import ClusterTask, NodeTask
 from quorate.ports import Host
 from quorate.seen import Look, NodeSeen
 from quorate.supervisor import join
 
 ZSTD = "/usr/bin/zstd"
+VERBS = (
+    "claim",
+    "release",
+    "stage",
+    "discard",
+    "bar",
+    "unbar",
+    "fence",
+    "resume",
+    "swap",
+    "put_back",
+    "start",
+    "admit",
+)
 
 
 def verb(name: str) -> Callable[..., Callable[..., Receipt]]:
@@ -152,7 +166,7 @@ def restored_of(task: NodeTask) -> Restored:
     )
 
 
-def ticket_of(task: NodeTask) -> Ticket:
+def ticket_of(task: NodeTask | ClusterTask) -> Ticket:
     return Ticket(task.operation, task.turn, activity.info().attempt, task.step, task.actor)
 
 

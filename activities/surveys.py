@@ -12,14 +12,14 @@ from quorate.catalogue import Manifest, load
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdSeen, EtcdTarget
+from quorate.etcd import EtcdSeen, EtcdTarget, target
 from quorate.inventory import Cluster, Member
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.ports import Etcds, Hosts, Stores
 from quorate.records import lineages
-from quorate.restore import look_of, plan, target
+from quorate.restore import look_of, plan
 from quorate.seen import NodeSeen
 
 T = TypeVar("T")

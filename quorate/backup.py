@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from quorate.catalogue import Hash, Manifest, Peer, Source, id_of
 from quorate.errors import BadInput, Refusal
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
 from quorate.inventory import Cluster, Inventory, Store
 from quorate.plan import Step
 
@@ -123,10 +123,7 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> B
 
 
 def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:
-    """Every member by its first client URL."""
-    tls = cluster.etcd.tls
-    ca, cert, key = (tls.ca, tls.cert, tls.key) if tls else ("", "", "")
-    return tuple(EtcdTarget(each.name, each.client_urls[0], ca, cert, key) for each in cluster.members)
+    return tuple(target(cluster, member) for member in cluster.members)
 
 
 def choose(seen: Mapping[str, EtcdSeen | str], linearizable_revision: int) -> str:

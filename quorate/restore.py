@@ -7,7 +7,7 @@ from quorate.catalogue import Manifest, find
 from quorate.clients import NFT, Clients
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node
-from quorate.etcd import EtcdTarget, bump, can_bump
+from quorate.etcd import bump, can_bump, target
 from quorate.gates import closed, tool_versions
 from quorate.inventory import Cluster, Component, Member
 from quorate.node import parent
@@ -165,12 +165,6 @@ def component(settings: Cluster, each: Component, seen: NodeSeen) -> Systemd:
     known = {"kube-controller-manager": (10257,), "kube-scheduler": (10259,)}
     state = seen.units.get(each.unit, UnitSeen(each.unit)).state
     return Systemd(each.role, each.unit, known.get(each.role) or ports(api_urls), each.grace_s, state)
-
-
-def target(settings: Cluster, member: Member) -> EtcdTarget:
-    tls = settings.etcd.tls
-    url = member.client_urls[0]
-    return EtcdTarget(member.name, url, tls.ca, tls.cert, tls.key) if tls else EtcdTarget(member.name, url)
 
 
 def ports(urls: tuple[str, ...]) -> tuple[int, ...]:

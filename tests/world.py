@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 from activities.adapters.journal import FileJournals
 from activities.boundary import Boundary
-from activities.nodes import Nodes
+from activities.nodes import VERBS, Nodes
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.converge import Receipt
 from quorate.errors import Failed
@@ -32,20 +32,6 @@ from workflows.patience import STEPS_QUEUE
 from workflows.restore import Restore
 
 NUMBERS = itertools.count(1)
-VERBS = (
-    "claim",
-    "release",
-    "stage",
-    "discard",
-    "bar",
-    "unbar",
-    "fence",
-    "resume",
-    "swap",
-    "put_back",
-    "start",
-    "admit",
-)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from activities.adapters.ssh import SshHosts
 from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
 from activities.members import Members
-from activities.nodes import Nodes
+from activities.nodes import VERBS, Nodes
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
@@ -103,19 +103,3 @@ class Wiring:
         stores = RecordedStores(self.stores, self.journals.at, time)
         snapshots = Snapshots(etcds, stores)
         return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, self.ledger.seal]
-
-
-VERBS = (
-    "claim",
-    "release",
-    "stage",
-    "discard",
-    "bar",
-    "unbar",
-    "fence",
-    "resume",
-    "swap",
-    "put_back",
-    "start",
-    "admit",
-)

@@ -2,6 +2,7 @@
 
 import io
 import select
+import shlex
 import socket
 import threading
 import time
@@ -40,7 +41,7 @@ class SshHosts:
     locks: dict[tuple[str, int, str, str], threading.Lock] = field(default_factory=dict)
 
     def survey(self, node: Node, look: Look) -> NodeSeen:
-        line = sudo(node, "sh -c " + quoted(_with_claim(node, look)))
+        line = sudo(node, "sh -c " + shlex.quote(_with_claim(node, look)))
         exit_code, output = self.run(node, "survey", line, (), silent, self.command_deadline_s)
         if exit_code:
             raise CommandFailed(f"{node.name}: looking at it exited {exit_code}: {tail(output)}")
@@ -296,10 +297,6 @@ def sudo(node: Node, line: str) -> str:
     return f"sudo -n {line}" if node.ssh.sudo else line
 
 
-def quoted(text: str) -> str:
-    return "'" + text.replace("'", "'\"'\"'") + "'"
-
-
 def tail(output: str) -> str:
     return output.strip()[-TAIL_BYTES:]
 
@@ -309,5 +306,5 @@ def silent(_progress: str) -> None:
 
 
 def _with_claim(node: Node, look: Look) -> str:
-    claim = quoted(f"{node.lock_dir}/{node.cluster}/claim")
+    claim = shlex.quote(f"{node.lock_dir}/{node.cluster}/claim")
     return f"[ -f {claim} ] && {{ read -r x <{claim}; printf 'claim\\t%s\\n' \"$x\"; }}\n" + script(look)
