@@ -2,31 +2,28 @@
 
 import asyncio
 import ctypes
-import fcntl
-import json
 import os
 import secrets
 import signal
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import structlog
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
-from temporalio.client import Client, TLSConfig
+from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.boundary import Boundary
-from quorate.errors import Busy, Unreachable
-from worker import embedded
+from quorate.errors import Unreachable
+from worker import embedded, presence
 from worker.settings import Settings
 from worker.telemetry import configure
+from worker.temporal import tls
 from worker.wiring import WORKFLOWS, Wiring
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
 
@@ -47,65 +44,8 @@ def run(settings: Settings) -> None:
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     configure()
     ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)  # else every thread keeps an arena: 10 MiB more in a backup
-    with locked(settings):
+    with presence.locked(settings):
         asyncio.run(serve(settings))
-
-
-@contextmanager
-def locked(settings: Settings) -> Iterator[None]:
-    """The kernel lets go of the lock when we die, however we die; children do not inherit it."""
-    with (settings.state / "daemon.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            first = present(settings)
-            raise Busy(
-                f"a daemon runs on {settings.state} already: {first}",
-                next=f"quorate --config {settings.path} down",
-            ) from None
-        record = {
-            "pid": os.getpid(),
-            "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "config": str(settings.path),
-            "ready": False,
-        }
-        embedded.replace(settings.state / "daemon.json", json.dumps(record))
-        try:
-            yield
-        finally:
-            (settings.state / "daemon.json").unlink(missing_ok=True)
-
-
-def present(settings: Settings) -> str:
-    """The daemon of this state directory in words."""
-    record = read(settings.state / "daemon.json")
-    if not record:
-        return "it is just starting"
-    return f"pid {record.get('pid')}, since {record.get('started')}, with {record.get('config')}"
-
-
-def ready(settings: Settings) -> bool:
-    """Whether the daemon that holds the lock polls for work."""
-    return bool(read(settings.state / "daemon.json").get("ready")) and running(settings)
-
-
-def running(settings: Settings) -> bool:
-    try:
-        with (settings.state / "daemon.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
-def read(path: Path) -> dict[str, object]:
-    try:
-        record = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 async def serve(settings: Settings) -> None:
@@ -118,7 +58,8 @@ async def serve(settings: Settings) -> None:
         stack.callback(wiring.hosts.close)
         for worker in workers(client, wiring, stack):
             await stack.enter_async_context(worker)
-        tell_ready(settings)
+        presence.tell_ready(settings)
+        notify("READY=1")
         log.info("ready", state_dir=str(settings.state), clusters=sorted(settings.inventory.clusters))
         await stop.wait()
         notify("STOPPING=1")
@@ -180,15 +121,6 @@ async def connect(settings: Settings, address: str) -> Client:
             await asyncio.sleep(0.2)
 
 
-def tls(settings: Settings) -> TLSConfig | bool:
-    section = settings.inventory.temporal.tls
-    if section is None:
-        return False
-    resolve = Wiring(settings, "tls").secrets.resolve
-    ca, cert, key = (resolve(each) if each else None for each in (section.ca, section.cert, section.key))
-    return TLSConfig(server_root_ca_cert=ca, client_cert=cert, client_private_key=key)
-
-
 async def keep_history(client: Client) -> None:
     """The dev server forgets closed runs after a day; ours keeps them as long as auditors ask."""
     request = UpdateNamespaceRequest(namespace=client.namespace)
@@ -239,12 +171,6 @@ def workers(client: Client, wiring: Wiring, stack: AsyncExitStack) -> list[Worke
 def chain_name() -> str:
     """One audit chain a daemon start: sortable by time, and never the same twice."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-
-
-def tell_ready(settings: Settings) -> None:
-    record = {**read(settings.state / "daemon.json"), "ready": True}
-    embedded.replace(settings.state / "daemon.json", json.dumps(record))
-    notify("READY=1")
 
 
 def notify(state: str) -> None:

@@ -32,8 +32,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from quorate.backup import STEPS, BackupProgress, BackupResult
 from quorate.errors import BadInput, Busy, Failed, NoDaemon, QuorateError, Refusal, StillRunning, Unreachable, kinds
 from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone
-from worker import daemon
+from worker import presence
 from worker.settings import Settings
+from worker.temporal import tls
 from workflows.patience import STEPS_QUEUE
 
 ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -104,7 +105,7 @@ def up(settings: Settings) -> str:
 def address(settings: Settings) -> str:
     """Of the server in the inventory, or of the one that the daemon started last."""
     return settings.inventory.temporal.address or str(
-        daemon.read(settings.state / "temporal.json").get("address", "")
+        presence.read(settings.state / "temporal.json").get("address", "")
     )
 
 
@@ -113,12 +114,12 @@ async def connect(settings: Settings) -> Client:
     remote = settings.inventory.temporal.address
     deadline = time.monotonic() + START_S
     while True:
-        if not remote and not daemon.running(settings):
+        if not remote and not presence.running(settings):
             raise NoDaemon(f"no daemon runs on {settings.state}: nothing could carry it out", next=up(settings))
         try:
             return await client(settings)
         except (RuntimeError, RPCError) as error:
-            if time.monotonic() > deadline or (remote and not daemon.running(settings)):
+            if time.monotonic() > deadline or (remote and not presence.running(settings)):
                 raise NoDaemon(
                     f"Temporal at {address(settings)} does not answer: {error}", next=up(settings)
                 ) from None
@@ -131,7 +132,7 @@ async def client(settings: Settings) -> Client:
     return await Client.connect(
         there,
         namespace=settings.inventory.temporal.namespace,
-        tls=daemon.tls(settings),
+        tls=tls(settings),
         data_converter=pydantic_data_converter,
         connect_timeout=RPC,
         runtime=silent(),
@@ -183,8 +184,8 @@ class Operations:
         """Somebody polls for work; our own daemon says so itself."""
         if not self.settings.inventory.temporal.address:
             deadline = time.monotonic() + START_S
-            while not daemon.ready(self.settings):
-                if not daemon.running(self.settings) or time.monotonic() > deadline:
+            while not presence.ready(self.settings):
+                if not presence.running(self.settings) or time.monotonic() > deadline:
                     raise NoDaemon(f"no daemon is ready on {self.settings.state}", next=up(self.settings))
                 await asyncio.sleep(POLL_S)
 
@@ -230,20 +231,32 @@ class Operations:
         """Looks until it is closed or held; while nobody answers it keeps trying. StillRunning at the deadline."""
         deadline = time.monotonic() + patience_s
         last = Glimpse(found)
-        while True:
-            try:
-                last = await self.glimpse(found, last)
-            except (RPCError, RuntimeError):
-                last = Glimpse(found, progress=last.progress, note=self.silence())
-                await self.reconnect()
-            yield last
-            if last.closed or last.hold:
-                return
-            if time.monotonic() >= deadline:
-                raise StillRunning(
-                    f"{found.operation} goes on; waited {patience_s:.0f} s", next=f"quorate watch {found.operation}"
-                )
-            await asyncio.sleep(min(POLL_S, max(0.0, deadline - time.monotonic())))
+        async with self.ending(found) as ended:
+            while True:
+                try:
+                    last = await self.glimpse(found, last)
+                except (RPCError, RuntimeError):
+                    last = Glimpse(found, progress=last.progress, note=self.silence())
+                    await self.reconnect()
+                yield last
+                if last.closed or last.hold:
+                    return
+                if time.monotonic() >= deadline:
+                    raise StillRunning(
+                        f"{found.operation} goes on; waited {patience_s:.0f} s",
+                        next=f"quorate watch {found.operation}",
+                    )
+                await (asyncio.sleep(POLL_S) if ended.done() else asyncio.wait([ended], timeout=POLL_S))
+
+    @asynccontextmanager
+    async def ending(self, found: Found) -> AsyncIterator["asyncio.Future[Any]"]:
+        """Done when it is over, or when nobody can tell: the server says so at once, and is not asked again."""
+        ended = asyncio.ensure_future(self.handle(found).result(rpc_timeout=ANSWER))
+        try:
+            yield ended
+        finally:
+            ended.cancel()
+            await asyncio.gather(ended, return_exceptions=True)
 
     async def glimpse(self, found: Found, last: Glimpse) -> Glimpse:
         """One describe, which answers with no worker alive, and one query, which needs one."""
@@ -275,7 +288,7 @@ class Operations:
         return from_backup(answer) if isinstance(answer, BackupProgress) else answer
 
     def silence(self) -> str:
-        if not self.settings.inventory.temporal.address and not daemon.running(self.settings):
+        if not self.settings.inventory.temporal.address and not presence.running(self.settings):
             return f"the daemon is down, the operation waits for it: {up(self.settings)}"
         return "no answer from the server or its worker; still trying"
 

@@ -25,15 +25,17 @@ Detach = Annotated[bool, typer.Option("--detach", "-d", help="In the background;
 
 def up(ctx: typer.Context, *, detach: Detach = False, output: As = Output.TABLE) -> int:
     """Carry operations out, in the foreground until Ctrl-C."""
-    from worker import daemon
+    from worker import presence
 
     here = given(ctx)
     settings = here.settings()
     if not detach:
+        from worker import daemon  # all that it works with: loaded by nobody else
+
         daemon.run(settings)
         return 0
     with contract(here, output, {"daemon": None, "log": str(log_of(settings))}):
-        if daemon.ready(settings):
+        if presence.ready(settings):
             return told(settings, output, "runs already")
         started(settings)
     return told(settings, output, "is up")
@@ -41,12 +43,12 @@ def up(ctx: typer.Context, *, detach: Detach = False, output: As = Output.TABLE)
 
 def down(ctx: typer.Context, output: As = Output.TABLE) -> int:
     """Stop the daemon; operations that run stay where they are and go on when it is up again."""
-    from worker import daemon
+    from worker import presence
 
     here = given(ctx)
     settings = here.settings()
     with contract(here, output, {"daemon": None}):
-        if not daemon.running(settings):
+        if not presence.running(settings):
             return told(settings, output, "was not running")
         stopped(settings)
     return told(settings, output, "is down")
@@ -54,7 +56,7 @@ def down(ctx: typer.Context, output: As = Output.TABLE) -> int:
 
 def started(settings: "Settings") -> None:
     """In a session of its own; NoDaemon quotes the end of its log if it does not come up."""
-    from worker import daemon
+    from worker import presence
 
     try:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -70,7 +72,7 @@ def started(settings: "Settings") -> None:
             start_new_session=True,
         )
     deadline = time.monotonic() + START_S
-    while not daemon.ready(settings):
+    while not presence.ready(settings):
         if child.poll() is not None:
             raise NoDaemon(
                 f"the daemon ended with {child.returncode}:\n{tail(log_of(settings))}", next=again(settings)
@@ -85,9 +87,9 @@ def started(settings: "Settings") -> None:
 
 def stopped(settings: "Settings") -> None:
     """By the pid that it wrote while holding the lock; waits until the lock is free."""
-    from worker import daemon
+    from worker import presence
 
-    pid = daemon.read(settings.state / "daemon.json").get("pid")
+    pid = presence.read(settings.state / "daemon.json").get("pid")
     if not isinstance(pid, int):
         raise StillRunning("a daemon is just starting; try again", next=f"quorate --config {settings.path} down")
     try:
@@ -97,16 +99,16 @@ def stopped(settings: "Settings") -> None:
     except PermissionError as error:
         raise BadInput(f"the daemon (pid {pid}) belongs to somebody else", next=f"sudo kill {pid}") from error
     deadline = time.monotonic() + STOP_S
-    while daemon.running(settings):
+    while presence.running(settings):
         if time.monotonic() > deadline:
             raise StillRunning(f"the daemon (pid {pid}) has not ended after {STOP_S:.0f} s", next=f"kill -9 {pid}")
         time.sleep(0.05)
 
 
 def told(settings: "Settings", output: Output, said: str) -> int:
-    from worker import daemon
+    from worker import presence
 
-    record = daemon.read(settings.state / "daemon.json")
+    record = presence.read(settings.state / "daemon.json")
     if output is Output.JSON:
         say_json(
             {"daemon": said, "pid": record.get("pid"), "state_dir": str(settings.state), "log": str(log_of(settings))}
