@@ -2,16 +2,16 @@
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from temporalio import activity
 
 from activities.compression import LEVEL, compressed, expanded
 from activities.pipeline import ahead, beaten
-from activities.recorded import RecordedEtcds, RecordedStores
+from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from quorate.backup import (
     REGISTRY,
     BackupResult,
@@ -23,6 +23,7 @@ from quorate.backup import (
     findings,
     manifest,
     result,
+    running_flags,
 )
 from quorate.catalogue import MANIFEST, SNAPSHOT, directory, key_of, read
 from quorate.command import Ticket
@@ -30,17 +31,20 @@ from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.ports import Etcd
+from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
 
 AHEAD = 2  # pieces between the threads that read, examine and compress
 LOOK_AGAIN_S = 0.5
 SETTLE_S = 10.0  # an election, or a member that catches up
+NODES_S = 1.0  # that a node may take longer than the members
 
 
 @dataclass(frozen=True)
 class Snapshots:
     etcds: RecordedEtcds
     stores: RecordedStores
+    hosts: RecordedHosts
     clock: Clock = time
     tick: Tick = activity.heartbeat
 
@@ -48,7 +52,10 @@ class Snapshots:
     def choose(self, task: BackupTask) -> Choice:
         """Looks again for a while: an election, or being behind by a moment, is no reason to fail."""
         ticket = ticket_of(task)
-        return beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
+        asked = self._ask_nodes(task)
+        choice = beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
+        flags, notes = running_flags(answered(asked, NODES_S))
+        return replace(choice, flags=flags, notes=notes)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
     def stream(self, task: BackupTask) -> Streamed:
@@ -67,6 +74,14 @@ class Snapshots:
         """From here on the snapshot exists; a manifest that is there already must be this one."""
         ticket = ticket_of(task)
         return beaten(lambda tick: self._publish(task, ticket, tick), self.tick)
+
+    def _ask_nodes(self, task: BackupTask) -> dict[str, Future[NodeSeen]]:
+        """In threads that nobody waits for at the end: a node that hangs holds up no backup."""
+        request = task.request
+        pool = ThreadPoolExecutor(len(request.nodes) or 1, "nodes")
+        asked = {node.name: pool.submit(self.hosts.survey, node, request.look) for node in request.nodes}
+        pool.shutdown(wait=False)
+        return asked
 
     def _choose(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Choice:
         limit = self.clock.monotonic() + SETTLE_S
@@ -170,7 +185,7 @@ class Snapshots:
         except AlreadyThere:
             if read(store, key) != made.encode():
                 raise
-        return result(made)
+        return result(made, chosen(task).notes)
 
 
 @dataclass(slots=True)
@@ -217,6 +232,21 @@ def measured(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, 
     except QuorateError as error:
         return keys, hash_kv, (f"not all was measured at revision {revision}: {error}",)
     return keys, hash_kv, ()
+
+
+def answered(asked: Mapping[str, Future[NodeSeen]], limit_s: float) -> dict[str, NodeSeen | str]:
+    """What each node said by then, or why it said nothing."""
+    wait(asked.values(), limit_s)
+    return {name: answer(future) for name, future in asked.items()}
+
+
+def answer(asked: Future[NodeSeen]) -> NodeSeen | str:
+    try:
+        return asked.result(0)
+    except TimeoutError:
+        return "its node did not answer in time"
+    except QuorateError as error:
+        return str(error)
 
 
 def choice_of(task: BackupTask, name: str, seen: dict[str, EtcdSeen | str], revision: int) -> Choice:

@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.pipeline import beaten
 from quorate.catalogue import Manifest, load
 from quorate.cluster import ClusterSeen, Lineage, Silence
-from quorate.command import Node
+from quorate.command import node_of
 from quorate.errors import QuorateError
 from quorate.etcd import EtcdSeen, EtcdTarget, target
 from quorate.inventory import Cluster, Member
@@ -61,8 +61,7 @@ class Surveyor:
         return beaten(lambda _tick: self.plan(request), activity.heartbeat)
 
     def _node(self, name: str, cluster: Cluster, member: Member) -> NodeSeen:
-        node = Node(member.name, member.host, cluster.ssh, cluster.lock_dir, name)
-        return self.hosts.survey(node, look_of(cluster))
+        return self.hosts.survey(node_of(name, cluster, member), look_of(cluster))
 
     def _etcd(self, member: EtcdTarget) -> EtcdSeen:
         with self.etcds.at(member) as etcd:

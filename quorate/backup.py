@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from quorate.catalogue import Hash, Manifest, Peer, Source, id_of
+from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
+from quorate.flags import filled, recorded
 from quorate.inventory import Cluster, Inventory, Store
 from quorate.plan import Step
+from quorate.seen import Look, NodeSeen
 
 WORKFLOW = "backup"
 REGISTRY = "/registry/"
@@ -31,6 +34,8 @@ class BackupRequest:
     targets: tuple[EtcdTarget, ...]
     store: Store
     actor: str = ""
+    nodes: tuple[Node, ...] = ()
+    look: Look = field(default_factory=Look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Choice:
     revision: int  # of a linearizable read: the snapshot is not older
     members: tuple[MemberSeen, ...] = ()
     findings: tuple[str, ...] = ()
+    flags: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +106,7 @@ class BackupProgress:
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """The scripts' contract; `findings` say why an outcome is only degraded."""
+    """The scripts' contract; `findings` say why an outcome is only degraded, `notes` degrade nothing."""
 
     operation: str
     outcome: str
@@ -113,13 +120,21 @@ class BackupResult:
     member: str = ""
     duration_s: float = 0.0
     findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> BackupRequest:
     settings = inventory.clusters.get(cluster)
     if settings is None:
         raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
-    return BackupRequest(operation, cluster, targets(settings), inventory.stores[settings.backup.store], actor)
+    nodes = tuple(node_of(cluster, settings, member) for member in settings.members)
+    store = inventory.stores[settings.backup.store]
+    return BackupRequest(operation, cluster, targets(settings), store, actor, nodes, look_of(settings))
+
+
+def look_of(cluster: Cluster) -> Look:
+    """For the command line of etcd, which only a look at a space brings along."""
+    return Look(units=(cluster.etcd.unit,), spaces=(cluster.etcd.data_dir,))
 
 
 def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:
@@ -169,6 +184,24 @@ def findings(seen: Mapping[str, EtcdSeen | str]) -> tuple[str, ...]:
     return (*silent, *mixed, *(f"member {member} has raised the alarm {kind}" for member, kind in sorted(alarms)))
 
 
+def running_flags(nodes: Mapping[str, NodeSeen | str]) -> tuple[dict[str, dict[str, str]], tuple[str, ...]]:
+    """What each member's etcd is told, and of whom that is not known; text says why a node did not answer.
+
+    Not knowing is a note and no finding: the snapshot is as good without, and a cluster is none the worse for an
+    SSH that does not answer. Only `config-differs` has less to go by when it is restored.
+    """
+    known: dict[str, dict[str, str]] = {}
+    notes: list[str] = []
+    for name, node in nodes.items():
+        argv = () if isinstance(node, str) else next((unit.argv for unit in node.units.values()), ())
+        if filled(argv):
+            known[name] = recorded(argv)
+        else:
+            reason = node if isinstance(node, str) else "it does not run, and its unit does not say them all"
+            notes.append(f"the flags of {name} are not recorded: {reason}")
+    return known, tuple(notes)
+
+
 def manifest(task: BackupTask) -> Manifest:
     """Made of nothing but the task, so that a second attempt writes the same bytes."""
     request, choice, streamed = task.request, task.choice, task.streamed
@@ -197,10 +230,11 @@ def manifest(task: BackupTask) -> Manifest:
         actor=request.actor,
         outcome="degraded" if found else "verified",
         findings=found,
+        flags=choice.flags,
     )
 
 
-def result(manifest: Manifest) -> BackupResult:
+def result(manifest: Manifest, notes: tuple[str, ...] = ()) -> BackupResult:
     return BackupResult(
         operation=manifest.operation,
         outcome=manifest.outcome,
@@ -214,4 +248,5 @@ def result(manifest: Manifest) -> BackupResult:
         member=manifest.source.name,
         duration_s=manifest.duration_s,
         findings=tuple(manifest.findings),
+        notes=notes,
     )

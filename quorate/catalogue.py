@@ -67,6 +67,7 @@ class Manifest(Part):
     """One snapshot. `size_bytes` and `sha256` are of the bytes etcd sent, trailer included; `db_sha256` is the
     trailer; `stored_*` are of the object. `revision` is what a restored member serves; the one in the id is
     the linearizable revision when the stream began, and only a name. `keys` counts by prefix, "" being all.
+    `flags` are those that each member's etcd ran with; of a member that is not in it they are not known.
     """  # noqa: D205 - every field that its name does not explain
 
     format: Literal["quorate/manifest/v1"] = "quorate/manifest/v1"
@@ -92,7 +93,7 @@ class Manifest(Part):
     verification: Verification = Verification()
     outcome: Literal["verified", "degraded"]
     findings: tuple[str, ...] = ()
-    flags: Mapping[str, str] = {}
+    flags: Mapping[str, Mapping[str, str]] = {}
 
     @model_validator(mode="after")
     def check_names(self) -> Self:

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from quorate.inventory import Ssh
+from quorate.inventory import Cluster, Member, Ssh
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,11 @@ class Node:
     ssh: Ssh
     lock_dir: str
     cluster: str
+
+
+def node_of(cluster: str, settings: Cluster, member: Member) -> Node:
+    """The machine that a member runs on, as the inventory says it is reached."""
+    return Node(member.name, member.host, settings.ssh, settings.lock_dir, cluster)
 
 
 def rename(source: str, target: str) -> Command:

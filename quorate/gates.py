@@ -1,11 +1,12 @@
 """Reasons to refuse a restore, found before anything is stopped, each with its evidence."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from quorate.catalogue import Manifest
 from quorate.cluster import ClusterSeen
 from quorate.etcd import can_bump, minor
-from quorate.inventory import Cluster
+from quorate.flags import changed
+from quorate.inventory import Cluster, Member
 from quorate.plan import Gate
 from quorate.seen import NodeSeen, flags
 
@@ -53,26 +54,35 @@ def config_differs(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> s
         difference
         for member in cluster.members
         if isinstance(node := seen.nodes.get(member.name), NodeSeen)
-        for difference in differences(cluster, member.name, member.peer_urls, node)
+        for difference in differences(cluster, member, node, manifest.flags.get(member.name, {}))
     ]
-    del manifest  # the flags recorded with the backup are compared from the next format on
     return "; ".join(found)
 
 
-def differences(cluster: Cluster, name: str, peer_urls: tuple[str, ...], node: NodeSeen) -> Iterator[str]:
-    """What the process, or else the unit, says otherwise than the inventory."""
-    unit = node.units.get(cluster.etcd.unit)
+def differences(cluster: Cluster, member: Member, node: NodeSeen, then: Mapping[str, str]) -> Iterator[str]:
+    """What the process, or else the unit, says otherwise than the inventory and than it did at the backup."""
+    name, unit = member.name, node.units.get(cluster.etcd.unit)
     if unit is None or unit.load != "loaded":
         yield f"{name} has no unit {cluster.etcd.unit} (it is {unit.load if unit else 'not found'})"
         return
-    said = flags(unit.argv)
-    wanted = {"data-dir": cluster.etcd.data_dir, "name": name, "initial-advertise-peer-urls": ",".join(peer_urls)}
+    yield from (f"{name}: {each}" for each in foreign(cluster, member, flags(unit.argv)))
+    if then and unit.argv:
+        yield from (f"{name}: {each}" for each in changed(unit.argv, then))
+
+
+def foreign(cluster: Cluster, member: Member, said: Mapping[str, str]) -> Iterator[str]:
+    """What is not as the inventory says."""
+    wanted = {
+        "data-dir": cluster.etcd.data_dir,
+        "name": member.name,
+        "initial-advertise-peer-urls": ",".join(member.peer_urls),
+    }
     for flag, value in wanted.items():
         if flag in said and said[flag] != value:
-            yield f"{name}: --{flag} is {said[flag]}, the inventory says {value}"
+            yield f"--{flag} is {said[flag]}, the inventory says {value}"
     for flag in ("wal-dir", "force-new-cluster", "config-file"):
         if said.get(flag, "false") != "false":
-            yield f"{name}: --{flag} is {said[flag]}, which the inventory does not know"
+            yield f"--{flag} is {said[flag]}, which the inventory does not know"
 
 
 def no_space(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from quorate.catalogue import Manifest, find
 from quorate.clients import NFT, Clients
 from quorate.cluster import ClusterSeen, Silence
-from quorate.command import Node
+from quorate.command import node_of
 from quorate.etcd import bump, can_bump, target
 from quorate.gates import closed, tool_versions
 from quorate.inventory import Cluster, Component, Member
@@ -139,7 +139,7 @@ def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | No
     unit = seen.units.get(settings.etcd.unit, UnitSeen(settings.etcd.unit))
     live = seen.paths.get(settings.etcd.data_dir)
     return Share(
-        node=Node(member.name, member.host, settings.ssh, settings.lock_dir, request.cluster),
+        node=node_of(request.cluster, settings, member),
         machine=seen.machine,
         member=member.name,
         peer_urls=member.peer_urls,

@@ -27,7 +27,7 @@ from activities.adapters.directory import DirectoryStore
 from activities.boundary import Boundary
 from activities.compression import compressed, expanded
 from activities.pipeline import ahead
-from activities.recorded import RecordedEtcds, RecordedStores
+from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.snapshots import Snapshots
 from quorate.audit import Act
 from quorate.backup import (
@@ -41,6 +41,7 @@ from quorate.backup import (
     request,
 )
 from quorate.catalogue import Manifest, load, shelf
+from quorate.command import Node
 from quorate.converge import Ran
 from quorate.errors import BadInput, Corrupt, Denied, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
@@ -48,10 +49,13 @@ from quorate.inventory import Store
 from quorate.ports import Etcds
 from quorate.ports import Store as StorePort
 from quorate.records import Entry
+from quorate.seen import Look, NodeSeen
 from quorate.snapshot import PIECE_BYTES
 from tests.factory import inventory
+from tests.factory import node as node_named
 from tests.fakes import database
 from tests.fakes.etcd import CLUSTER, NAMES, FakeCluster, seen
+from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.real_etcd import ETCDS, MINORS, restored_revision, running
 from workflows.backup import Backup
@@ -150,6 +154,11 @@ def a_cluster() -> FakeCluster:
     return cluster
 
 
+def machines() -> dict[str, Machine]:
+    argv = ("/usr/bin/etcd", "--quota-backend-bytes", "8589934592", "--auth-token=jwt,priv-key=/k")
+    return {name: Machine(name, units={"etcd.service": Unit(argv=argv)}) for name in NAMES}
+
+
 @dataclass
 class Bench:
     """The activities of a backup, one after another, on fakes or on the real thing."""
@@ -157,6 +166,8 @@ class Bench:
     cluster: Etcds = field(default_factory=a_cluster)
     store: StorePort = field(default_factory=MemoryStore)
     members: tuple[EtcdTarget, ...] = tuple(EtcdTarget(name, f"https://{name}:2379") for name in NAMES)
+    machines: dict[str, Machine] = field(default_factory=machines)
+    name: str = "prod"
     notes: Notebook = field(default_factory=Notebook)
     clock: Clock = field(default_factory=Clock)
     beats: list[str] = field(default_factory=list)
@@ -166,13 +177,17 @@ class Bench:
     def snapshots(self) -> Snapshots:
         etcds = RecordedEtcds(self.cluster, self.journal, self.clock)
         stores = RecordedStores(MemoryStores(self.store), self.journal, self.clock)
-        return Snapshots(etcds, stores, self.clock, self.beats.append)
+        hosts = RecordedHosts(FakeHosts(self.machines), self.journal, self.clock)
+        return Snapshots(etcds, stores, hosts, self.clock, self.beats.append)
 
     def journal(self, _: str) -> Notebook:
         return self.notes
 
     def request(self) -> BackupRequest:
-        return BackupRequest("backup-1", "prod", self.members, SETTINGS, "ada")
+        nodes = tuple(node_named(name) for name in self.machines)
+        return BackupRequest(
+            "backup-1", self.name, self.members, SETTINGS, "ada", nodes, Look(units=("etcd.service",))
+        )
 
     def chosen(self) -> BackupTask:
         task = BackupTask(self.request(), "choose", 1)
@@ -194,7 +209,7 @@ class Bench:
         return self.publish(self.read_back())
 
     def manifest(self) -> Manifest:
-        (only,) = load(self.store, "prod")
+        (only,) = load(self.store, self.name)
         return only
 
 
@@ -223,6 +238,47 @@ class TestSteps:
         assert manifest.hash_kv.revision == manifest.revision
         assert [member.name for member in manifest.members] == ["a", "b", "c"]
         assert (manifest.operation, manifest.actor) == ("backup-1", "ada")
+
+    def test_it_records_the_flags_that_every_member_runs_with_and_no_secret(self) -> None:
+        bench = Bench()
+        result = bench.carry_out()
+        flags = {"quota-backend-bytes": "8589934592", "auth-token": "***"}
+        assert bench.manifest().flags == dict.fromkeys(NAMES, flags)
+        assert result.notes == ()
+
+    def test_a_node_that_does_not_answer_is_a_note_and_the_backup_as_good(self) -> None:
+        bench = Bench()
+        bench.machines["b"].away = True
+        bench.machines["c"].units["etcd.service"] = Unit("failed", argv=("/usr/bin/etcd", "$ETCD_OPTS"))
+        result = bench.carry_out()
+        assert (result.outcome, result.findings) == ("verified", ())
+        assert list(bench.manifest().flags) == ["a"]
+        assert result.notes == (
+            "the flags of b are not recorded: b does not answer",
+            "the flags of c are not recorded: it does not run, and its unit does not say them all",
+        )
+
+    def test_a_node_that_hangs_holds_up_no_backup(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        bench, thaw = Bench(), threading.Event()
+        looked = FakeHosts.survey
+
+        def survey(hosts: FakeHosts, node: Node, look: Look) -> NodeSeen:
+            if node.name == "b":
+                thaw.wait(30)
+            return looked(hosts, node, look)
+
+        monkeypatch.setattr(FakeHosts, "survey", survey)
+        began = time.monotonic()
+        result = bench.carry_out()
+        took_s = time.monotonic() - began
+        thaw.set()
+        assert took_s < 5
+        assert result.notes == ("the flags of b are not recorded: its node did not answer in time",)
+
+    def test_a_request_of_an_earlier_version_records_none(self) -> None:
+        bench = Bench(machines={})
+        assert bench.carry_out().outcome == "verified"
+        assert bench.manifest().flags == {}
 
     def test_zstd_alone_gives_the_bytes_that_etcd_sent(self) -> None:
         cluster, store = a_cluster(), MemoryStore()

@@ -31,6 +31,9 @@ def with_nodes(**nodes: NodeSeen | Silence) -> ClusterSeen:
 
 AWAY = Silence("no route")
 OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
+FORCED = replace(UNIT, argv=(*UNIT.argv, "--force-new-cluster"))
+FLAGS = {"a": {"data-dir": LIVE, "quota-backend-bytes": "8589934592"}, "b": {"data-dir": LIVE}}
+RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS}),))
 
 
 @pytest.mark.parametrize(
@@ -46,6 +49,8 @@ OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
         (with_nodes(b=AWAY), ["node-unreachable"]),
         (with_nodes(a=replace(NODE, units={"etcd.service": OTHER_DIR})), ["config-differs"]),
         (with_nodes(a=replace(NODE, units={})), ["config-differs"]),
+        (with_nodes(a=replace(NODE, units={"etcd.service": FORCED})), ["config-differs"]),
+        (RECORDED, ["config-differs"]),
         (with_nodes(a=replace(NODE, spaces={LIVE: 1000})), ["no-space"]),
         (with_nodes(a=replace(NODE, tools={})), ["no-tool"]),
         (with_nodes(a=replace(NODE, tools={"/usr/local/bin/etcdutl": "3.5.9"})), ["version", "no-bump"]),
@@ -55,6 +60,17 @@ OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
 )
 def test_each_gate_closes_on_its_own_evidence(seen: ClusterSeen, gates: list[str], tmp_path: Path) -> None:
     assert shut(seen, tmp_path) == gates
+
+
+def test_a_flag_that_changed_since_the_backup_is_named_with_both_values_and_the_member(tmp_path: Path) -> None:
+    (gate,) = closed(inventory(tmp_path).clusters["demo"], RECORDED, RECORDED.manifests[-1])
+    assert gate.evidence == "a: --quota-backend-bytes is not set, at the backup it was 8589934592"
+    assert gate.overridable
+
+
+def test_a_node_that_is_silent_or_was_not_recorded_has_no_flags_to_compare(tmp_path: Path) -> None:
+    silent = replace(RECORDED, nodes={**RECORDED.nodes, "a": AWAY})
+    assert shut(silent, tmp_path) == ["node-unreachable"]
 
 
 def test_a_restore_on_record_links_the_old_cluster_id_with_the_new(tmp_path: Path) -> None:

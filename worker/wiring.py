@@ -99,7 +99,8 @@ class Wiring:
 
     def streams(self) -> Activities:
         """What runs on the queue of bulk streams."""
+        hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        snapshots = Snapshots(etcds, stores)
+        snapshots = Snapshots(etcds, stores, hosts)
         return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, self.ledger.seal]

@@ -23,6 +23,7 @@ class Unit:
     loaded: tuple[str, ...] = ()
     assert_failed: bool = False
     hangs: bool = False  # in its stop, until it is killed
+    argv: tuple[str, ...] = ()
 
 
 @dataclass
@@ -161,7 +162,9 @@ def unit_seen(machine: Machine, name: str) -> UnitSeen:
     there = tuple(sorted(path for path in machine.files if path.startswith(f"/etc/systemd/system/{name}.d/")))
     pid = 0 if unit.state in {"inactive", "failed"} else 42
     stale = there != unit.loaded
-    return UnitSeen(name, "loaded", unit.state, "", pid, "etcd", "etcd", unit.loaded, stale, unit.assert_failed)
+    return UnitSeen(
+        name, "loaded", unit.state, "", pid, "etcd", "etcd", unit.loaded, stale, unit.assert_failed, unit.argv
+    )
 
 
 def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:

@@ -116,4 +116,5 @@ def backup_text(result: "BackupResult") -> str:
         f"  revision {result.revision}, {sizes}, {span(result.duration_s)}",
         f"  sha256   {result.sha256}",
     ]
-    return "\n".join([*lines, *(f"  finding  {each}" for each in result.findings)])
+    lines += [f"  finding  {each}" for each in result.findings]
+    return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])

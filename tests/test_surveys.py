@@ -1,0 +1,70 @@
+"""From a backup to the plan that restores it, on machines and members of memory."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from activities.surveys import Surveyor
+from quorate.operation import RestoreRequest
+from quorate.plan import Gate, Plan
+from tests.factory import inventory
+from tests.fakes.machine import FakeHosts, Unit
+from tests.fakes.store import MemoryStore, MemoryStores
+from tests.test_backup import Bench, a_cluster
+
+FULL = ("/usr/bin/etcd", "--quota-backend-bytes=8589934592", "--initial-cluster-state=new")
+HALF = ("/usr/bin/etcd", "--quota-backend-bytes=4294967296", "--initial-cluster-state=existing")
+
+
+@dataclass
+class Scene:
+    """One cluster, backed up."""
+
+    root: Path
+    store: MemoryStore = field(default_factory=MemoryStore)
+
+    def __post_init__(self) -> None:
+        self.bench = Bench(a_cluster(), self.store, name="demo")
+        self.runs(FULL)
+        self.bench.carry_out()
+
+    def runs(self, argv: tuple[str, ...], *names: str) -> None:
+        for name in names or self.bench.machines:
+            self.bench.machines[name].units["etcd.service"] = Unit(argv=argv)
+
+    def plan(self, *overrides: str) -> Plan:
+        whole = inventory(self.root)
+        hosts = FakeHosts(self.bench.machines)
+        surveyor = Surveyor(hosts, self.bench.cluster, MemoryStores(self.store))
+        overrides = ("quorum-healthy", *overrides)
+        return surveyor.plan(
+            RestoreRequest(
+                "restore-1", "demo", whole.clusters["demo"], whole.stores["here"], "latest", "ann", overrides
+            )
+        )
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    return Scene(tmp_path)
+
+
+def test_a_member_that_runs_as_it_did_at_the_backup_shuts_no_gate(scene: Scene) -> None:
+    assert scene.plan().refusals == ()
+
+
+def test_a_flag_that_was_changed_since_refuses_until_somebody_says_why(scene: Scene) -> None:
+    scene.runs(HALF, "b")
+    evidence = "b: --quota-backend-bytes is 4294967296, at the backup it was 8589934592"
+    assert scene.plan().refusals == (Gate("config-differs", evidence),)
+    assert scene.plan("config-differs").refusals == ()
+
+
+def test_flags_that_were_not_recorded_are_not_compared(scene: Scene) -> None:
+    scene.bench.machines["b"].away = True
+    scene.bench.clock.now += 60
+    scene.bench.carry_out()
+    scene.bench.machines["b"].away = False
+    scene.runs(HALF, "b")
+    assert scene.plan().refusals == ()
