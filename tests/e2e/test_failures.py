@@ -152,6 +152,48 @@ def test_a_node_without_the_tool_is_named(quorate: Product, tmp_path: Path) -> N
     assert "no-tool" in [gate["id"] for gate in plan["refusals"]]
 
 
+QUOTA, LESS = "--quota-backend-bytes=8589934592", "--quota-backend-bytes=4294967296"
+
+
+def reconfigured(quorate: Product, node: str, before: str, after: str) -> None:
+    """A word of the unit's command line is another one, and etcd runs with it."""
+    script = (
+        f"sed -i 's|{before}|{after}|' $(systemctl show -p FragmentPath --value etcd.service)"
+        " && systemctl daemon-reload && systemctl restart etcd.service"
+    )
+    exit_code, said = node_exec(quorate.lab, node, ["sh", "-c", script])
+    assert exit_code == 0, said
+
+
+def test_a_flag_that_was_changed_after_the_backup_is_named_with_both_values(quorate: Product) -> None:
+    assert quorate.backup()["notes"] == []
+    name = quorate.lab.nodes[1].name
+    reconfigured(quorate, name, QUOTA, LESS)
+    try:
+        plan = quorate.json("plan", "restore", quorate.cluster, *OVERRIDE, exit_code=4)
+    finally:
+        reconfigured(quorate, name, LESS, QUOTA)
+    assert [(gate["id"], gate["evidence"]) for gate in plan["refusals"]] == [
+        ("config-differs", f"{name}: --quota-backend-bytes is 4294967296, at the backup it was 8589934592")
+    ]
+    assert quorate.json("plan", "restore", quorate.cluster, *OVERRIDE)["refusals"] == []
+
+
+def test_a_backup_of_a_healthy_cluster_needs_no_ssh(quorate: Product) -> None:
+    name = quorate.lab.nodes[0].name
+    stop, start = (["systemctl", verb, "ssh.service"] for verb in ("stop", "start"))
+    node_exec(quorate.lab, name, stop)
+    try:
+        quorate.down()  # a daemon that is up has a connection already
+        quorate.up()
+        result = quorate.backup()
+    finally:
+        node_exec(quorate.lab, name, start)
+    assert (result["outcome"], result["findings"]) == ("verified", [])
+    assert len(result["notes"]) == 1
+    assert name in result["notes"][0]
+
+
 def test_a_second_daemon_on_one_state_directory_is_refused_and_names_the_first(quorate: Product) -> None:
     second = quorate.run("up")
     assert second.returncode == 11
