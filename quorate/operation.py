@@ -47,6 +47,7 @@ class Hold:
     reason: str
     choices: tuple[Choice, ...]
     since: float = 0.0
+    where: tuple[str, ...] = ()  # the data lies
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,8 @@ class RestoreResult:
     cluster_id: str = ""
     previous_cluster_id: str = ""
     findings: tuple[str, ...] = ()
+    decisions: tuple[str, ...] = ()  # what people decided on the way, and who
+    where: tuple[str, ...] = ()  # the data lies, where it is held
 
 
 def why_not(resolution: Resolution, hold: Hold | None) -> str:
@@ -139,3 +142,22 @@ def why_not_approved(approval: Approval, awaiting: Awaiting | None, approvers: t
     if approvers and approval.actor not in approvers:
         return f"{approval.actor} is not among the approvers: {', '.join(approvers)}"
     return ""
+
+
+def why_not_cancelled(phase: str, *, committed: bool) -> str:
+    """The reason why a cancel cannot be followed, or nothing."""
+    if phase == "done":
+        return "it is over"
+    if committed:
+        return "etcd was told to start on the restored data, so nothing is undone any more; it goes on or is held"
+    return ""
+
+
+def upon_cancel(phase: str, title: str) -> str:
+    """What a cancel that is followed brings about."""
+    match phase:
+        case "planning" | "approval":
+            return "nothing was begun, nothing is changed"
+        case "running":
+            return f"everything is undone once this step is over: {title}"
+    return "it is being undone already"

@@ -105,6 +105,15 @@ async def test_abort_leaves_everything_where_it_is_and_says_held(world: World) -
     assert world.machines["b"].exists(f"{LIVE}.before-{world.operation}")
 
 
+async def test_a_restore_of_nodes_that_another_has_claimed_ends_before_it_begins(world: World) -> None:
+    before = world.state
+    world.machines["b"].claim = ("restore-0", 9, 1)
+    result = await world.restore()
+    assert (result.outcome, result.error and result.error.kind) == (Outcome.UNDONE, "busy")
+    assert world.machines["b"].claim == ("restore-0", 9, 1)
+    assert (world.machines["a"].claim, world.state) == (None, before)
+
+
 async def test_a_late_attempt_does_nothing(world: World) -> None:
     """Its connection froze before the rename; it thaws when the operation is long over."""
     machine = world.machines["b"]
@@ -146,22 +155,52 @@ async def test_a_cancel_while_approval_is_awaited_changes_nothing(world: World) 
     async with world.worker():
         handle = await world.begin(approved="")
         await phase(handle, "approval")
-        await handle.execute_update(Restore.cancel, "ann")
-        assert (await handle.result()).outcome is Outcome.REFUSED
+        assert "nothing was begun" in await handle.execute_update(Restore.cancel, "ann")
+        result = await handle.result()
+    assert (result.outcome, result.decisions) == (Outcome.REFUSED, ("cancelled by ann",))
     assert world.state == before
 
 
-async def test_a_cancel_before_the_point_of_no_return_undoes(world: World) -> None:
+@pytest.mark.parametrize("by", ["ann", "Temporal"])
+async def test_a_cancel_before_the_point_of_no_return_undoes(world: World, by: str) -> None:
     before = world.state
     world.machines["b"].stalls = KEEP
     async with world.worker():
         handle = await world.begin()
         await asyncio.to_thread(world.machines["b"].frozen.wait, 30)
-        await handle.execute_update(Restore.cancel, "ann")
+        await (handle.cancel() if by == "Temporal" else handle.execute_update(Restore.cancel, by))
         world.machines["b"].thaw.set()
         result = await handle.result()
-    assert result.outcome is Outcome.UNDONE
+    assert (result.outcome, result.decisions) == (Outcome.UNDONE, ("approved by ann", f"cancelled by {by}"))
     assert world.state == before
+
+
+async def test_a_cancel_after_it_is_refused_and_changes_nothing(world: World) -> None:
+    world.machines["b"].breaks = START
+    async with world.worker():
+        handle = await world.begin()
+        hold = await held(handle)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update(Restore.cancel, "ann")
+        assert "nothing is undone any more" in str(refused.value.cause)
+        await handle.cancel()
+        assert await held(handle) == hold
+        world.machines["b"].breaks = ""
+        await resolve(handle, 1, Choice.RETRY)
+        result = await handle.result()
+    assert result.outcome is Outcome.RESTORED
+    assert result.decisions[1:] == ("a cancel by Temporal was not followed", "retry at step start by ann")
+
+
+async def test_a_hold_says_where_the_data_of_every_node_lies(world: World) -> None:
+    world.machines["b"].breaks = START
+    async with world.worker():
+        handle = await world.begin()
+        hold = await held(handle)
+        await resolve(handle, hold.number, Choice.ABORT)
+        result = await handle.result()
+    kept = f"{LIVE}.before-{world.operation}"
+    assert result.where == hold.where == (f"on a, b, c the data from before is in {kept}, the restored in {LIVE}",)
 
 
 @pytest.mark.parametrize("seed", range(12))

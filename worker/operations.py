@@ -315,10 +315,10 @@ class Operations:
             else:
                 return answer
 
-    async def update(self, found: Found, name: str, argument: Any, update_id: str | None = None) -> None:
+    async def update(self, found: Found, name: str, argument: Any, update_id: str | None = None) -> Any:
         """Refusal carries the operation's own words; nothing is known when nobody answers in time."""
         try:
-            await self.handle(found).execute_update(name, argument, id=update_id, rpc_timeout=ANSWER)
+            return await self.handle(found).execute_update(name, argument, id=update_id, rpc_timeout=ANSWER)
         except WorkflowUpdateFailedError as error:
             said = error.cause.message if isinstance(error.cause, ApplicationError) else str(error.cause)
             raise Refusal(f"{found.operation}: {said}", next=f"quorate watch {found.operation}") from error

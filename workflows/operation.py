@@ -1,14 +1,17 @@
 """Carries out any plan: its steps, its point of no return and its undo are the plan's; this only walks."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from quorate.converge import Receipt
+    from quorate.errors import Busy
     from quorate.operation import (
         Approval,
         Awaiting,
@@ -18,13 +21,16 @@ with workflow.unsafe.imports_passed_through():
         Resolution,
         StepDone,
         Trouble,
+        upon_cancel,
         why_not,
         why_not_approved,
+        why_not_cancelled,
     )
     from quorate.plan import Choice, ClusterTask, NodeTask, Plan, Step
     from workflows import patience
 
 UNDOING = (Choice.RETRY, Choice.ABORT)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Operation:
         self.hold: Hold | None = None
         self.awaiting: Awaiting | None = None
         self.cancelled = ""
+        self.committed = False
+        self.decisions: list[str] = []
         self.trouble: Trouble | None = None
         self.chosen: asyncio.Future[Choice] = asyncio.Future()
         self.steps: list[StepDone] = []
@@ -58,6 +66,7 @@ class Operation:
         if already and already != digest:
             return f"the plan changed after it was shown: {already[:12]} was approved, now it is {digest[:12]}"
         until = workflow.time() + self.approval_s
+        self.decisions += [f"approved by {self.actor}"] if already else []
         self.await_approval(Awaiting(digest, people, (self.actor,) if already else (), until))
         try:
             await workflow.wait_condition(
@@ -68,9 +77,8 @@ class Operation:
         except TimeoutError:
             return "nobody approved it in time"
         finally:
-            given = self.given()
             self.await_approval(None)
-        return f"cancelled by {self.cancelled}" if len(given) < people else ""
+        return f"cancelled by {self.cancelled}" if self.cancelled else ""
 
     approval_s = 1800.0
 
@@ -81,10 +89,10 @@ class Operation:
         """Take every step; undo before the point of no return, hold after it."""
         self.phase = "running"
         for step in plan.chosen.steps:
-            choices = plan.choices(step)
-            if self.cancelled and not plan.committed(step):
+            if self.cancelled and not self.committed:
                 return await self.undo(plan, plan.begun(step)[:-1])
-            match await self.settle(plan, step, step.verb, choices):
+            self.committed = self.committed or step.commits
+            match await self.settle(plan, step, step.verb, plan.choices(step)):
                 case Choice.ROLLBACK:
                     return await self.undo(plan, plan.begun(step))
                 case Choice.ABORT:
@@ -130,8 +138,10 @@ class Operation:
                 verb, task, result_type=Receipt, summary=f"{key} {place}", **patience.step(step.patience_s)
             )
         except ActivityError as error:
-            self.show_step(StepDone(key, place, "failed", started, workflow.time() - started))
-            return Answer(place, trouble=trouble_of(place, error))
+            trouble = trouble_of(place, error)
+            foreign = verb != step.verb and trouble.kind == Busy.kind  # another's node: nothing of ours is there
+            self.show_step(StepDone(key, place, "done" if foreign else "failed", started, workflow.time() - started))
+            return Answer(place, trouble=None if foreign else trouble)
         self.show_step(StepDone(key, place, "done", receipt.started or started, receipt.duration_s))
         return Answer(place, receipt)
 
@@ -141,10 +151,14 @@ class Operation:
         reason = "; ".join(dict.fromkeys(trouble.message for trouble in troubles))
         before, self.phase = self.phase, "held"
         self.chosen = asyncio.Future()
-        self.show(Hold(self.holds, step.key, reason, choices, workflow.time()))
+        self.show(Hold(self.holds, step.key, reason, choices, workflow.time(), self.where()))
         choice = await self.chosen
         self.phase = before
         return choice
+
+    def where(self) -> tuple[str, ...]:
+        """Where the data lies, in a runbook that moves any."""
+        return ()
 
     def show(self, hold: Hold | None) -> None:
         """In the memo, where it is read with no worker alive.
@@ -168,6 +182,8 @@ class Operation:
 
     @workflow.update
     def resolve(self, resolution: Resolution) -> None:
+        assert self.hold is not None
+        self.decisions.append(f"{resolution.choice} at step {self.hold.step} by {resolution.actor}")
         self.show(None)
         self.chosen.set_result(resolution.choice)
 
@@ -178,6 +194,7 @@ class Operation:
     @workflow.update
     def approve(self, approval: Approval) -> None:
         assert self.awaiting is not None
+        self.decisions.append(f"approved by {approval.actor}")
         given = (*self.awaiting.approved_by, approval.actor)
         self.await_approval(Awaiting(self.awaiting.digest, self.awaiting.people, given, self.awaiting.until))
 
@@ -186,9 +203,31 @@ class Operation:
         refuse(why_not_approved(approval, self.awaiting, self.plan.chosen.approvers if self.plan else ()))
 
     @workflow.update
-    def cancel(self, actor: str) -> None:
-        """Noticed between steps: before the point of no return everything is undone, after it nothing is."""
-        self.cancelled = actor
+    def cancel(self, actor: str) -> str:
+        """Followed between steps, and only before the point of no return; answers what comes of it."""
+        self.call_off(actor)
+        return upon_cancel(self.phase, self.title)
+
+    @cancel.validator
+    def may_cancel(self, actor: str) -> None:  # noqa: ARG002 - it is asked with what the Update is given
+        refuse(why_not_cancelled(self.phase, committed=self.committed))
+
+    def call_off(self, actor: str) -> None:
+        self.decisions.append(f"cancelled by {actor}")
+        self.cancelled = self.cancelled or actor
+
+    async def uncancelled(self, work: Coroutine[Any, Any, T]) -> T:
+        """Temporal's own cancel comes once and into the main task: it counts as the Update, and tears nothing."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if why_not_cancelled(self.phase, committed=self.committed):
+                    self.decisions.append("a cancel by Temporal was not followed")
+                else:
+                    self.call_off("Temporal")
+        return task.result()
 
     @workflow.query
     def progress(self) -> Progress:

@@ -8,6 +8,7 @@ with workflow.unsafe.imports_passed_through():
     from quorate.plan import Plan
     from quorate.records import Entry, plan_text, result_text
     from quorate.timing import measured
+    from quorate.whereabouts import whereabouts
     from workflows import patience
     from workflows.operation import Operation, trouble_of
 
@@ -23,6 +24,9 @@ class Restore(Operation):
     @workflow.run
     async def run(self, request: RestoreRequest) -> RestoreResult:
         """Plan, be approved, carry out, leave a record."""
+        return await self.uncancelled(self.recorded(request))
+
+    async def recorded(self, request: RestoreRequest) -> RestoreResult:
         result = await self.outcome(request)
         self.phase = "done"
         await self.call("ledger.seal", "outcome.json", result_text(result))
@@ -64,7 +68,12 @@ class Restore(Operation):
             cluster_id=times.cluster_id,
             previous_cluster_id=plan.chosen.cluster_id or plan.chosen.snapshot.cluster_id,
             findings=times.findings,
+            decisions=tuple(self.decisions),
+            where=self.where() if outcome is Outcome.HELD else (),
         )
+
+    def where(self) -> tuple[str, ...]:
+        return whereabouts(self.plan, self.steps) if self.plan else ()
 
     def refused(self, snapshot: str, revision: int, trouble: Trouble) -> RestoreResult:
         return RestoreResult(
@@ -73,6 +82,7 @@ class Restore(Operation):
             snapshot=snapshot or self.request.snapshot,
             revision=revision,
             error=trouble,
+            decisions=tuple(self.decisions),
         )
 
     async def call(self, verb: str, name: str, text: str) -> None:

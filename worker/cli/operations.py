@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from quorate.errors import BadInput, QuorateError, Refusal
+from quorate.errors import BadInput, QuorateError, Refusal, StillRunning
 from worker.cli.options import (
     Actor,
     As,
@@ -27,12 +27,14 @@ from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
     from worker.cli.records import Record
-    from worker.operations import Found, Operations
+    from worker.operations import Found, Operations, Result
     from worker.settings import Settings
 
     Ask = Callable[[Operations], Awaitable[tuple[Found, ...]]]
 
+T = TypeVar("T")
 DIGEST_MIN = 12
+RECORDED_S = 30.0
 FIELDS = ("operation", "done")
 
 app = typer.Typer(help="What ran, and what runs.", no_args_is_help=True, rich_markup_mode=None)
@@ -124,63 +126,87 @@ def approve(
 
 def retry(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
     """Try the step again at which it is held."""
-    return resolved(ctx, operation, "retry", who, output)
+
+    async def send(client: "Operations", found: "Found") -> str:
+        return await resolve(client, found, "retry", actor(who))
+
+    return steered(given(ctx), operation, send, output)
 
 
 def abort(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
-    """Give up where it is held: fences and claims stay on the nodes, nothing more is changed."""
-    return resolved(ctx, operation, "abort", who, output)
+    """Give up where it is held: bars and claims stay on the nodes, nothing more is changed. Exit 10."""
+
+    async def send(client: "Operations", found: "Found") -> "Result":
+        await resolve(client, found, "abort", actor(who))
+        return await recorded(client, found)
+
+    here = given(ctx)
+    with contract(here, output, {**dict.fromkeys(RESTORE_FIELDS), "steps": [], "operation": operation}):
+        result = steer(here.settings(), operation, send)
+    return told(result, here, output)
 
 
 def cancel(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
-    """Stop at the next step and undo everything, if etcd was not started again yet."""
+    """Stop when the step that runs is over and undo everything, if etcd was not started again yet."""
 
     async def send(client: "Operations", found: "Found") -> str:
         if found.kind != "restore":
             raise Refusal(
                 f"{operation} is a {found.kind}, which changes nothing that had to be undone; it ends by itself"
             )
-        await client.update(found, "cancel", actor(who))
-        return f"cancelled by {actor(who)}; what was begun is undone"
+        upshot = await client.update(found, "cancel", actor(who))
+        return f"cancelled by {actor(who)}: {upshot}"
 
     return steered(given(ctx), operation, send, output)
 
 
-def resolved(ctx: typer.Context, operation: str, choice: str, who: str, output: Output) -> int:
+async def resolve(client: "Operations", found: "Found", choice: str, who: str) -> str:
     """For the hold that is there now: one that is over takes no resolution."""
     from quorate.operation import Resolution
     from quorate.plan import Choice
 
-    async def send(client: "Operations", found: "Found") -> str:
-        hold = (await client.glimpse_of(found)).hold
-        if hold is None:
-            raise Refusal(f"{operation} is not held: there is nothing to {choice}", next=f"quorate watch {operation}")
-        update = f"{operation}/{hold.number}/{choice}"
-        await client.update(found, "resolve", Resolution(hold.number, Choice(choice), actor(who)), update)
-        return f"{choice} at step {hold.step} by {actor(who)}"
-
-    return steered(given(ctx), operation, send, output)
+    hold, operation = (await client.glimpse_of(found)).hold, found.operation
+    if hold is None or not found.open:
+        raise Refusal(f"{operation} is not held: there is nothing to {choice}", next=f"quorate watch {operation}")
+    update = f"{operation}/{hold.number}/{choice}"
+    await client.update(found, "resolve", Resolution(hold.number, Choice(choice), who), update)
+    return f"{choice} at step {hold.step} by {who}"
 
 
-def steered(here: Given, operation: str, send: Any, output: Output) -> int:
-    """Find it, tell it, say what was told and how to watch what comes of it."""
-    from worker.operations import operations
+async def recorded(client: "Operations", found: "Found") -> "Result":
+    """How it ended, as soon as that is on record; a store that is away makes it wait."""
+    try:
+        return await asyncio.wait_for(client.result(found), RECORDED_S)
+    except TimeoutError:
+        raise StillRunning(
+            f"{found.operation} is aborted, but its outcome is not on record yet",
+            next=f"quorate watch {found.operation}",
+        ) from None
 
-    settings = here.settings()
 
-    async def run() -> str:
-        async with operations(settings) as client:
-            said: str = await send(client, await client.find(operation))
-            return said
-
+def steered(
+    here: Given, operation: str, send: "Callable[[Operations, Found], Awaitable[str]]", output: Output
+) -> int:
+    """Tell it, say what was told and how to watch what comes of it."""
     with contract(here, output, {"operation": operation, "done": None}):
-        done = asyncio.run(run())
+        done = steer(here.settings(), operation, send)
     following = here.command(f"quorate watch {operation}")
     if output is Output.JSON:
         say_json({"operation": operation, "done": done, "next": following})
     else:
         say(f"{operation}: {done}\nnext: {following}")
     return 0
+
+
+def steer(settings: "Settings", operation: str, send: "Callable[[Operations, Found], Awaitable[T]]") -> T:
+    """Find it, and tell it."""
+    from worker.operations import operations
+
+    async def run() -> T:
+        async with operations(settings) as client:
+            return await send(client, await client.find(operation))
+
+    return asyncio.run(run())
 
 
 def asked(settings: "Settings", ask: "Ask") -> "tuple[Found, ...] | None":

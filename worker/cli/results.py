@@ -71,7 +71,7 @@ def after(result: "RestoreResult") -> str:
     """What to run when the trouble itself does not say."""
     cluster = result.snapshot.partition("/")[0]
     if result.outcome == "held":
-        return f"quorate operations show {result.operation}"
+        return f"quorate audit show {result.operation}  # what ran where; then by hand: runbooks/restore.md"
     if result.error and result.error.kind == "not-approved":
         return f"quorate plan restore {cluster}"
     return f"quorate inspect {cluster}" if "/" in result.snapshot else "quorate"
@@ -94,6 +94,8 @@ def restore_text(result: "RestoreResult", here: Given) -> str:
     if result.cluster_id:
         lines.append(f"  cluster id   {result.cluster_id}, before {result.previous_cluster_id}")
     lines += [f"  finding      {each}" for each in result.findings]
+    lines += [f"  decided      {each}" for each in result.decisions]
+    lines += [f"  data         {each}" for each in result.where]
     lines.append(f"  {MEANING[result.outcome]}")
     lines.append(f"  on record    {here.command(f'quorate audit show {result.operation}')}")
     return "\n".join(lines)
@@ -103,7 +105,7 @@ MEANING = {
     "restored": "verified on every member: ids, keys, a write through each",
     "refused": "nothing was changed",
     "undone": "everything is as it was before",
-    "held": "stopped half way: fences and claims stay until a person decides",
+    "held": "ended half way: bars and claims stay on the nodes, so nothing else begins there",
 }
 
 

@@ -42,6 +42,10 @@ class Watched:
         progress = self.last.progress if self.last else None
         return [plain(step) for step in progress.steps] if progress else []
 
+    @property
+    def where(self) -> list[str]:
+        return list(self.last.hold.where) if self.last and self.last.hold else []
+
 
 @dataclass(slots=True)
 class Rates:
@@ -149,12 +153,14 @@ def lines(glimpse: "Glimpse", here: Given) -> Iterator[str]:
     for key in dict.fromkeys(step.id for step in progress.steps) if progress else ():
         assert progress is not None
         steps = [step for step in progress.steps if step.id == key]
-        about = f"{title(progress, key)} ({', '.join(sorted(step.host for step in steps))})"
-        match together(steps):
+        state = together(steps)
+        hosts = sorted(step.host for step in steps if state != "failed" or step.state == "failed")
+        about = f"{title(progress, key)} ({', '.join(hosts)})"
+        match state:
             case "done":
                 took = [step.duration_s for step in steps if step.duration_s is not None]
                 yield f"done     {about}" + (f", {span(max(took))}" if took else "")
-            case state:
+            case _:
                 yield f"{state:<8} {about}"
     if glimpse.awaiting:
         yield waiting_for(glimpse.awaiting, glimpse.found.operation, here)
@@ -208,7 +214,8 @@ async def outcome(operations: "Operations", found: "Found", patience_s: float, s
 def held(glimpse: "Glimpse") -> Held:
     assert glimpse.hold is not None
     choices = "  # or: ".join(f"quorate {choice} {glimpse.found.operation}" for choice in glimpse.hold.choices)
-    return Held(f"held at step {glimpse.hold.step}: {glimpse.hold.reason}", next=choices)
+    said = "\n".join((glimpse.hold.reason, *glimpse.hold.where))
+    return Held(f"held at step {glimpse.hold.step}: {said}", next=choices)
 
 
 @dataclass(slots=True)
@@ -257,7 +264,7 @@ class Waiting:
             try:
                 return await outcome(client, found, self.patience_s, watched)
             except Held:
-                self.fields |= {"outcome": "held", "steps": watched.steps}
+                self.fields |= {"outcome": "held", "steps": watched.steps, "where": watched.where}
                 raise
             except StillRunning as error:
                 self.fields["steps"] = watched.steps

@@ -1,0 +1,177 @@
+"""What a person may do to a restore that runs: cancel it, retry it, give it up."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.lab.lab import Node, digest, load, node_exec
+from deploy.lab.wreck import do
+from tests.e2e.product import Product, until
+
+pytestmark = pytest.mark.lab
+OVERRIDE = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
+OURS = "/var/lib/etcd/*.quorate-* /var/lib/quorate/*/claim /var/lib/quorate/fence/* /etc/systemd/system/*/00-quorate*"
+ETCD, TOOL = "/usr/local/bin/etcd", "/usr/local/bin/etcdutl"
+SLOW = f"""#!/bin/sh
+case "$2" in restore) while [ -e /run/slow ]; do sleep 0.05; done;; esac
+exec {TOOL}.real "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def quorate(bare: Product) -> Product:
+    load(bare.lab, 4)
+    bare.backup()
+    return bare
+
+
+def left(product: Product, node: Node) -> list[str]:
+    """What Quorate has laid on a node and not taken away, kept data aside."""
+    return node_exec(product.lab, node.name, ["sh", "-c", f"ls -d {OURS} 2>/dev/null"])[1].split()
+
+
+def ended(waiting: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:
+    said, trouble = waiting.communicate(timeout=120)
+    assert "Traceback" not in trouble
+    return waiting.returncode, json.loads(said)
+
+
+def running(product: Product) -> str:
+    """The operation that has the cluster, as soon as there is one."""
+    found: list[str] = []
+
+    def there() -> bool:
+        listed = product.json("operations", "ls")["operations"]
+        found[:] = [each["operation"] for each in listed if each["state"] == "running"]
+        return bool(found)
+
+    until(there)
+    return found[0]
+
+
+@contextmanager
+def slow_staging(product: Product, node: Node) -> Iterator[None]:
+    """The node's restore tool does not begin before the block is left."""
+    do(
+        product.lab,
+        node,
+        "sh",
+        "-c",
+        f"touch /run/slow; mv {TOOL} {TOOL}.real; echo '{SLOW}' > {TOOL}; chmod 755 {TOOL}",
+    )
+    try:
+        yield
+    finally:
+        do(product.lab, node, "rm", "/run/slow")
+
+
+@contextmanager
+def no_etcd(product: Product, node: Node) -> Iterator[None]:
+    """The program is gone from the node; the member that runs does not notice, the next start does."""
+    do(product.lab, node, "mv", ETCD, f"{ETCD}.away")
+    try:
+        yield
+    finally:
+        do(product.lab, node, "mv", f"{ETCD}.away", ETCD)
+
+
+def test_a_cancel_while_it_stages_leaves_everything_as_it_was(quorate: Product) -> None:
+    before, node = digest(quorate.lab), quorate.lab.nodes[1]
+    with quorate.begin_restore(*OVERRIDE) as waiting:
+        with slow_staging(quorate, node):
+            operation = running(quorate)
+            until(
+                lambda: any("snapshot restore" in " ".join(each.get("argv", ())) for each in quorate.trail(operation))
+            )
+            cancelled = quorate.json("cancel", operation, "--as", "kim")
+        do(quorate.lab, node, "mv", f"{TOOL}.real", TOOL)
+        code, result = ended(waiting)
+    assert "once this step is over: Restore the snapshot beside" in cancelled["done"]
+    assert (code, result["outcome"], result["error"]["kind"]) == (9, "undone", "cancelled")
+    assert result["decisions"][-1] == "cancelled by kim"
+    assert digest(quorate.lab) == before
+    assert [left(quorate, each) for each in quorate.lab.nodes] == [[], [], []]
+    assert quorate.run("audit", "verify", operation).returncode == 0
+    again = quorate.json("cancel", operation, exit_code=4)
+    assert again["error"]["message"] == f"{operation} is over"
+
+
+def test_a_cancel_while_it_waits_for_approval_has_changed_nothing(quorate: Product) -> None:
+    inventory = yaml.safe_load(quorate.config.read_text())
+    inventory["clusters"][quorate.cluster]["approval"] = {"people": 2}
+    config = quorate.config.with_name("two.yaml")
+    config.write_text(yaml.safe_dump(inventory))
+    two, before = Product(quorate.lab, config), digest(quorate.lab)
+    with two.begin_restore(*OVERRIDE) as waiting:
+        operation = running(two)
+        cancelled = two.json("cancel", operation)
+        code, result = ended(waiting)
+    assert cancelled["done"].endswith("nothing was begun, nothing is changed")
+    assert (code, result["outcome"], result["error"]["kind"]) == (5, "refused", "not-approved")
+    assert digest(quorate.lab) == before
+    assert [left(quorate, each) for each in quorate.lab.nodes] == [[], [], []]
+    assert quorate.run("audit", "verify", operation).returncode == 0
+
+
+def test_a_hold_refuses_a_cancel_and_takes_a_retry(quorate: Product) -> None:
+    before, node = digest(quorate.lab), quorate.lab.nodes[1]
+    with no_etcd(quorate, node):
+        held = quorate.restore(*OVERRIDE, exit_code=10)
+        operation = held["operation"]
+        assert (held["outcome"], held["error"]["kind"]) == ("held", "held")
+        assert f"held at step start: {node.name}" in held["error"]["message"]
+        assert f"quorate --config {quorate.config} retry {operation}" in held["error"]["next"]
+        refused = quorate.json("cancel", operation, exit_code=4)
+        assert "nothing is undone any more" in refused["error"]["message"]
+        assert quorate.json("watch", operation, exit_code=10)["where"] == held["where"]
+    assert quorate.json("retry", operation, "--as", "kim")["done"] == "retry at step start by kim"
+    result = quorate.json("watch", operation)
+    assert (result["outcome"], result["decisions"][-1]) == ("restored", "retry at step start by kim")
+    assert digest(quorate.lab) == before
+    assert quorate.run("audit", "verify", operation).returncode == 0
+
+
+def test_an_abort_leaves_bars_and_claims_and_says_where_the_data_is(quorate: Product) -> None:
+    node = quorate.lab.nodes[1]
+    with no_etcd(quorate, node):
+        operation = quorate.restore(*OVERRIDE, exit_code=10)["operation"]
+    try:
+        aborted = quorate.json("abort", operation, "--as", "kim", exit_code=10)
+        assert (aborted["outcome"], aborted["decisions"][-1]) == ("held", "abort at step start by kim")
+        live, kept = "/var/lib/etcd/default", f"/var/lib/etcd/default.before-{operation}"
+        assert [where.partition(" the data from before is in ")[2] for where in aborted["where"]] == [
+            f"{kept}, the restored in {live}"
+        ]
+        for each in quorate.lab.nodes:
+            do(quorate.lab, each, "test", "-d", live, "-a", "-d", kept)
+            assert any(path.endswith("/claim") for path in left(quorate, each))
+            assert any("00-quorate" in path for path in left(quorate, each))
+        assert quorate.json("watch", operation, exit_code=10) == aborted
+        shown = quorate.run("operations", "show", operation).stdout
+        assert all(said in shown for said in ("abort at step start by kim", kept, "runbooks/restore.md"))
+        assert quorate.run("audit", "verify", operation).returncode == 0
+        assert quorate.json("retry", operation, exit_code=4)["error"]["kind"] == "refused"
+        begun = quorate.restore(*OVERRIDE, exit_code=9)
+        assert operation in begun["error"]["message"]
+    finally:
+        by_hand(quorate, operation)
+
+
+def by_hand(product: Product, operation: str) -> None:
+    """The rest of the page, so that the cluster serves again and is nobody's; a backup at once, as it says."""
+    home = f"/var/lib/quorate/{product.cluster}"
+    rest = (
+        "nft delete table inet quorate",
+        "rm -rf /var/lib/quorate/fence /etc/systemd/system/*/0?-quorate-*",
+        "systemctl daemon-reload",
+        "systemctl start --no-block etcd.service",
+        f"mv -T {home}/claim {home}/{operation}/released",
+    )
+    for node in product.lab.nodes:
+        do(product.lab, node, "sh", "-c", "; ".join(rest))
+    until(lambda: product.run("backup", product.cluster).returncode == 0, poll_s=0.5)
