@@ -118,8 +118,9 @@ class Nodes:
             done = self._loop(task, host, task.units.start)
         except (DidNotConverge, CommandFailed) as error:
             names = [word for unit in task.units.units for word in ("-u", unit.unit)]
-            said = host.do(Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", *names)), self.tick)
-            raise type(error)(f"{error}; its journal ends: {said.tail}") from error
+            journal = Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", *names))
+            said = host.do((journal,), self.tick).ran[0].tail
+            raise type(error)(f"{error}; its journal ends: {said}") from error
         if not task.control:
             task.share.clients.shut(done.seen)
         return done.receipt
@@ -147,7 +148,7 @@ class Nodes:
         )
         if sent.exit:
             raise CommandFailed(f"receiving {task.snapshot.key} exited {sent.exit}: {sent.tail}")
-        host.do(task.data.arrived(arriving), self.tick)
+        host.do((task.data.arrived(arriving),), self.tick)
 
 
 def restored_of(task: NodeTask) -> Restored:

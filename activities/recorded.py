@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TypeVar
 
 from quorate.audit import Act
 from quorate.command import Command, Node, Ticket
-from quorate.converge import Clock, Ran, Tick
+from quorate.converge import Clock, Done, Ran, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Etcd, Etcds, Host, Hosts, Journal, Store, Stored, Stores
@@ -27,18 +28,27 @@ class Pen:
     clock: Clock
 
     def ran(self, argv: tuple[str, ...], act: Callable[[], Ran]) -> Ran:
-        """No intent on record, no act."""
+        done: Done[None] = self.did((argv,), lambda: Done((act(),)))
+        return done.ran[0]
+
+    def did(self, argvs: tuple[tuple[str, ...], ...], act: Callable[[], Done[T]]) -> Done[T]:
+        """No intent on record, no act; one that was not come to has an outcome without an exit code."""
+        seqs = [self._intent(argv) for argv in argvs]
+        try:
+            done = act()
+        except BaseException as error:
+            for seq in seqs:
+                self.journal.outcome(seq, error)
+            raise
+        for seq, argv, ran in zip_longest(seqs, argvs, done.ran):
+            self.journal.outcome(seq, ran or Ran(" ".join(argv), None))
+        return done
+
+    def _intent(self, argv: tuple[str, ...]) -> int:
         ticket = self.ticket
-        seq = self.journal.intent(
+        return self.journal.intent(
             Act(ticket.operation, ticket.step, self.place, argv, ticket.actor, ticket.turn, ticket.attempt)
         )
-        try:
-            ran = act()
-        except BaseException as error:
-            self.journal.outcome(seq, error)
-            raise
-        self.journal.outcome(seq, ran)
-        return ran
 
     def called(self, argv: tuple[str, ...], call: Callable[[], T]) -> T:
         """The same for a call of an API, which has an answer instead of an exit code."""
@@ -69,8 +79,8 @@ class RecordedHost:
         self.looked = True
         return seen
 
-    def do(self, act: Command, tick: Tick) -> Ran:
-        return self.pen.ran(act.argv, lambda: self.host.do(act, tick))
+    def do(self, acts: tuple[Command, ...], tick: Tick) -> Done[NodeSeen]:
+        return self.pen.did(tuple(act.argv for act in acts), lambda: self.host.do(acts, tick))
 
     def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
         return self.pen.ran(command.argv, lambda: self.host.send(command, chunks, tick))

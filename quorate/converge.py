@@ -46,12 +46,21 @@ Decide: TypeAlias = Callable[[S, float], Left[A]]  # the float: seconds since th
 Tick: TypeAlias = Callable[[str], None]  # heard each second at least, while work goes on
 
 
+@dataclass(frozen=True, slots=True)
+class Done(Generic[S_co]):
+    """What ran, and what was seen in the same call after it; None when that is not known."""
+
+    ran: tuple[Ran, ...]
+    seen: S_co | None = None
+
+
 class Surface(Protocol[S_co, A_contra]):
     """A place that is looked at and acted on: a node, or an etcd member."""
 
     def look(self) -> S_co: ...
 
-    def do(self, act: A_contra, tick: Tick) -> Ran: ...
+    def do(self, acts: tuple[A_contra, ...], tick: Tick) -> Done[S_co]:
+        """One after another until one fails or finds that the world has moved on, then look: all in one call."""
 
 
 class Clock(Protocol):
@@ -78,29 +87,28 @@ def converge(at: Surface[S, A], decide: Decide[S, A], deadline_s: float, clock: 
     began = acted = clock.monotonic()
     ran: list[Ran] = []
     tried: Left[A] = ()
-    while left := decide(seen := at.look(), clock.monotonic() - acted):
+    seen = at.look()
+    while left := decide(seen, clock.monotonic() - acted):
         if left == tried or clock.monotonic() - began >= deadline_s:
             raise DidNotConverge(f"after {clock.monotonic() - began:.0f} s: {still(left, ran)}")
         if isinstance(left, Await):
             tick(left.reason)
             clock.sleep(left.poll_s)
+            seen = at.look()
         else:
-            ran += do_all(at, left, tick)
+            done = succeeded(at.do(left, tick))
+            ran += done.ran
             acted, tried = clock.monotonic(), left
+            seen = at.look() if done.seen is None else done.seen
     return Converged(Receipt(tuple(ran), started, clock.monotonic() - began), seen)
 
 
-def do_all(at: Surface[S, A], acts: tuple[A, ...], tick: Tick) -> list[Ran]:
-    """One after another, until one finds that the world has moved on."""
-    ran: list[Ran] = []
-    for act in acts:
-        tick(str(act))
-        ran.append(at.do(act, tick))
-        if ran[-1].exit is None:
-            break
-        if ran[-1].exit:
-            raise CommandFailed(f"`{act}` exited {ran[-1].exit}: {ran[-1].tail}")
-    return ran
+def succeeded(done: Done[S]) -> Done[S]:
+    """The same; CommandFailed quotes the act that exited otherwise than with 0."""
+    for ran in done.ran:
+        if ran.exit:
+            raise CommandFailed(f"`{ran.act}` exited {ran.exit}: {ran.tail}")
+    return done
 
 
 def still(left: Left[A], ran: list[Ran]) -> str:

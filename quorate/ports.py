@@ -7,7 +7,7 @@ from typing import Protocol
 
 from quorate.audit import Act
 from quorate.command import Command, Node, Ticket
-from quorate.converge import Ran, Surface, Tick
+from quorate.converge import Done, Ran, Surface, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store as StoreSettings
 from quorate.seen import Look, NodeSeen
@@ -24,7 +24,7 @@ class Host(Surface[NodeSeen, Command], Protocol):
 
     def look(self) -> NodeSeen: ...
 
-    def do(self, act: Command, tick: Tick) -> Ran: ...
+    def do(self, acts: tuple[Command, ...], tick: Tick) -> Done[NodeSeen]: ...
 
     def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
         """Run a command that reads `chunks` from its standard input, without the node's lock."""

@@ -1,6 +1,7 @@
 """What is seen on a node: one script, one round trip, one value."""
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 UNIT_PROPERTIES = (
@@ -94,7 +95,7 @@ def script(look: Look) -> str:
         "export LC_ALL=C",
         r"""read -r x </etc/machine-id; printf 'machine\t%s\n' "$x" """,
         r"""read -r x </proc/sys/kernel/random/boot_id; printf 'boot\t%s\n' "$x" """,
-        r"""awk '$4=="0A"{split($2,a,":");print "listen\t" a[length(a)]}' /proc/net/tcp /proc/net/tcp6""",
+        _LISTENING,
     ]
     if paths:
         lines.append(rf"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\n' -- {shlex.join(paths)} 2>/dev/null")
@@ -113,6 +114,12 @@ def script(look: Look) -> str:
         lines.append(r"nft list tables 2>/dev/null | sed 's/^/table\t/'")
     return "\n".join([*lines, _ARGV if look.spaces else "", "true"])
 
+
+# Without `ss`, or with one that fails, the kernel's tables tell the same, four times as slowly (10 ms, measured).
+_LISTENING = r"""
+if x=$(ss -Hltn 2>/dev/null); then printf '%s\n' "$x" | sed -n 's/^LISTEN/socket\t/p'
+else awk '$4=="0A"{split($2,a,":");print "listen\t" a[length(a)]}' /proc/net/tcp /proc/net/tcp6; fi
+"""
 
 _ARGV = r"""
 for p in $(pidof etcd); do
@@ -149,9 +156,18 @@ def parse(output: str) -> NodeSeen:
         texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},
         spaces={r[1]: int(r[2]) for r in rows if r[0] == "space" and len(r) == 3 and r[2].isdigit()},
         tools={r[1]: r[2].split(":")[-1].strip() for r in rows if r[0] == "tool" and len(r) == 3},
-        listening=frozenset(int(r[1], 16) for r in rows if r[0] == "listen"),
+        listening=frozenset(_ports(rows)),
         tables=frozenset(r[1].removeprefix("table ") for r in rows if r[0] == "table"),
     )
+
+
+def _ports(rows: list[list[str]]) -> Iterator[int]:
+    """Of `LISTEN 0 4096 *:2379 *:*`, as ss(8) says it, or of a kernel's hexadecimal."""
+    for row in rows:
+        if row[0] == "socket":
+            yield int(row[1].split()[2].rpartition(":")[2])
+        elif row[0] == "listen":
+            yield int(row[1], 16)
 
 
 def _units(rows: list[list[str]]) -> dict[str, UnitSeen]:

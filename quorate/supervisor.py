@@ -1,5 +1,6 @@
 """Processes under systemd: barred from starting, stopped for good, started again."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from quorate.command import Command
@@ -8,6 +9,7 @@ from quorate.seen import Look, NodeSeen, UnitSeen
 
 FENCE_DIR = "/var/lib/quorate/fence"
 START_POLL_S = 0.2  # a look costs the node what etcd needs for its start
+START_S = 10  # a start that waits longer is polled for: the node stays locked as long as a command runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,48 +45,6 @@ class Systemd:
         lifted = not any(seen.has(self.drop_in, self.flag)) and self.drop_in not in self.seen(seen).drop_ins
         return () if lifted else self._unbar()
 
-    def fence(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        """Bar it from starting, ask it to stop, kill it after its grace, see it gone, prove that it cannot start."""
-        unit = self.seen(seen)
-        if not self.barred(seen):
-            return self._bar()
-        match unit.state:
-            case "active" | "activating" | "reloading" if not unit.queued:
-                return (self._systemctl("stop", "--no-block"),)
-            case "deactivating" if waited_s >= self.grace_s:
-                # the second waits for the end of the first stop: a gigabyte takes its time to be unmapped
-                return self._systemctl("kill", "--signal=SIGKILL"), self._systemctl("stop")
-            case "deactivating":
-                return Await(f"{self.unit} is stopping", poll_s=0.05)
-        if not unit.gone or self.answers(seen):
-            return Await(f"{self.unit} is {unit.state}, its process or port is still there", poll_s=0.05)
-        return () if unit.assert_failed else (self.proof,)
-
-    def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
-        """Take the flag away, start it, see it listen; the drop-in may stay, for a reload costs half a second."""
-        lift = (Command(("rm", "-f", self.flag)),) if any(seen.has(self.flag)) else ()
-        unit = self.seen(seen)
-        match unit.state:
-            case "inactive" | "failed" if unit.queued:
-                return Await(f"{self.unit} is about to start")
-            case "inactive":
-                return (*lift, self._systemctl("start", "--no-block"))
-            case "failed":  # systemd may have counted too many starts
-                return (*lift, self._systemctl("reset-failed"), self._systemctl("start", "--no-block"))
-            case "active" if self.answers(seen):
-                return lift
-        return lift or Await(f"{self.unit} is {unit.state}, not answering yet", START_POLL_S)
-
-    def resume(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        """As it was before it was fenced: running again, trying to start, or stopped but free to start."""
-        if self.before == "active":
-            return self.start(seen, waited_s)
-        if any(seen.has(self.flag)):
-            return (Command(("rm", "-f", self.flag)),)
-        if self.before == "activating" and self.seen(seen).gone:
-            return (self._systemctl("start", "--no-block"),)
-        return ()
-
     def seen(self, seen: NodeSeen) -> UnitSeen:
         return seen.units.get(self.unit, UnitSeen(self.unit))
 
@@ -92,6 +52,17 @@ class Systemd:
         """What systemd has loaded counts: a fence cut off before the reload is none yet."""
         unit = self.seen(seen)
         return all(seen.has(self.drop_in, self.flag)) and self.drop_in in unit.drop_ins and not unit.stale
+
+    def free(self, seen: NodeSeen) -> Left[Command]:
+        """What was not running: no more than there was."""
+        if any(seen.has(self.flag)):
+            return (Command(("rm", "-f", self.flag)),)
+        if self.before == "activating" and self.seen(seen).gone:
+            return (Command(("systemctl", "start", "--no-block", self.unit)),)
+        return ()
+
+    def up(self, seen: NodeSeen) -> bool:
+        return self.seen(seen).state == "active" and self.answers(seen)
 
     def answers(self, seen: NodeSeen) -> bool:
         return any(port in seen.listening for port in self.ports)
@@ -111,13 +82,6 @@ class Systemd:
             Command(("rm", "-f", self.drop_in, self.flag)),
             Command(("systemctl", "daemon-reload")),
         )
-
-    @property
-    def proof(self) -> Command:
-        return Command(("sh", "-c", f"! systemctl start {self.unit}"))
-
-    def _systemctl(self, verb: str, *flags: str) -> Command:
-        return Command(("systemctl", verb, *flags, self.unit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +103,59 @@ class Together:
         return join([unit.unbar(seen, waited_s) for unit in self.units])
 
     def fence(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        """A proof is a start, which would wait for a unit before it in order that is still stopping."""
-        lefts = [unit.fence(seen, waited_s) for unit in self.units]
-        before = [left for unit, left in zip(self.units, lefts, strict=True) if left not in {(), (unit.proof,)}]
-        return join(before or lefts)
+        """Bar them from starting, stop them, see them gone, prove that they cannot start."""
+        if unbarred := [unit.bar(seen, waited_s) for unit in self.units if not unit.barred(seen)]:
+            return join(unbarred)
+        if there := [unit for unit in self.units if not unit.seen(seen).gone]:
+            return stopped(there), *proofs(self.units)
+        if answering := [unit.unit for unit in self.units if unit.answers(seen)]:
+            return Await(f"{', '.join(answering)}: the process is gone, its port still answers", poll_s=0.05)
+        return proofs([unit for unit in self.units if not unit.seen(seen).assert_failed])
 
-    def start(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return join([unit.start(seen, waited_s) for unit in self.units])
+    def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Take the flags away, start them, see them listen; the drop-ins stay: a reload costs half a second."""
+        flags = [unit.flag for unit in self.units if any(seen.has(unit.flag))]
+        idle = [unit for unit in self.units if unit.seen(seen).gone and not unit.seen(seen).queued]
+        failed = [unit.unit for unit in idle if unit.seen(seen).state == "failed"]
+        acts = (
+            *((Command(("rm", "-f", *flags)),) if flags else ()),
+            *((Command(("systemctl", "reset-failed", *failed)),) if failed else ()),  # it may have counted too many
+            *((started(idle),) if idle else ()),
+        )
+        waiting = [f"{unit.unit} is {unit.seen(seen).state}" for unit in self.units if not unit.up(seen)]
+        return acts or (Await(f"{', '.join(waiting)}, not answering yet", START_POLL_S) if waiting else ())
 
     def resume(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        return join([unit.resume(seen, waited_s) for unit in self.units])
+        """As they were before they were fenced: running again, trying to start, or stopped but free to start."""
+        served = Together(tuple(unit for unit in self.units if unit.before == "active"))
+        freed = [unit.free(seen) for unit in self.units if unit.before != "active"]
+        return join([served.start(seen, waited_s), *freed])
+
+
+def stopped(units: list[Systemd]) -> Command:
+    """A stop that nobody polls for: it returns when the last process is gone, killed after the grace.
+
+    The second stop waits for the end of the first: a gigabyte takes its time to be unmapped.
+    """
+    grace_s, names = max(unit.grace_s for unit in units), " ".join(unit.unit for unit in units)
+    kill = f"systemctl kill --signal=SIGKILL {names}; systemctl stop {names}"
+    return Command(("sh", "-c", f"timeout {grace_s:g} systemctl stop {names} || {{ {kill}; }}"))
+
+
+def is_stop(act: str) -> bool:
+    """Whether a command, as a receipt has it, stops units."""
+    return "systemctl stop " in act
+
+
+def started(units: list[Systemd]) -> Command:
+    """Returns when they have said that they are ready, or when it is time to look what keeps them."""
+    names = " ".join(unit.unit for unit in units)
+    return Command(("sh", "-c", f"timeout {START_S} systemctl start {names} || [ $? = 124 ]"))
+
+
+def proofs(units: Iterable[Systemd]) -> tuple[Command, ...]:
+    """After every stop: a proof is a start, which would wait for a unit before it in order that still stops."""
+    return tuple(Command(("sh", "-c", f"! systemctl start {unit.unit}")) for unit in units)
 
 
 def join(lefts: list[Left[Command]]) -> Left[Command]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from quorate.converge import Ran, Receipt
+from quorate.supervisor import is_stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def first_stop(receipts: Iterable[Receipt]) -> float | None:
 
 
 def stops_a_unit(ran: Ran) -> bool:
-    return ran.act.startswith("systemctl stop ") and ran.exit == 0
+    return is_stop(ran.act) and ran.exit == 0
 
 
 def merged(receipts: Iterable[Receipt]) -> dict[str, str]:

@@ -35,7 +35,7 @@ async def undone(world: World) -> Handle:
 
 
 async def held_then_retried(world: World) -> Handle:
-    world.machines["b"].breaks = "systemctl start --no-block etcd"
+    world.machines["b"].breaks = "timeout 10 systemctl start etcd"
     handle = await world.begin()
     hold = await held(handle)
     world.machines["b"].breaks = ""

@@ -18,7 +18,7 @@ from activities.adapters.journal import FileJournals
 from activities.nodes import Nodes
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Node, Ticket
-from quorate.converge import Ran, Tick
+from quorate.converge import Done, Ran, Tick
 from quorate.plan import NodeTask, Step
 from quorate.ports import Host
 from quorate.restore import STEPS
@@ -56,8 +56,11 @@ class Noted:
     def look(self) -> NodeSeen:
         return self.host.look()
 
-    def do(self, act: Command, tick: Tick) -> Ran:
-        return self._note(typed(act), self.host.do(act, tick))
+    def do(self, acts: tuple[Command, ...], tick: Tick) -> Done[NodeSeen]:
+        done = self.host.do(acts, tick)
+        for act, ran in zip(acts, done.ran, strict=False):
+            self._note(typed(act), ran)
+        return done
 
     def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
         return self._note(f"{command} < snapshot.db", self.host.send(command, chunks, tick))

@@ -2,7 +2,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from quorate.converge import Await, Left, Ran, Tick, converge
+from quorate.converge import Await, Done, Left, Ran, Tick, converge
 from quorate.errors import CommandFailed, DidNotConverge
 
 
@@ -30,13 +30,17 @@ class Counter:
     done: list[str] = field(default_factory=list)
 
     def look(self) -> int:
+        self.looks += 1
         return self.value
 
-    def do(self, act: str, tick: Tick) -> Ran:
-        self.done.append(act)
+    blind: bool = False
+    looks: int = 0
+
+    def do(self, acts: tuple[str, ...], tick: Tick) -> Done[int]:
+        self.done += acts
         if not self.stuck and self.exit == 0:
-            self.value += 1
-        return Ran(act, self.exit, "said so")
+            self.value += len(acts)
+        return Done(tuple(Ran(act, self.exit, "said so") for act in acts), None if self.blind else self.value)
 
 
 def up_to(target: int):
@@ -58,6 +62,13 @@ def test_what_is_left_is_done_until_nothing_is() -> None:
 def test_what_was_tried_and_is_still_left_has_failed() -> None:
     with pytest.raises(DidNotConverge, match="to 1.*said so"):
         converge(Counter(stuck=True), up_to(1), 10, Clock(), silent)
+
+
+def test_what_was_seen_with_the_act_is_not_looked_at_again() -> None:
+    place, blind = Counter(), Counter(blind=True)
+    for each in (place, blind):
+        converge(each, up_to(2), 10, Clock(), silent)
+    assert (place.looks, blind.looks) == (1, 3)
 
 
 def test_a_nonzero_exit_is_an_error_that_quotes_what_was_said() -> None:

@@ -19,8 +19,8 @@ pytestmark = pytest.mark.server
 BAR = "install -D -m 0644 /dev/stdin"
 KEEP, PLACE = f"mv -T {LIVE} ", f"-g1 {LIVE}"
 STAGE = "snapshot restore"
-STOP = "systemctl stop --no-block etcd"
-START = "systemctl start --no-block etcd"
+STOP = "systemctl stop etcd"
+START = "timeout 10 systemctl start etcd"
 
 
 @pytest.fixture

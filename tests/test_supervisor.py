@@ -4,9 +4,10 @@ import pytest
 
 from quorate.converge import Await
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
-from quorate.supervisor import Systemd, Together
+from quorate.supervisor import Systemd, Together, stopped
 
 ETCD = Systemd("etcd", "etcd.service", (2379,), grace_s=0.5)
+ALONE = Together((ETCD,))
 THERE = PathSeen("regular file", "root:root", "644", "1", 0)
 BARRED = UnitSeen("etcd.service", "loaded", "active", "running", 7, drop_ins=(ETCD.drop_in,))
 
@@ -22,31 +23,33 @@ def acts(left: object) -> list[str]:
 
 def test_a_fence_is_laid_before_anything_is_stopped() -> None:
     running = replace(BARRED, drop_ins=())
-    assert acts(ETCD.fence(node(running, files=False), 0))[-1] == "systemctl daemon-reload"
+    assert acts(ALONE.fence(node(running, files=False), 0))[-1] == "systemctl daemon-reload"
+
+
+STOP = (
+    "sh -c 'timeout 0.5 systemctl stop etcd.service || "
+    "{ systemctl kill --signal=SIGKILL etcd.service; systemctl stop etcd.service; }'"
+)
+PROOF = "sh -c '! systemctl start etcd.service'"
 
 
 @pytest.mark.parametrize(
-    ("unit", "waited_s", "left"),
+    ("unit", "left"),
     [
-        (BARRED, 0, ["systemctl stop --no-block etcd.service"]),
-        (replace(BARRED, queued=True), 0, ["await etcd.service is active, its process or port is still there"]),
-        (replace(BARRED, state="deactivating"), 0.4, ["await etcd.service is stopping"]),
-        (
-            replace(BARRED, state="deactivating"),
-            0.5,
-            ["systemctl kill --signal=SIGKILL etcd.service", "systemctl stop etcd.service"],
-        ),
-        (replace(BARRED, state="failed", pid=0), 0, ["sh -c '! systemctl start etcd.service'"]),
-        (replace(BARRED, state="inactive", pid=0, assert_failed=True), 0, []),
+        (BARRED, [STOP, PROOF]),
+        (replace(BARRED, state="activating", pid=0), [STOP, PROOF]),  # between two restarts of its own
+        (replace(BARRED, state="deactivating"), [STOP, PROOF]),
+        (replace(BARRED, state="failed", pid=0), [PROOF]),
+        (replace(BARRED, state="inactive", pid=0, assert_failed=True), []),
     ],
 )
-def test_stopping_escalates_and_ends_with_a_proof(unit: UnitSeen, waited_s: float, left: list[str]) -> None:
-    assert acts(ETCD.fence(node(unit), waited_s)) == left
+def test_a_stop_ends_with_a_proof_that_it_cannot_start(unit: UnitSeen, left: list[str]) -> None:
+    assert acts(ALONE.fence(node(unit), 0)) == left
 
 
 def test_a_port_that_still_answers_is_not_gone() -> None:
     gone = replace(BARRED, state="inactive", pid=0, assert_failed=True)
-    assert isinstance(ETCD.fence(node(gone, port=True), 9), Await)
+    assert isinstance(ALONE.fence(node(gone, port=True), 9), Await)
 
 
 @pytest.mark.parametrize("unit", [replace(BARRED, drop_ins=()), replace(BARRED, stale=True)])
@@ -61,11 +64,14 @@ def test_a_bar_can_be_lifted_from_files_that_were_never_loaded() -> None:
     ]
 
 
+START = "sh -c 'timeout 10 systemctl start etcd.service || [ $? = 124 ]'"
+
+
 @pytest.mark.parametrize(
     ("state", "port", "left"),
     [
-        ("inactive", False, ["systemctl start --no-block etcd.service"]),
-        ("failed", False, ["systemctl reset-failed etcd.service", "systemctl start --no-block etcd.service"]),
+        ("inactive", False, [START]),
+        ("failed", False, ["systemctl reset-failed etcd.service", START]),
         ("activating", True, ["await etcd.service is activating, not answering yet"]),
         ("active", False, ["await etcd.service is active, not answering yet"]),
         ("active", True, []),
@@ -74,13 +80,14 @@ def test_a_bar_can_be_lifted_from_files_that_were_never_loaded() -> None:
 def test_a_start_is_over_when_the_unit_is_active_and_its_port_answers(
     state: str, port: bool, left: list[str]
 ) -> None:
-    assert acts(ETCD.start(node(replace(BARRED, state=state), files=False, port=port), 0)) == left
+    pid = 0 if state in {"inactive", "failed"} else 7
+    assert acts(ALONE.start(node(replace(BARRED, state=state, pid=pid), files=False, port=port), 0)) == left
 
 
 def test_resuming_brings_back_no_more_than_there_was() -> None:
     stopped = node(replace(BARRED, state="inactive", pid=0), files=False)
-    assert ETCD.resume(stopped, 0) != ()
-    assert replace(ETCD, before="failed").resume(stopped, 0) == ()
+    assert ALONE.resume(stopped, 0) != ()
+    assert Together((replace(ETCD, before="failed"),)).resume(stopped, 0) == ()
 
 
 def test_units_that_are_barred_together_share_one_reload() -> None:
@@ -97,8 +104,13 @@ def test_nothing_is_proved_while_another_unit_still_stops() -> None:
     stopping = replace(BARRED, unit=api.unit, state="deactivating", drop_ins=(api.drop_in,))
     paths = dict.fromkeys((ETCD.drop_in, ETCD.flag, api.drop_in, api.flag), THERE)
     seen = NodeSeen(paths=paths, units={ETCD.unit: gone, api.unit: stopping})
-    both = Together((ETCD, api))
-    assert acts(both.fence(seen, 0.1)) == ["await kube-apiserver.service is stopping"]
-    assert acts(both.fence(seen, 2.0))[0] == "systemctl kill --signal=SIGKILL kube-apiserver.service"
-    ended = replace(seen, units={ETCD.unit: gone, api.unit: replace(stopping, state="failed", pid=0)})
-    assert len(acts(both.fence(ended, 0))) == 2
+    first, *others = acts(Together((ETCD, api)).fence(seen, 0))
+    assert first.startswith("sh -c 'timeout 2 systemctl stop kube-apiserver.service || ")
+    assert others == [PROOF, "sh -c '! systemctl start kube-apiserver.service'"]
+
+
+def test_units_that_stop_together_have_the_longest_grace_of_them() -> None:
+    slow = Systemd("kube-apiserver", "kube-apiserver.service", grace_s=2)
+    assert str(stopped([ETCD, slow])).startswith(
+        "sh -c 'timeout 2 systemctl stop etcd.service kube-apiserver.service || "
+    )

@@ -35,7 +35,7 @@ def main() -> int:
     try:
         for shape in shapes(asked):
             say(f"\nbench: {shape}; load average {load_average()}")
-            show(measure(shape, asked.only, say))
+            show(measure(shape, asked.only, asked.times, say))
     except (LabError, StoryError, NoAnswerError, DockerException) as error:
         print(f"bench: FAILED: {error}", file=sys.stderr)
         return 1
@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m deploy.bench", description="Figures, beside a shell script.")
     top.add_argument("--mib", type=int, nargs="+", help="sizes; all that BENCHMARKS.md states when left out")
     top.add_argument("--control-plane", action="store_true", help="with a control plane")
+    top.add_argument("--times", type=int, default=1, help="rounds; the median of each figure is shown")
     top.add_argument("--only", choices=("restore", "backup", "ssh"), default="")
     return top
 

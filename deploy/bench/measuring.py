@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -80,27 +81,56 @@ class Figures:
     notes: list[str] = field(default_factory=list)
 
 
-def measure(shape: Shape, only: str, say: Say) -> Figures:
-    """On a lab of its own, gone afterwards."""
-    name, figures = shape.spec.name, Figures(shape)
+def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
+    """On a lab of its own, gone afterwards: the median of every figure."""
+    name, rounds = shape.spec.name, [Figures(shape) for _ in range(times)]
     work = Path(tempfile.mkdtemp(prefix="quorate-bench-"))
     down(name)
     lab = up(shape.spec, say)
     quorate = Quorate(lab)
     try:
         if only in ("", "ssh"):
-            figures.ssh_ms = round_trips_ms(lab)
+            rounds[0].ssh_ms = round_trips_ms(lab)
         if only != "ssh":
             fill(lab, shape, say)
             quorate.read("up", "--detach")
-            backups(lab, quorate, figures, work, say)
-        if only in ("", "restore"):
-            restores(lab, quorate, figures, work, say)
+            for number, figures in enumerate(rounds):
+                backups(lab, quorate, figures, work, say)
+                if only != "backup":
+                    restores(lab, quorate, figures, work / str(number), say)
     finally:
         quorate.down()
         down(name, say)
         shutil.rmtree(work, ignore_errors=True)
-    return figures
+    return typical(rounds)
+
+
+def typical(rounds: list[Figures]) -> Figures:
+    """The median of each figure; what was measured once is taken from the first round."""
+    whole = rounds[0]
+    for name in ("backup_s", "usual_backup_s", "idle_mib", "peak_mib", "etcd_start_s", "api_start_s"):
+        setattr(whole, name, median([getattr(each, name) for each in rounds]))
+    for name in ("restore", "usual_restore"):
+        setattr(whole, name, typical_restore([getattr(each, name) for each in rounds]))
+    return whole
+
+
+def typical_restore(rounds: list[Restored | None]) -> Restored | None:
+    known = [each for each in rounds if each]
+    if not known:
+        return None
+    return Restored(
+        outage_s=statistics.median(each.outage_s for each in known),
+        from_stop_s=statistics.median(each.from_stop_s for each in known),
+        api_outage_s=median([each.api_outage_s for each in known]),
+        whole_s=statistics.median(each.whole_s for each in known),
+        said=known[-1].said,
+    )
+
+
+def median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
 
 
 def fill(lab: Lab, shape: Shape, say: Say) -> None:
@@ -122,6 +152,7 @@ def backups(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) 
 
 def restores(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) -> None:
     """Quorate first: the script gives the cluster an id that Quorate's backups are not of."""
+    work.mkdir()
     figures.restore = restored(lab, quorate, work / "quorate")
     say(f"bench: quorate: {figures.restore}")
     complete(lab, figures.shape)

@@ -17,7 +17,7 @@ from quorate.errors import Busy, Superseded
 from quorate.node import Claim
 from quorate.ports import Host, Hosts
 from quorate.seen import Look
-from quorate.supervisor import Systemd
+from quorate.supervisor import Systemd, Together
 from tests.factory import node as fake_node
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.test_converge import silent
@@ -73,15 +73,19 @@ def directory(path: str) -> Command:
     return Command(("install", "-d", "-m", "0700", path))
 
 
+def did(host: Host, *acts: Command) -> list[int | None]:
+    return [ran.exit for ran in host.do(acts, silent).ran]
+
+
 def test_looking_under_a_ticket_claims_the_node(place: Place) -> None:
     assert any(path.endswith("/claim") for path in place.at().look().paths)
 
 
 def test_an_act_that_was_never_preceded_by_a_look_does_not_run(place: Place, name: str) -> None:
-    assert place.at().do(directory(name), silent).exit is None
+    assert did(place.at(), directory(name)) == [None]
 
 
-@pytest.mark.parametrize("do", [lambda host: host.look(), lambda host: host.do(directory("/tmp/x"), silent)])
+@pytest.mark.parametrize("do", [lambda host: host.look(), lambda host: did(host, directory("/tmp/x"))])
 def test_an_older_attempt_is_superseded(place: Place, do: Callable[[Host], object]) -> None:
     place.at(2, 1).look()
     with pytest.raises(Superseded):
@@ -97,17 +101,15 @@ def test_another_operation_is_refused_by_name(place: Place) -> None:
 def test_a_rename_happens_once_and_overwrites_nothing(place: Place, name: str) -> None:
     host = place.at(look=Look(paths=(f"{name}-a", f"{name}-b")))
     host.look()
-    assert host.do(directory(f"{name}-a"), silent).exit == 0
-    assert host.do(rename(f"{name}-a", f"{name}-b"), silent).exit == 0
+    assert did(host, directory(f"{name}-a"), rename(f"{name}-a", f"{name}-b")) == [0, 0]
     assert host.look().has(f"{name}-a", f"{name}-b") == (False, True)
-    host.do(directory(f"{name}-a"), silent)
-    assert host.do(rename(f"{name}-a", f"{name}-b"), silent).exit is None
+    assert did(host, directory(f"{name}-a"), rename(f"{name}-a", f"{name}-b")) == [0, None]
 
 
 def test_a_file_is_made_of_what_is_given_to_it(place: Place, name: str) -> None:
     host = place.at(look=Look(paths=(name,), texts=(name,)))
     host.look()
-    host.do(Command(("install", "-D", "-m", "0644", "/dev/stdin", name), stdin="a fence\n"), silent)
+    did(host, Command(("install", "-D", "-m", "0644", "/dev/stdin", name), stdin="a fence\n"))
     seen = host.look()
     assert seen.texts[name].strip() == "a fence"
     assert seen.paths[name].size_bytes == 8
@@ -125,20 +127,42 @@ def test_bytes_that_are_sent_arrive_whole(place: Place, name: str) -> None:
 def test_what_does_not_exist_cannot_be_synced(place: Place, name: str) -> None:
     host = place.at()
     host.look()
-    assert host.do(Command(("sync", name)), silent).exit not in {0, None}
+    assert did(host, Command(("sync", name)))[0] not in {0, None}
+
+
+def test_what_follows_a_failure_is_not_done_and_what_is_seen_comes_along(place: Place, name: str) -> None:
+    host = place.at(look=Look(paths=(f"{name}-a", f"{name}-b")))
+    host.look()
+    done = host.do((directory(f"{name}-a"), Command(("sync", name)), directory(f"{name}-b")), silent)
+    assert [ran.exit == 0 for ran in done.ran] == [True, False]
+    assert done.seen is not None
+    assert done.seen.has(f"{name}-a", f"{name}-b") == (True, False)
+
+
+def test_each_of_several_files_is_made_of_its_own_text(place: Place, name: str) -> None:
+    host = place.at(look=Look(texts=(f"{name}-a", f"{name}-b")))
+    host.look()
+    install = ("install", "-D", "-m", "0644", "/dev/stdin")
+    texts = {f"{name}-a": "é\n", f"{name}-b": "b" * 100}
+    assert did(host, *(Command((*install, path), stdin=text) for path, text in texts.items())) == [0, 0]
+    assert {path: text.strip() for path, text in host.look().texts.items()} == {
+        f"{name}-a": "é",
+        f"{name}-b": "b" * 100,
+    }
 
 
 def test_a_released_node_lets_nobody_act(place: Place, name: str) -> None:
     claim = Claim(place.node.lock_dir, place.node.cluster, "op")
     converge(place.at(1), claim.hold, 10, place.clock, silent)  # type: ignore[arg-type]
     converge(place.at(2), claim.release, 10, place.clock, silent)  # type: ignore[arg-type]
-    assert place.at(3).do(directory(name), silent).exit is None
+    assert did(place.at(3), directory(name)) == [None]
     with pytest.raises(Superseded):
         place.at(1).look()
 
 
 def test_a_barred_unit_stops_stays_stopped_and_starts_again(place: Place) -> None:
-    etcd = Systemd("etcd", "etcd.service", (2379,), grace_s=0.5)
+    unit = Systemd("etcd", "etcd.service", (2379,), grace_s=0.5)
+    etcd = Together((unit,))
     turns = iter(range(1, 9))
 
     def settle(decide: Callable) -> None:  # type: ignore[type-arg]
@@ -148,9 +172,9 @@ def test_a_barred_unit_stops_stays_stopped_and_starts_again(place: Place) -> Non
     settle(etcd.fence)
     host = place.at(next(turns), look=etcd.look())
     host.look()
-    assert host.do(Command(("systemctl", "start", "--no-block", "etcd.service")), silent).exit is not None
+    assert did(host, Command(("systemctl", "start", "--no-block", "etcd.service")))[0] is not None
     assert host.look().units["etcd.service"].gone
     settle(etcd.start)
     settle(etcd.unbar)
     seen = place.at(next(turns), look=etcd.look()).look()
-    assert (seen.units["etcd.service"].state, etcd.barred(seen)) == ("active", False)
+    assert (seen.units["etcd.service"].state, unit.barred(seen)) == ("active", False)

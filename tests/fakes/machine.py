@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from zlib import crc32
 
 from quorate.command import Command, Node, Ticket
-from quorate.converge import Ran, Tick
+from quorate.converge import Done, Ran, Tick
 from quorate.errors import Busy, Superseded, Unreachable
 from quorate.ports import Host
 from quorate.seen import Look, NodeSeen, PathSeen, UnitSeen
@@ -83,8 +83,13 @@ class FakeHost:
             self._admit(acting=False)
             return seen(self.machine, self.looks, f"{self.node.lock_dir}/{self.node.cluster}")
 
-    def do(self, act: Command, tick: Tick) -> Ran:
-        return self._run(act, act.stdin)
+    def do(self, acts: tuple[Command, ...], tick: Tick) -> Done[NodeSeen]:
+        ran: list[Ran] = []
+        for act in acts:
+            ran.append(self._run(act, act.stdin))
+            if ran[-1].exit != 0:
+                break
+        return Done(tuple(ran), seen(self.machine, self.looks, f"{self.node.lock_dir}/{self.node.cluster}"))
 
     def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
         return self._run(command, b"".join(chunks).decode("latin-1"))
@@ -258,6 +263,8 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     script = argv[2]
     if script == '"$@" && rm -rf "$0"':
         return restore(machine, argv[4:]) or remove(machine, ("rm", "-rf", argv[3]), "")
+    if script.startswith("timeout "):
+        return patient(machine, script.split())
     if script.startswith("! systemctl start "):
         return 0 if start(machine, script.split()[-1]) else 1
     if script.startswith("umask"):
@@ -267,6 +274,18 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
         machine.files[argv[6]] = '{"hash":%d}' % crc32(machine.files[argv[5]].encode())
     if script.startswith("test "):
         return 0 if machine.files[argv[4]][-32:].encode("latin-1").hex() in script else 1
+    return 0
+
+
+def patient(machine: Machine, words: list[str]) -> int:
+    """`timeout 2 systemctl stop UNIT... || { kill them }`, or a start that is waited for."""
+    units = words[4 : words.index("||")]
+    if words[3] == "start":
+        return max(start(machine, unit) for unit in units)
+    for unit in units:
+        systemctl(machine, ("systemctl", "stop", unit), "")
+        if machine.units[unit].state == "deactivating":
+            systemctl(machine, ("systemctl", "kill", unit), "")
     return 0
 
 

@@ -1,0 +1,21 @@
+from quorate.converge import Ran, Receipt
+from quorate.supervisor import Systemd, proofs, stopped
+from quorate.timing import measured
+
+ETCD = Systemd("etcd", "etcd.service", (2379,), grace_s=0.2)
+STOP = str(stopped([ETCD]))
+PROOF = str(proofs([ETCD])[0])
+
+
+def test_an_outage_is_from_the_first_stop_anywhere_to_the_first_write() -> None:
+    fences = [
+        Receipt((Ran(STOP, 0, started=11.0), Ran(PROOF, 0, started=11.3))),
+        Receipt((Ran(STOP, 0, started=10.5),)),
+    ]
+    verified = [Receipt(facts={"first_write": "12.25", "served_revision": "7", "cluster_id": "abc"})]
+    found = measured({"fence": fences, "verify": verified})
+    assert (found.outage_s, found.served_revision, found.cluster_id) == (1.75, 7, "abc")
+
+
+def test_where_nothing_was_stopped_there_was_no_outage() -> None:
+    assert measured({"fence": [Receipt((Ran(PROOF, 0, started=11.3),))]}).outage_s is None
