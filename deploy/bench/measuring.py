@@ -106,9 +106,9 @@ def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
 
 
 def typical(rounds: list[Figures]) -> Figures:
-    """The median of each figure; what was measured once is taken from the first round."""
+    """The median of each figure; memory and SSH are of the first round, before the daemon had done anything."""
     whole = rounds[0]
-    for name in ("backup_s", "usual_backup_s", "idle_mib", "peak_mib", "etcd_start_s", "api_start_s"):
+    for name in ("backup_s", "usual_backup_s", "etcd_start_s", "api_start_s"):
         setattr(whole, name, median([getattr(each, name) for each in rounds]))
     for name in ("restore", "usual_restore"):
         setattr(whole, name, typical_restore([getattr(each, name) for each in rounds]))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from deploy.lab.lab import Lab
 
 PAUSE_S = 0.05  # between two successes: it must not be the load
-RETRY_S = 0.02
+RETRY_S = 0.05  # a connection that is refused costs both sides processor time
 ANSWER_S = 1.0  # etcd holds a write back until there is a leader, then answers at once
 
 

@@ -152,7 +152,7 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
         texts={path: machine.files[path] for path in look.texts if path in machine.files},
         spaces=dict.fromkeys(look.spaces, 10**12),
         tools=dict.fromkeys(look.tools, "3.6.14"),
-        listening=frozenset(listening),
+        listening=frozenset(listening if look.units else ()),
         tables=frozenset(machine.tables if look.tables else ()),
     )
 
