@@ -179,6 +179,12 @@ class TemporalTls(Strict):
     cert: Reference | None = None
     key: Reference | None = None
 
+    @model_validator(mode="after")
+    def check_pair(self) -> Self:
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("expected both of cert, key or neither")
+        return self
+
 
 class Temporal(Strict):
     """Without an address `quorate up` starts a server of its own, on loopback."""

@@ -58,6 +58,12 @@ def test_an_empty_list_is_called_too_short() -> None:
     assert [line for line in mistakes(empty) if "members.0.client_urls" in line and "at least 1 item" in line]
 
 
+def test_a_certificate_without_its_key_is_told_with_its_line() -> None:
+    text = GOOD + "temporal:\n  address: far:7233\n  tls: {cert: file:/c}\n"
+    (told,) = mistakes(text)
+    assert told == f"q.yaml:{len(text.splitlines())}: temporal.tls: expected both of cert, key or neither"
+
+
 def test_a_secret_in_place_of_a_reference_is_not_shown() -> None:
     said = "\n".join(mistakes(BAD))
     assert "hunter2" not in said

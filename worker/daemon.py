@@ -11,19 +11,16 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNamespaceRequest
+from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.service import RPCError
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.boundary import Boundary
-from quorate.errors import Unreachable
-from worker import embedded, presence
+from quorate.errors import Denied, Unreachable
+from worker import embedded, presence, temporal
 from worker.settings import Settings
 from worker.telemetry import configure
-from worker.temporal import tls
 from worker.wiring import WORKFLOWS, Wiring
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
 
@@ -31,6 +28,7 @@ STEP_SLOTS = 32  # nine nodes, several steps at once, and room for a second clus
 STREAM_SLOTS = 4
 WORKFLOW_SLOTS = 16
 GRACE = timedelta(seconds=20)
+PATIENCE_S = 5.0  # for a server that is just starting; for longer, whoever supervises us starts us again
 M_ARENA_MAX = -8  # malloc.h
 RETENTION_S = 90 * 86400
 SANDBOX = SandboxedWorkflowRunner(
@@ -70,7 +68,7 @@ async def connected(settings: Settings, stack: AsyncExitStack) -> Client:
     """To the address in the inventory, or to a server of our own that is kept alive."""
     if settings.inventory.temporal.address:
         client = await connect(settings, settings.inventory.temporal.address)
-        await check_namespace(client)
+        await check_namespace(settings, client)
         return client
     server = await asyncio.to_thread(embedded.ensure, settings)
     log.info("temporal", pid=server.pid, address=server.address, version=server.version)
@@ -104,21 +102,18 @@ def stop_embedded(settings: Settings, keeper: asyncio.Task[None]) -> None:
 
 
 async def connect(settings: Settings, address: str) -> Client:
-    """Retried while the server comes up."""
-    temporal = settings.inventory.temporal
-    deadline = asyncio.get_running_loop().time() + 60
+    """Waited for while it comes up; what will not change by itself is said at once."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_S
     while True:
         try:
-            return await Client.connect(
-                address,
-                namespace=temporal.namespace,
-                tls=tls(settings),
-                data_converter=pydantic_data_converter,
-            )
-        except (RuntimeError, RPCError) as error:
+            return await temporal.connected(settings, address)
+        except Denied:
+            raise
+        except Unreachable as error:
             if asyncio.get_running_loop().time() > deadline:
-                raise Unreachable(f"Temporal at {address} does not answer: {error}") from error
-            await asyncio.sleep(0.2)
+                raise
+            log.info("temporal is waited for", error=str(error))
+            await asyncio.sleep(0.5)
 
 
 async def keep_history(client: Client) -> None:
@@ -128,12 +123,13 @@ async def keep_history(client: Client) -> None:
     await client.workflow_service.update_namespace(request)
 
 
-async def check_namespace(client: Client) -> None:
+async def check_namespace(settings: Settings, client: Client) -> None:
     """On a server that is not ours nothing is changed; what is missing is said."""
-    found = await client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace))
-    kept_s = found.config.workflow_execution_retention_ttl.ToSeconds()
+    kept_s = await temporal.namespace_kept_s(settings, client)
     if kept_s < RETENTION_S:
-        log.warning("temporal keeps closed runs shorter than advised", namespace=client.namespace, kept_s=kept_s)
+        log.warning("temporal keeps closed runs shorter than advised", kept_s=kept_s, advised_s=RETENTION_S)
+    if missing := sorted(set(embedded.ATTRIBUTES) - await temporal.attributes(client)):
+        log.warning("temporal lacks search attributes, runs cannot be filtered by them", missing=missing)
 
 
 def workers(client: Client, wiring: Wiring, stack: AsyncExitStack) -> list[Worker]:

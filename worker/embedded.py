@@ -16,7 +16,7 @@ from worker.settings import Settings
 CACHE = Path("~/.cache/quorate/bin/temporal")
 START_S = 30.0
 STOP_S = 10.0
-SEARCH_ATTRIBUTES = ("QuorateCluster=Keyword", "QuorateKind=Keyword", "QuorateOperation=Keyword")
+ATTRIBUTES = ("QuorateCluster", "QuorateKind", "QuorateOperation")  # all of type Keyword
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def start(settings: Settings, port: int) -> Server:
     port = port if port and not listens(port) else free_port()
     log = (settings.state / "temporal.log").open("ab")
     process = subprocess.Popen(
-        command(binary, settings.state / f"temporal-{version}.db", port),
+        command(binary, settings.state / f"temporal-{version}.db", port, settings.inventory.temporal.namespace),
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
@@ -97,11 +97,11 @@ def start(settings: Settings, port: int) -> Server:
     return server
 
 
-def command(binary: Path, database: Path, port: int) -> list[str]:
-    attributes = [word for each in SEARCH_ATTRIBUTES for word in ("--search-attribute", each)]
+def command(binary: Path, database: Path, port: int, namespace: str) -> list[str]:
+    attributes = [word for each in ATTRIBUTES for word in ("--search-attribute", f"{each}=Keyword")]
     return [
         str(binary), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(port),
-        "--db-filename", str(database), "--log-level", "warn", *attributes,
+        "--namespace", namespace, "--db-filename", str(database), "--log-level", "warn", *attributes,
         "--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=full",
     ]  # fmt: skip
 

@@ -11,6 +11,9 @@ from functools import cache
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import (
     Client,
     WorkflowExecution,
@@ -30,20 +33,32 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.backup import STEPS, BackupProgress, BackupResult
-from quorate.errors import BadInput, Busy, Failed, NoDaemon, QuorateError, Refusal, StillRunning, Unreachable, kinds
+from quorate.errors import (
+    BadInput,
+    Busy,
+    Denied,
+    Failed,
+    NoDaemon,
+    QuorateError,
+    Refusal,
+    StillRunning,
+    Unreachable,
+    kinds,
+)
 from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone
 from worker import presence
+from worker.embedded import ATTRIBUTES
 from worker.settings import Settings
-from worker.temporal import tls
+from worker.temporal import RPC, connected, described, refused
 from workflows.patience import STEPS_QUEUE
 
 ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-RPC = timedelta(seconds=5)
 LOOK = timedelta(seconds=2)
 ANSWER = timedelta(seconds=30)
 POLL_S = 0.3
 START_S = 30.0
 LISTED = 500
+POLLED_S = 90  # a poll lasts a minute
 SLOTS = {"restore": "op", "backup": "backup"}  # what changes nodes shares one lock; a backup runs beside it
 RESULTS: dict[str, Any] = {"restore": RestoreResult, "backup": BackupResult}
 Result = RestoreResult | BackupResult
@@ -118,25 +133,17 @@ async def connect(settings: Settings) -> Client:
             raise NoDaemon(f"no daemon runs on {settings.state}: nothing could carry it out", next=up(settings))
         try:
             return await client(settings)
-        except (RuntimeError, RPCError) as error:
-            if time.monotonic() > deadline or (remote and not presence.running(settings)):
-                raise NoDaemon(
-                    f"Temporal at {address(settings)} does not answer: {error}", next=up(settings)
-                ) from None
+        except Unreachable as error:
+            starting = presence.running(settings) and not isinstance(error, Denied)
+            if time.monotonic() > deadline or (remote and not starting):
+                raise
         await asyncio.sleep(POLL_S)
 
 
 async def client(settings: Settings) -> Client:
     if not (there := address(settings)):
-        raise RuntimeError("it has not started yet")
-    return await Client.connect(
-        there,
-        namespace=settings.inventory.temporal.namespace,
-        tls=tls(settings),
-        data_converter=pydantic_data_converter,
-        connect_timeout=RPC,
-        runtime=silent(),
-    )
+        raise Unreachable(f"no Temporal server has started on {settings.state} yet", next=up(settings))
+    return await connected(settings, there, silent())
 
 
 @cache
@@ -156,6 +163,7 @@ class Operations:
         """Busy names the operation that holds the cluster; asking twice begins one operation."""
         await self.ready()
         memo = {"operation": request.operation, "cluster": request.cluster, "kind": kind, "actor": request.actor}
+        values = dict(zip(ATTRIBUTES, (request.cluster, kind, request.operation), strict=True))
         workflow = f"quorate/{request.cluster}/{SLOTS[kind]}"
         try:
             await self.client.start_workflow(
@@ -165,15 +173,14 @@ class Operations:
                 task_queue=STEPS_QUEUE,
                 id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
                 memo=memo,
+                search_attributes=await described(self.client, values),
                 static_summary=f"{request.operation} by {request.actor}",
                 rpc_timeout=ANSWER,
             )
         except WorkflowAlreadyStartedError:
             pass  # perhaps by our own call, whose answer was lost: the memo tells
         except RPCError as error:
-            raise Unreachable(
-                f"the operation could not be started: {error.message}", next=up(self.settings)
-            ) from error
+            raise refused(self.settings, address(self.settings), error) from error
         found = await self.current(workflow)
         if found is None or found.operation != request.operation:
             other = found.operation if found else "another operation"
@@ -181,13 +188,23 @@ class Operations:
         return found
 
     async def ready(self) -> None:
-        """Somebody polls for work; our own daemon says so itself."""
-        if not self.settings.inventory.temporal.address:
-            deadline = time.monotonic() + START_S
-            while not presence.ready(self.settings):
-                if not presence.running(self.settings) or time.monotonic() > deadline:
-                    raise NoDaemon(f"no daemon is ready on {self.settings.state}", next=up(self.settings))
-                await asyncio.sleep(POLL_S)
+        """Somebody polls for work; our own daemon says so itself, of others the server knows."""
+        deadline = time.monotonic() + START_S
+        while not presence.ready(self.settings):
+            if self.settings.inventory.temporal.address and await self.polled():
+                return
+            if not presence.running(self.settings) or time.monotonic() > deadline:
+                raise NoDaemon(f"no daemon is ready on {self.settings.state}", next=up(self.settings))
+            await asyncio.sleep(POLL_S)
+
+    async def polled(self) -> bool:
+        """Whether somebody has asked for work of late; one that went away is remembered for minutes."""
+        queue = TaskQueue(name=STEPS_QUEUE)
+        request = DescribeTaskQueueRequest(
+            namespace=self.client.namespace, task_queue=queue, task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+        )
+        seen = await self.client.workflow_service.describe_task_queue(request, timeout=RPC)
+        return any(time.time() - each.last_access_time.seconds < POLLED_S for each in seen.pollers)
 
     async def current(self, workflow: str) -> Found | None:
         """The latest run under a fixed id."""
@@ -296,7 +313,7 @@ class Operations:
         """A server that came back may listen elsewhere."""
         try:
             self.client = await client(self.settings)
-        except (RuntimeError, RPCError):
+        except Unreachable:
             return
 
     async def result(self, found: Found) -> Result:
@@ -338,7 +355,7 @@ async def operations(settings: Settings) -> AsyncIterator[Operations]:
     try:
         yield Operations(settings, await connect(settings))
     except RPCError as error:
-        raise Unreachable(f"Temporal at {address(settings)}: {error.message}", next=up(settings)) from error
+        raise refused(settings, address(settings), error) from error
 
 
 async def found_in(seen: WorkflowExecution) -> Found:

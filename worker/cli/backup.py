@@ -4,15 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from quorate.errors import (
-    BadInput,
-    Busy,
-    Detached,
-    Failed,
-    NoDaemon,
-    QuorateError,
-    StillRunning,
-)
+from quorate.errors import Detached, Failed, QuorateError, StillRunning
 from worker.cli.options import Actor, As, ClusterName, Output, Patience, actor, contract, duration, given
 from worker.cli.results import BACKUP_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
@@ -21,7 +13,6 @@ if TYPE_CHECKING:
     from worker.operations import Result
     from worker.settings import Settings
 
-NOT_BEGUN = (BadInput, Busy, NoDaemon)
 UNFINISHED = (StillRunning, Detached)
 
 
@@ -42,16 +33,18 @@ def backup(
 
 
 def taken(waiting: Waiting, settings: "Settings", cluster: str, who: str) -> "Result":
-    """Whatever ends a backup that had begun is a failed backup, exit 10; its kind says more."""
+    """Whatever ends a backup that has begun is a failed backup, exit 10; its kind says more."""
     from quorate.backup import request
     from worker.operations import new_id
 
     settings.cluster(cluster)
     try:
         return waiting.begin(settings, "backup", request(settings.inventory, cluster, new_id("backup"), who))
-    except (*NOT_BEGUN, *UNFINISHED):
+    except UNFINISHED:
         raise
     except QuorateError as error:
+        if not waiting.fields["operation"]:
+            raise
         waiting.fields["outcome"] = "failed"
         raise failed(error) from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.errors import BadInput, NoDaemon, StillRunning
+from quorate.errors import BadInput, NoDaemon, QuorateError, StillRunning, kinds
 from worker.cli.options import As, Output, contract, given, say, say_json
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def started(settings: "Settings") -> None:
     except OSError as error:
         raise BadInput(f"{settings.state}: {error.strerror}", next="set state_dir to a directory of yours") from error
     with log:
+        before = log.tell()
         child = subprocess.Popen(
             [sys.executable, "-m", "worker", "--config", str(settings.path), "up"],
             stdin=subprocess.DEVNULL,
@@ -74,15 +75,23 @@ def started(settings: "Settings") -> None:
     deadline = time.monotonic() + START_S
     while not presence.ready(settings):
         if child.poll() is not None:
-            raise NoDaemon(
-                f"the daemon ended with {child.returncode}:\n{tail(log_of(settings))}", next=again(settings)
-            )
+            raise its_own(child.returncode, log_of(settings).read_bytes()[before:].decode(errors="replace"), settings)
         if time.monotonic() > deadline:
             raise StillRunning(
                 f"the daemon (pid {child.pid}) is not ready after {START_S:.0f} s:\n{tail(log_of(settings))}",
                 next=f"tail {log_of(settings)}",
             )
         time.sleep(0.1)
+
+
+def its_own(code: int, said: str, settings: "Settings") -> QuorateError:
+    """The error that the daemon ended with, as its log has it; else the end of the log."""
+    _, found, words = said.rpartition("\nerror: " if "\nerror: " in said else "error: ")
+    message, _, following = words.strip().partition("\nnext: ")
+    for kind in kinds():
+        if found and kind.exit_code == code:
+            return kind(f"the daemon did not start: {message}", next=following)
+    return NoDaemon(f"the daemon ended with {code}:\n{tail(log_of(settings))}", next=again(settings))
 
 
 def stopped(settings: "Settings") -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.errors import QuorateError, Unreachable
+from quorate.errors import QuorateError
 from worker.cli.options import As, Given, Output, given, paint, plain, say, say_json
 
 if TYPE_CHECKING:
@@ -85,19 +85,26 @@ def temporal(wiring: "Wiring") -> Check:
 
     address = wiring.settings.inventory.temporal.address
     if address:
-        return attempt("temporal", address, lambda: connected(address), "start it, or leave temporal.address out")
+        return attempt(
+            "temporal", address, lambda: answers(wiring, address), "start it, or leave temporal.address out"
+        )
     return attempt("temporal", "binary", lambda: str(embedded.find_binary(wiring.settings)), "")
 
 
-def connected(address: str) -> str:
-    import socket
+def answers(wiring: "Wiring", address: str) -> str:
+    """With our certificate, in our namespace."""
+    import asyncio
 
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host, int(port)), 5).close()
-    except OSError as error:
-        raise Unreachable(f"{address}: {error}") from error
-    return "it accepts connections"
+    from worker.operations import silent
+    from worker.temporal import connected, namespace_kept_s
+
+    async def ask() -> float:
+        return await namespace_kept_s(wiring.settings, await connected(wiring.settings, address, silent()))
+
+    kept_s = asyncio.run(ask())
+    return (
+        f"answers; namespace {wiring.settings.inventory.temporal.namespace} keeps closed runs {kept_s / 86400:.0f} d"
+    )
 
 
 def attempt(key: str, about: str, ask: Callable[[], str], remedy: str) -> Check:

@@ -237,7 +237,6 @@ class Waiting:
 
     def run(self, operation: str, work: Coroutine[Any, Any, "Result"]) -> "Result":
         """Ctrl-C leaves the operation alone and says how to come back."""
-        self.fields["operation"] = operation
         try:
             return asyncio.run(work)
         except KeyboardInterrupt:
@@ -248,6 +247,7 @@ class Waiting:
 
         async with operations(settings) as client:
             found = await client.begin(kind, request)
+            self.fields["operation"] = found.operation
             if self.output is Output.TABLE:
                 back = self.here.command(f"quorate watch {found.operation}")
                 say(f"{found.operation} has begun; to come back to it: {back}")
