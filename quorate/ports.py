@@ -110,6 +110,14 @@ class Journal(Protocol):
     def outcome(self, seq: int, ran: Ran | BaseException) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who leads a controller, and the revision of etcd that says so."""
+
+    holder: str
+    revision: int
+
+
 class Api(Protocol):
     """One kube-apiserver, asked directly; Unreachable when it does not answer or is not ready."""
 
@@ -119,8 +127,11 @@ class Api(Protocol):
     def write_lease(self, name: str, holder: str) -> None:
         """Create or renew a Lease in kube-system: a write that every webhook and etcd must let through."""
 
-    def lease_renewed(self, name: str) -> float | None:
-        """When a Lease in kube-system was renewed last (UTC epoch seconds); None if there is none."""
+    def lease(self, name: str) -> Lease | None:
+        """A Lease in kube-system, if there is one."""
+
+    def free(self, name: str, lease: Lease) -> bool:
+        """Take its holder away as the holder itself would; False when it was written since it was seen."""
 
 
 class Apis(Protocol):

@@ -14,7 +14,7 @@ import urllib3
 import yaml
 
 from quorate.errors import Denied, Unreachable
-from quorate.ports import Api, Secrets
+from quorate.ports import Api, Lease, Secrets
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
@@ -38,7 +38,7 @@ class KubeApi:
         self._call("GET", "/readyz")
 
     def write_lease(self, name: str, holder: str) -> None:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = stamp()
         spec = {"holderIdentity": holder, "renewTime": now, "acquireTime": now, "leaseDurationSeconds": 60}
         there = self._get(name)
         lease = there or {
@@ -49,22 +49,33 @@ class KubeApi:
         lease["spec"] = spec
         self._call("PUT" if there else "POST", f"{LEASES}/{name}" if there else LEASES, lease)
 
-    def lease_renewed(self, name: str) -> float | None:
-        lease = self._get(name)
-        renewed = (lease or {}).get("spec", {}).get("renewTime")
-        return datetime.fromisoformat(renewed).timestamp() if renewed else None
+    def lease(self, name: str) -> Lease | None:
+        there = self._get(name)
+        if there is None:
+            return None
+        return Lease(there.get("spec", {}).get("holderIdentity") or "", int(there["metadata"]["resourceVersion"]))
+
+    def free(self, name: str, lease: Lease) -> bool:
+        """As client-go's own ReleaseOnCancel does; the resource version makes it a compare-and-swap."""
+        there = self._get(name)
+        if there is None or int(there["metadata"]["resourceVersion"]) != lease.revision:
+            return False
+        now = stamp()
+        spec = {"holderIdentity": "", "leaseDurationSeconds": 1, "renewTime": now, "acquireTime": now}
+        there["spec"] = {**there["spec"], **spec}
+        return self._call("PUT", f"{LEASES}/{name}", there, fine=409) is not None
 
     def _get(self, name: str) -> dict[str, Any] | None:
-        return self._call("GET", f"{LEASES}/{name}", missing_ok=404)
+        return self._call("GET", f"{LEASES}/{name}", fine=404)
 
-    def _call(self, method: str, path: str, body: object = None, missing_ok: int = 0) -> dict[str, Any] | None:
+    def _call(self, method: str, path: str, body: object = None, fine: int = 0) -> dict[str, Any] | None:
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Content-Type": "application/json"} if data else None
         try:
             answer = self.pool.request(method, self.url + path, body=data, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"{self.url} does not answer: {error}") from error
-        if answer.status == missing_ok:
+        if answer.status == fine:
             return None
         said = answer.data.decode(errors="replace")
         if answer.status in {401, 403}:
@@ -72,6 +83,10 @@ class KubeApi:
         if answer.status >= 400:
             raise Unreachable(f"{self.url} answers {method} {path} with {answer.status}: {said[:300]}")
         return json.loads(said) if said.startswith("{") else {}
+
+
+def stamp() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def tls(text: bytes, name: str) -> ssl.SSLContext:

@@ -168,6 +168,8 @@ def restores(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say)
 def restored(lab: Lab, quorate: Quorate, work: Path) -> Restored:
     with probing(lab, work) as probes:
         result = quorate.read("restore", lab.name, "--confirm", lab.name, *WHY)
+        if lab.kubeconfig:
+            probes.first_after(time.time(), "api")
     own = {key: result[key] for key in ("outage_s", "api_outage_s", "duration_s")}
     steps: dict[str, float] = {}
     for step in result["steps"]:
@@ -180,6 +182,8 @@ def restored(lab: Lab, quorate: Quorate, work: Path) -> Restored:
 def usually_restored(lab: Lab, work: Path) -> Restored:
     with probing(lab, work / "usual") as probes:
         whole_s, said = usual(lab, "restore", work)
+        if lab.kubeconfig:
+            probes.first_after(time.time(), "api")  # an outage that has not ended would not be seen
     at = {what: float(moment) for moment, _, what in (line.partition(" ") for line in said.splitlines())}
     from_stop_s = at["start"] - at["stop"] + probes.first_after(at["start"])
     return Restored(probes.outage_s(), from_stop_s, api_outage(lab, probes.outage_s), whole_s, stages(said))

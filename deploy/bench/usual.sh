@@ -71,7 +71,9 @@ restore() {
     say start the control plane
     for node in $NODES; do on "${node#*=}" "sudo systemctl start --no-block $CONTROL_PLANE"; done
     for node in $NODES; do
-      until on "${node#*=}" "systemctl is-active -q $CONTROL_PLANE"; do sleep 0.2; done
+      for unit in $CONTROL_PLANE; do  # `is-active` of several is satisfied by one
+        until on "${node#*=}" "systemctl is-active -q $unit"; do sleep 0.2; done
+      done
     done
   fi
   say done

@@ -1,0 +1,104 @@
+"""What a restored control plane is asked, on an API server of memory that keeps revisions as a real one does."""
+
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from temporalio.testing import ActivityEnvironment
+
+from activities.adapters.journal import FileJournals
+from activities.kubernetes import Kubernetes, stale
+from quorate.errors import DidNotConverge, Unreachable
+from quorate.plan import ClusterTask
+from quorate.ports import Api, Lease
+from quorate.restore import STEPS
+from tests.factory import plan
+
+NAMES = ("kube-controller-manager", "kube-scheduler")
+STEP = next(step for step in STEPS if step.key == "verify-api")
+
+
+@dataclass
+class MemoryApi:
+    """Controllers take a lease that is free, and let one alone that is held."""
+
+    leases: dict[str, Lease]
+    revision: int
+    freed: list[str] = field(default_factory=list)
+    alive: bool = True  # whether controllers run
+
+    def ready(self) -> None:
+        pass
+
+    def write_lease(self, name: str, holder: str) -> None:
+        self.revision += 1
+        self.leases[name] = Lease(holder, self.revision)
+
+    def lease(self, name: str) -> Lease | None:
+        there = self.leases.get(name)
+        if there and not there.holder and self.alive:
+            self.write_lease(name, "new")
+        return there
+
+    def free(self, name: str, lease: Lease) -> bool:
+        if self.leases[name] != lease:
+            return False
+        self.freed.append(name)
+        self.write_lease(name, "")
+        return True
+
+    def at(self, kubeconfig: str, url: str) -> Api:
+        return self
+
+
+def task() -> ClusterTask:
+    made = plan("restore-1")
+    (found,) = made.tasks(STEP, 11, "ann")
+    assert isinstance(found, ClusterTask)
+    controllers = tuple(replace(found.shares[0].control[0], role=name, unit=f"{name}.service") for name in NAMES)
+    shares = tuple(replace(share, control=(*share.control, *controllers)) for share in found.shares)
+    return replace(found, shares=shares, patience_s=1.0, api_urls=("https://10.0.0.1:6443",), kubeconfig="file:/k")
+
+
+def verified(api: MemoryApi, root: Path) -> None:
+    journals = FileJournals(root, "chain", time.time).at
+    ActivityEnvironment().run(Kubernetes(api, journals, time).verify, task())
+
+
+def restored() -> int:
+    return task().snapshot.revision + task().bump
+
+
+def test_leases_of_those_that_are_gone_are_freed_and_taken_anew(tmp_path: Path) -> None:
+    api = MemoryApi({name: Lease("old", restored() - 5) for name in NAMES}, restored())
+    verified(api, tmp_path)
+    assert api.freed == list(NAMES)
+    assert {api.leases[name].holder for name in NAMES} == {"new"}
+
+
+def test_a_lease_that_was_taken_since_the_restore_is_left_alone(tmp_path: Path) -> None:
+    api = MemoryApi({name: Lease("new", restored() + 1) for name in NAMES}, restored() + 1)
+    verified(api, tmp_path)
+    assert api.freed == []
+
+
+@pytest.mark.parametrize("there", [None, Lease("old", 1)])
+def test_a_controller_that_takes_no_lease_is_not_verified(tmp_path: Path, there: Lease | None) -> None:
+    api = MemoryApi({NAMES[0]: there} if there else {}, restored(), alive=False)
+    with pytest.raises(DidNotConverge, match="kube-controller-manager has no lease"):
+        verified(api, tmp_path)
+
+
+@pytest.mark.parametrize(("lease", "old"), [(Lease("a", 10), True), (Lease("a", 11), False), (Lease("", 10), False)])
+def test_a_lease_is_stale_when_it_came_back_with_the_snapshot(lease: Lease, old: bool) -> None:
+    assert stale(lease, 10) is old
+
+
+def test_a_server_that_does_not_answer_is_asked_until_the_deadline(tmp_path: Path) -> None:
+    class Away(MemoryApi):
+        def ready(self) -> None:
+            raise Unreachable("refused")
+
+    with pytest.raises(DidNotConverge, match="is not ready: refused"):
+        verified(Away({}, 1), tmp_path)
