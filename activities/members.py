@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 from temporalio import activity
 
 from activities.nodes import ticket_of
+from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedHosts
+from quorate.canary import overtaken
 from quorate.command import Node
 from quorate.converge import Clock, Receipt, Tick
-from quorate.errors import Corrupt, Failed, Unreachable
+from quorate.errors import Corrupt, DidNotConverge, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, member_id
 from quorate.node import Claim, DataDir
 from quorate.plan import ClusterTask, Share
@@ -58,6 +60,8 @@ class Members:
         staged = {share.node.name: self._staged(task, share) for share in task.shares}
         if wrong := differing_content(staged):
             raise Corrupt(f"the nodes did not stage the same content: {wrong}; nothing was stopped")
+        if task.mark and (late := overtaken(task.mark, self._highest(task))):
+            raise Refusal(f"{late}; nothing was stopped", next=f"quorate plan restore {task.cluster}")
         facts = {"staged": next(iter(staged.values()))}
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
 
@@ -74,6 +78,20 @@ class Members:
         data = DataDir(share.data_dir, task.operation, home)
         seen = self.hosts.at(share.node, data.look(), ticket_of(task)).look()
         return seen.texts.get(data.digest, "")
+
+    def _highest(self, task: ClusterTask) -> int:
+        """How far any member is that still says so."""
+        ticket = ticket_of(task)
+
+        def revision(share: Share) -> int:
+            try:
+                with self.etcds.at(share.target, ticket) as etcd:
+                    return etcd.look().revision
+            except QuorateError:
+                return 0
+
+        with ThreadPoolExecutor(len(task.shares)) as pool:
+            return max(pool.map(revision, task.shares))
 
     @contextmanager
     def _all(self, task: ClusterTask) -> Iterator[dict[str, Etcd]]:
@@ -112,16 +130,23 @@ class Verification:
     members: Members
     deadline: float
 
+    @property
+    def canary(self) -> str:
+        return f"quorate/canary/{self.task.operation}"
+
     def facts(self) -> dict[str, str]:
         ids = {share.member: member_id(share.peer_urls, self.task.token) for share in self.task.shares}
         seen = self.members.until(self.deadline, self._looks)
         demand("this is not the cluster that was restored", wrong_identity(seen, ids))
-        keys = {prefix: self._count(prefix) for prefix in self.task.snapshot.keys}
+        restored = self._restored()
+        keys = {prefix: self._count(prefix, restored) for prefix in self.task.snapshot.keys}
         demand("keys are missing", missing_keys(self.task.snapshot.keys, keys))
         armed = any(etcd.alarms for etcd in seen.values())
         disarmed = self._any().disarm() if armed else ()
+        if self.task.mark:
+            self._pass_mark()
         first, written = self._write()
-        demand("the revision went back", wrong_revision(self.task.snapshot.revision, self.task.bump, first))
+        demand("the revision went back", wrong_revision(self.task.floor, first))
         hashes = self._hashes(leader_last(seen))
         demand("the members differ", differing_hashes(hashes))
         return {
@@ -141,26 +166,42 @@ class Verification:
     def _any(self) -> Etcd:
         return next(iter(self.etcds.values()))
 
-    def _count(self, prefix: str) -> int:
-        """At the restored revision, so that a write of somebody else counts for nothing.
+    def _restored(self) -> int:
+        """Where keys are counted: at the restored revision, so that a write of somebody else counts for nothing.
 
-        A keyspace that was never written to has no revision to add the bump to, and serves one less.
+        A keyspace that was never written to has no revision to add the bump to, and serves one less. Past the
+        mark an attempt before this one has compacted: then as it is now, without the canary.
         """
         served = self.members.until(self.deadline, self._any().linearizable_revision)
-        restored = min(self.task.snapshot.revision + self.task.bump, served)
-        return self.members.until(self.deadline, lambda: self._any().count(prefix, restored))
+        if 0 < self.task.mark < served:
+            return self.members.until(self.deadline, lambda: self._any().delete(self.canary))
+        return min(self.task.snapshot.revision + self.task.bump, served)
+
+    def _count(self, prefix: str, revision: int) -> int:
+        return self.members.until(self.deadline, lambda: self._any().count(prefix, revision))
+
+    def _pass_mark(self) -> None:
+        """As a bump with `--mark-compacted`: nothing is served twice, and no old watch goes on in silence."""
+        etcd = self._any()
+        passed = self.members.until(self.deadline, lambda: etcd.advance(self.canary, self.task.mark, self._tick))
+        self.members.until(self.deadline, lambda: beaten(lambda _: etcd.compact(passed), self.members.tick))
+
+    def _tick(self, said: str) -> None:
+        if self.members.clock.monotonic() >= self.deadline:
+            raise DidNotConverge(f"the time of this step is over at {said}; a retry goes on from there")
+        self.members.tick(said)
 
     def _write(self) -> tuple[int, float]:
         """Put, get and delete through every member; the first write's revision and time."""
         first, written = 0, 0.0
         for name, etcd in self.etcds.items():
-            key, value = f"quorate/canary/{self.task.operation}", name.encode()
-            revision = self.members.until(self.deadline, partial(etcd.put, key, value))
+            value = name.encode()
+            revision = self.members.until(self.deadline, partial(etcd.put, self.canary, value))
             if not first:
                 first, written = revision, self.members.clock.time()
-            if etcd.get(key) != value:
+            if etcd.get(self.canary) != value:
                 raise Failed(f"{name} does not read back what was written through it")
-            etcd.delete(key)
+            etcd.delete(self.canary)
         return first, written
 
     def _hashes(self, order: tuple[str, ...]) -> dict[str, HashKV]:

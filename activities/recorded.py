@@ -125,6 +125,11 @@ class RecordedEtcd:
     def put(self, key: str, value: bytes) -> int:
         return self.pen.called(("etcd", "put", key), lambda: self.etcd.put(key, value))
 
+    def advance(self, key: str, past: int, tick: Tick) -> int:
+        """One act, however many puts."""
+        argv = ("etcd", "put", key, "until", str(past))
+        return self.pen.called(argv, lambda: self.etcd.advance(key, past, tick))
+
     def get(self, key: str) -> bytes | None:
         return self.etcd.get(key)
 

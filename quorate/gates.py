@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from quorate.canary import PUTS_MAX, practical, puts
 from quorate.catalogue import Manifest
 from quorate.cluster import ClusterSeen
 from quorate.etcd import can_bump, minor
@@ -109,15 +110,22 @@ def corrupt(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
     return "a member has raised the alarm CORRUPT: make sure the snapshot was taken before that" if sick else ""
 
 
-def no_bump(cluster: Cluster, seen: ClusterSeen, _: Manifest) -> str:
-    versions = tool_versions(cluster, seen)
-    old = [f"{name} has {version}" for name, version in versions.items() if version and not can_bump(version)]
-    if not old:
+def no_bump(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+    """Only where canary writes would take too long."""
+    old = old_tools(cluster, seen)
+    if not old or practical(seen, manifest.revision):
         return ""
     return (
-        f"the restore tool cannot raise the revision ({', '.join(old)}; 3.4.27, 3.5.10 or later can): clients "
-        "that watched later revisions would miss every write until they are reached again"
+        f"the restore tool cannot raise the revision ({', '.join(old)}; 3.4.27, 3.5.10 or later can), and to pass "
+        f"{seen.high_water()} takes {puts(seen, manifest.revision)} canary writes, at most {PUTS_MAX} are made: "
+        "clients that watched later revisions would miss every write until they are reached again"
     )
+
+
+def old_tools(cluster: Cluster, seen: ClusterSeen) -> list[str]:
+    """Those that cannot raise the revision; one is enough, for all nodes restore alike."""
+    versions = tool_versions(cluster, seen)
+    return [f"{name} has {version}" for name, version in versions.items() if version and not can_bump(version)]
 
 
 def no_tool(cluster: Cluster, seen: ClusterSeen, _: Manifest) -> str:

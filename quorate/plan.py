@@ -173,11 +173,20 @@ class ClusterTask:
     patience_s: float
     kubeconfig: str = ""
     api_urls: tuple[str, ...] = ()
+    mark: int = 0
+
+    @property
+    def floor(self) -> int:
+        """The least revision that the first write may get."""
+        return max(self.snapshot.revision + self.bump, self.mark + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will be done, why it may not be, and what it will cost."""
+    """What will be done, why it may not be, and what it will cost.
+
+    `mark` is what canary writes have to pass where `chosen.bump` is 0; measured, so the digest leaves it out.
+    """
 
     operation: str
     chosen: Chosen
@@ -187,6 +196,7 @@ class Plan:
     seen: tuple[str, ...] = ()
     high_water: int = 0
     had_quorum: bool = True
+    mark: int = 0
 
     @property
     def token(self) -> str:
@@ -249,4 +259,5 @@ class Plan:
             patience_s=step.patience_s,
             kubeconfig=self.chosen.kubeconfig,
             api_urls=self.chosen.api_urls,
+            mark=self.mark,
         )

@@ -57,6 +57,9 @@ class Etcd(Protocol):
     def put(self, key: str, value: bytes) -> int:
         """The revision of the write, which a majority has stored."""
 
+    def advance(self, key: str, past: int, tick: Tick) -> int:
+        """Put the key, many at once, until a write has a revision above `past`; the revision of the last."""
+
     def get(self, key: str) -> bytes | None: ...
 
     def delete(self, key: str) -> int: ...

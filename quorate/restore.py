@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from quorate.canary import foretold, mark, practical
 from quorate.catalogue import Manifest, find
 from quorate.clients import NFT, Clients
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import node_of
-from quorate.etcd import bump, can_bump, target
-from quorate.gates import closed, tool_versions
+from quorate.etcd import bump, target
+from quorate.gates import closed, old_tools
 from quorate.inventory import Cluster, Component, Member
 from quorate.node import parent
 from quorate.operation import RestoreRequest
@@ -79,9 +80,6 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     manifest = find(seen.manifests, request.snapshot, request.cluster, seen.related())
     gates = closed(settings, seen, manifest)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
-    high_water = seen.high_water()
-    tools = [version for version in tool_versions(settings, seen).values() if version]
-    bumps = bool(tools) and all(can_bump(version) for version in tools)
     chosen = Chosen(
         runbook="restore",
         cluster=request.cluster,
@@ -90,7 +88,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         store=request.store,
         shares=tuple(share(request, member, seen.nodes.get(member.name)) for member in settings.members),
         steps=steps_for(settings),
-        bump=bump(manifest.revision, high_water) if bumps else 0,
+        bump=0 if old_tools(settings, seen) else bump(manifest.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
         approvers=settings.approval.approvers,
@@ -102,11 +100,22 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         chosen=chosen,
         refusals=refusals,
         overridden=tuple(gate for gate in gates if gate not in refusals),
-        losses=(*losses(manifest, seen), *open_ports(request, seen)),
+        losses=(*losses(manifest, seen), *open_ports(request, seen), *raised(request, seen, manifest)),
         seen=tuple(described(seen)),
-        high_water=high_water,
+        high_water=seen.high_water(),
         had_quorum=seen.has_quorum,
+        mark=mark(seen) if by_canary(request, seen, manifest) else 0,
     )
+
+
+def by_canary(request: RestoreRequest, seen: ClusterSeen, manifest: Manifest) -> bool:
+    """Whether canary writes do what a tool is too old for; impractical, they are left to whoever opens the gate."""
+    return bool(old_tools(request.settings, seen)) and practical(seen, manifest.revision)
+
+
+def raised(request: RestoreRequest, seen: ClusterSeen, manifest: Manifest) -> Iterator[str]:
+    if by_canary(request, seen, manifest):
+        yield foretold(seen, manifest.revision)
 
 
 def steps_for(settings: Cluster) -> tuple[Step, ...]:

@@ -23,10 +23,10 @@ def wrong_identity(seen: Mapping[str, EtcdSeen], ids: Mapping[str, str]) -> str:
     return ""
 
 
-def wrong_revision(snapshot: int, bump: int, served: int) -> str:
+def wrong_revision(floor: int, served: int) -> str:
     """Nothing that was ever served may be served again with other content."""
-    if served < snapshot + bump:  # equal on a keyspace that had never been written to
-        return f"the first write got revision {served}, planned was {snapshot + bump} or more"
+    if served < floor:
+        return f"the first write got revision {served}, planned was {floor} or more"
     return ""
 
 

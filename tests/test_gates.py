@@ -30,6 +30,8 @@ def with_nodes(**nodes: NodeSeen | Silence) -> ClusterSeen:
 
 
 AWAY = Silence("no route")
+OLD_TOOL = replace(NODE, tools={"/usr/local/bin/etcdutl": "3.5.9"})
+FAR_AHEAD = (Lineage("op", "c0", "c1", 150_000),)
 OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
 FORCED = replace(UNIT, argv=(*UNIT.argv, "--force-new-cluster"))
 FLAGS = {"a": {"data-dir": LIVE, "quota-backend-bytes": "8589934592"}, "b": {"data-dir": LIVE}}
@@ -53,7 +55,9 @@ RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS
         (RECORDED, ["config-differs"]),
         (with_nodes(a=replace(NODE, spaces={LIVE: 1000})), ["no-space"]),
         (with_nodes(a=replace(NODE, tools={})), ["no-tool"]),
-        (with_nodes(a=replace(NODE, tools={"/usr/local/bin/etcdutl": "3.5.9"})), ["version", "no-bump"]),
+        (with_nodes(a=OLD_TOOL), ["version"]),
+        (replace(with_nodes(a=OLD_TOOL), lineages=FAR_AHEAD), ["version", "no-bump"]),
+        (replace(DOWN, lineages=FAR_AHEAD), []),
         (replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", cluster_id="dd", leader="")}), ["lineage"]),
         (replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", leader="", alarms=(("1", "CORRUPT"),))}), ["corrupt"]),
     ],
@@ -66,6 +70,13 @@ def test_a_flag_that_changed_since_the_backup_is_named_with_both_values_and_the_
     (gate,) = closed(inventory(tmp_path).clusters["demo"], RECORDED, RECORDED.manifests[-1])
     assert gate.evidence == "a: --quota-backend-bytes is not set, at the backup it was 8589934592"
     assert gate.overridable
+
+
+def test_an_old_tool_refuses_only_where_too_many_writes_would_be_needed_and_says_how_many(tmp_path: Path) -> None:
+    seen = replace(with_nodes(a=OLD_TOOL), lineages=FAR_AHEAD)
+    evidence = closed(inventory(tmp_path).clusters["demo"], seen, seen.manifests[-1])[-1].evidence
+    assert "a has 3.5.9" in evidence
+    assert "to pass 150000 takes 249960 canary writes, at most 200000 are made" in evidence
 
 
 def test_a_node_that_is_silent_or_was_not_recorded_has_no_flags_to_compare(tmp_path: Path) -> None:

@@ -1,19 +1,30 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.cluster import Silence
+from quorate.canary import UNHEARD, UNKNOWN, WRITTEN, mark, overtaken
+from quorate.catalogue import Source
+from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.etcd import bump, can_bump, cluster_id, member_id
 from quorate.operation import RestoreRequest
-from quorate.plan import Choice
+from quorate.plan import Choice, ClusterTask
 from quorate.records import PLAN, plan_text
 from quorate.restore import STEPS, plan
+from quorate.verifying import wrong_revision
 from tests.factory import etcd_seen, inventory
 from tests.factory import plan as small_plan
 from tests.manifests import manifest
-from tests.test_gates import DOWN
+from tests.test_gates import ALONE, DOWN, NODE
+
+# A version of its own minor that cannot bump, so that no other gate is shut.
+OLD = replace(
+    DOWN,
+    nodes=dict.fromkeys("abc", replace(NODE, tools={"/usr/local/bin/etcdutl": "3.5.9"})),
+    manifests=(manifest().model_copy(update={"source": Source(name="a", id="1", version="3.5.9")}),),
+)
 
 
 def request(tmp_path: Path, **changes: object) -> RestoreRequest:
@@ -55,6 +66,54 @@ def test_a_gate_that_cannot_be_overridden_stays_shut(tmp_path: Path) -> None:
     away = replace(DOWN, nodes={name: Silence("no route") for name in "abc"})
     refused = plan(request(tmp_path, overrides=("majority-unreachable",)), away).refusals
     assert "majority-unreachable" in [gate.id for gate in refused]
+
+
+class TestAToolThatCannotBump:
+    def test_it_is_canary_writes_instead_and_the_plan_says_so(self, tmp_path: Path) -> None:
+        whole = plan(request(tmp_path), OLD)
+        assert (whole.refusals, whole.chosen.bump, whole.mark) == ((), 0, 41 + UNKNOWN)
+        assert "100001 canary writes take it past 41" in whole.losses[-1]
+        assert whole.mark > whole.high_water
+
+    @pytest.mark.parametrize(
+        ("seen", "unseen"),
+        [
+            (replace(OLD, etcd=ALONE), UNHEARD),
+            (replace(OLD, etcd=ALONE, reads={"a": 41}), WRITTEN),
+            (replace(OLD, etcd={**ALONE, "a": etcd_seen("1", revision=30, leader="")}), UNKNOWN),
+            (OLD, UNKNOWN),
+        ],
+    )
+    def test_the_less_is_known_the_more_is_passed(self, seen: ClusterSeen, unseen: int) -> None:
+        assert mark(seen) == 41 + unseen
+
+    def test_the_mark_is_measured_so_the_digest_leaves_it_out(self, tmp_path: Path) -> None:
+        further = replace(OLD, etcd={**ALONE, "a": etcd_seen("1", leader="", revision=77)})
+        first, second = plan(request(tmp_path), replace(OLD, etcd=ALONE)), plan(request(tmp_path), further)
+        assert (first.mark, second.mark) == (41 + UNHEARD, 77 + UNHEARD)
+        assert first.chosen.digest() == second.chosen.digest()
+        assert first.chosen.digest() != plan(request(tmp_path), replace(DOWN, etcd=ALONE)).chosen.digest()
+
+    def test_whoever_opens_the_gate_gets_no_canary_writes_either(self, tmp_path: Path) -> None:
+        far = replace(OLD, lineages=(Lineage("op", "c0", "c1", 150_000),))
+        assert [gate.id for gate in plan(request(tmp_path), far).refusals] == ["no-bump"]
+        opened = plan(request(tmp_path, overrides=("no-bump",)), far)
+        assert (opened.refusals, opened.mark, opened.chosen.bump) == ((), 0, 0)
+        assert "canary" not in " ".join(opened.losses)
+
+    @pytest.mark.parametrize(("passed", "bumped", "floor"), [(0, 10**9, 10**9 + 41), (12_345, 0, 12_346), (0, 0, 41)])
+    def test_the_first_write_is_past_what_was_planned_either_way(self, passed: int, bumped: int, floor: int) -> None:
+        step = next(step for step in STEPS if step.key == "verify")
+        whole = replace(small_plan(), mark=passed, chosen=replace(small_plan().chosen, bump=bumped))
+        (task,) = whole.tasks(step, 1, "ann")
+        assert isinstance(task, ClusterTask)
+        assert task.floor == floor
+        assert wrong_revision(floor, floor) == ""
+        assert wrong_revision(floor, floor - 1)
+
+    @pytest.mark.parametrize(("now", "late"), [(0, False), (90_000, False), (90_001, True), (200_000, True)])
+    def test_a_mark_is_overtaken_by_a_cluster_that_goes_on(self, now: int, late: bool) -> None:
+        assert bool(overtaken(100_000, now)) is late
 
 
 def test_without_a_control_plane_no_step_is_about_one(tmp_path: Path) -> None:

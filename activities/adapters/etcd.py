@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.message import Message
 
 from activities.adapters import etcd_rpc_pb2 as rpc
+from quorate.converge import Tick
 from quorate.errors import AlreadyThere, Corrupt, Denied, Failed, Missing, QuorateError, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
 from quorate.ports import Etcd, Secrets
@@ -25,6 +26,11 @@ LOOK_S = 3.0
 CALL_S = 5.0
 SCAN_S = 120.0  # counting, hashing and compacting read all keys
 IDLE_S = 30.0
+BEAT_S = 1.0
+
+# Through a tunnel to three members on two cores: 3,300 puts a second with 500, 3,900 with 1,000, 4,100 with 2,000
+# in flight; one after another it would be a round trip and an fsync each.
+IN_FLIGHT = 1_000
 
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # 4 MiB otherwise
@@ -171,6 +177,28 @@ class GrpcEtcd:
         request = rpc.PutRequest(key=key.encode(), value=value)
         return self._call("KV/Put", request, rpc.PutResponse, CALL_S).header.revision
 
+    def advance(self, key: str, past: int, tick: Tick) -> int:
+        revision = self.put(key, b"")
+        while revision <= past:
+            tick(f"revision {revision} of {past}")
+            revision = self._puts(key, min(IN_FLIGHT, past + 1 - revision), tick)
+        return revision
+
+    def _puts(self, key: str, times: int, tick: Tick) -> int:
+        """The highest revision of so many puts at once; every one has ended, so none comes late."""
+        with mapped(f"Put of {self.target.name} ({self.target.url})"):
+            call = self.channel.unary_unary(
+                "/etcdserverpb.KV/Put",
+                request_serializer=rpc.PutRequest.SerializeToString,
+                response_deserializer=rpc.PutResponse.FromString,
+            )
+            request = rpc.PutRequest(key=key.encode())
+            futures = [call.future(request, timeout=CALL_S) for _ in range(times)]
+            if failed := [error for each in futures if (error := ended(each, tick))]:
+                raise failed[0]
+            revisions: list[int] = [each.result().header.revision for each in futures]
+            return max(revisions)
+
     def get(self, key: str) -> bytes | None:
         answer = self._call("KV/Range", rpc.RangeRequest(key=key.encode()), rpc.RangeResponse, CALL_S)
         return answer.kvs[0].value if answer.kvs else None
@@ -269,6 +297,17 @@ def follow(left: int | None, message: rpc.SnapshotResponse, what: str) -> int:
     if left is not None and left != 0 and message.remaining_bytes != left - blob:
         raise Unreachable(f"{what}: {left} bytes were left, then came {blob} and {message.remaining_bytes} are")
     return message.remaining_bytes
+
+
+def ended(future: Any, tick: Tick) -> Exception | None:
+    """Its error, if it has one; heard each second while it is waited for."""
+    while True:
+        try:
+            error: Exception | None = future.exception(BEAT_S)
+        except grpc.FutureTimeoutError:
+            tick("waiting for puts")
+        else:
+            return error
 
 
 def member(row: rpc.Member) -> MemberSeen:

@@ -57,6 +57,15 @@ def test_what_is_deleted_is_gone(etcd: Etcd) -> None:
     assert etcd.delete("two") == revision + 1
 
 
+def test_a_key_is_put_until_the_revision_is_past_a_mark(etcd: Etcd) -> None:
+    before, heard = etcd.linearizable_revision(), list[str]()
+    assert etcd.advance("mark", before + 2_500, heard.append) == before + 2_501
+    assert etcd.linearizable_revision() == before + 2_501
+    assert heard
+    assert etcd.advance("mark", before, heard.append) == before + 2_502
+    assert etcd.get("mark") == b""
+
+
 def test_keys_are_counted_by_prefix_and_at_a_revision(etcd: Etcd) -> None:
     before = etcd.count("")
     revision = [etcd.put(key, b"x") for key in ("/registry/a", "/registry/b", "/registryc")][1]
@@ -206,7 +215,13 @@ def test_a_client_that_the_member_does_not_trust_is_told_so(tmp_path: Path) -> N
 
 def test_a_member_that_is_not_there_is_unreachable() -> None:
     with ETCDS.at(EtcdTarget("a", "http://127.0.0.1:1")) as etcd:
-        for call in (etcd.look, etcd.linearizable_revision, lambda: list(etcd.snapshot()), etcd.disarm):
+        for call in (
+            etcd.look,
+            etcd.linearizable_revision,
+            lambda: list(etcd.snapshot()),
+            etcd.disarm,
+            lambda: etcd.advance("key", 9, list[str]().append),
+        ):
             with pytest.raises(Unreachable, match=r"of a \(http://127.0.0.1:1\)"):
                 call()
 

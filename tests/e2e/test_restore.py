@@ -17,6 +17,7 @@ from deploy.lab.spec import Etcd
 from tests.e2e.product import Product, until
 
 pytestmark = pytest.mark.lab
+HEALTHY = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
 
 
 def revision(product: Product) -> int:
@@ -67,7 +68,7 @@ def test_one_snapshot_restored_twice_never_serves_a_revision_twice(bare: Product
     snapshot = bare.backup()["snapshot"]
     served = []
     for _ in range(2):
-        result = bare.restore("--snapshot", snapshot, "--override-gate", "quorum-healthy", "--reason", "it is a test")
+        result = bare.restore("--snapshot", snapshot, *HEALTHY)
         put(bare, "/more")
         served += [result["served_revision"], revision(bare)]
     assert served == sorted(served)
@@ -86,7 +87,7 @@ def test_nobody_else_writes_before_the_restore_is_verified(bare: Product) -> Non
     """A client hammers every member all the time; between the swap and the admission nothing is acknowledged."""
     bare.backup()
     with Hammer(bare.lab.etcd) as hammer:
-        result = bare.restore("--override-gate", "quorum-healthy", "--reason", "it is a test")
+        result = bare.restore(*HEALTHY)
         until(lambda: bool(hammer.written) and hammer.written[-1] > time.time() - 1)
     trail = bare.trail(result["operation"])
     swapped = max(at(record) for record in trail if record.get("step") == "swap")
@@ -145,17 +146,45 @@ def test_inspect_works_with_no_daemon_at_all(bare: Product) -> None:
 
 
 def test_etcd_of_earlier_minors_comes_back_too(old: Product) -> None:
-    """3.4.23 cannot raise the revision, so it is refused until somebody accepts that."""
+    """The tool of 3.4.23 cannot raise the revision: there canary writes do, and leave no key."""
     load(old.lab, 4)
     before = digest(old.lab)
     old.backup()
+    put(old, "after-the-backup")
+    highest = revision(old)
     wreck(old.lab, "quorum-loss")
-    more: tuple[str, ...] = ()
-    if old.lab.spec.etcd == "3.4":
-        assert "no-bump" in old.restore(exit_code=4)["error"]["message"]
-        more = ("--override-gate", "no-bump", "--reason", "nobody watches this cluster")
-    assert old.restore(*more)["outcome"] == "restored"
+    result = old.restore()
+    assert result["outcome"] == "restored"
     assert digest(old.lab) == before
+    assert result["served_revision"] > highest
+    assert by_canary(old, result["operation"]) == (old.lab.spec.etcd == "3.4")
+    assert old.run("audit", "verify", result["operation"]).returncode == 0
+
+
+def test_a_revision_is_never_served_twice_with_an_old_tool_either(old: Product) -> None:
+    """Nor does a watch of before go on in silence: what it asks for is compacted."""
+    snapshot = old.backup()["snapshot"]
+    before, served = digest(old.lab), [revision(old)]
+    for _ in range(2):
+        result = old.restore("--snapshot", snapshot, *HEALTHY)
+        assert compacted(old, served[-1])
+        assert digest(old.lab) == before
+        put(old, "/more")
+        served += [result["served_revision"], revision(old)]
+    assert served == sorted(served)
+    assert len(set(served)) == 5
+
+
+def by_canary(product: Product, operation: str) -> bool:
+    acts = [command for _, command in product.acts(operation)]
+    passed = any(command.startswith("etcd put quorate/canary/") and " until " in command for command in acts)
+    assert passed == any(command.startswith("etcd compact ") for command in acts)
+    return passed
+
+
+def compacted(product: Product, revision: int) -> bool:
+    read = etcdctl("get", "/", f"--rev={revision}")
+    return all("compacted" in node_exec(product.lab, node.name, read)[1] for node in product.lab.nodes)
 
 
 def test_a_control_plane_works_on_the_restored_etcd(whole: Product) -> None:

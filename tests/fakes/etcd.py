@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from quorate.converge import Tick
 from quorate.errors import Failed, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
 from quorate.ports import Etcd
@@ -19,6 +20,8 @@ class FakeCluster:
     """What a majority has agreed on, and what is wrong with whom."""
 
     names: tuple[str, ...] = NAMES
+    id: str = CLUSTER
+    ids: dict[str, str] = field(default_factory=dict)  # of its members, where they are not a, b and c
     leader: str = "a"
     history: list[tuple[int, str, bytes | None]] = field(default_factory=list)
     revision: int = 1
@@ -35,7 +38,7 @@ class FakeCluster:
 
     def members(self) -> tuple[MemberSeen, ...]:
         return tuple(
-            MemberSeen(f"{n:x}", name, (f"https://{name}:2380",), (f"https://{name}:2379",))
+            MemberSeen(self.ids.get(name, f"{n:x}"), name, (f"https://{name}:2380",), (f"https://{name}:2379",))
             for n, name in enumerate(self.names, 10)
         )
 
@@ -70,7 +73,7 @@ class FakeEtcd:
     def look(self) -> EtcdSeen:
         self._answers()
         return EtcdSeen(
-            cluster_id=CLUSTER,
+            cluster_id=self.cluster.id,
             member_id=self.cluster.id_of(self.name),
             version="3.6.14",
             revision=self._revision(),
@@ -110,6 +113,14 @@ class FakeEtcd:
     def put(self, key: str, value: bytes) -> int:
         self._writes()
         return self.cluster.add(key, value)
+
+    def advance(self, key: str, past: int, tick: Tick) -> int:
+        revision = self.put(key, b"")
+        while revision <= past:
+            if revision % 1000 == 0:
+                tick(f"revision {revision} of {past}")
+            revision = self.put(key, b"")
+        return revision
 
     def get(self, key: str) -> bytes | None:
         self._writes()

@@ -114,6 +114,7 @@ def as_object(plan: "Plan") -> dict[str, Any]:
         ],
         "people": chosen.people,
         "bump": chosen.bump,
+        "mark": plan.mark,
     }
 
 
