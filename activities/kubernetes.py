@@ -1,6 +1,6 @@
 """Whether the control plane on a restored etcd works: answers, writes, and its controllers hold their leases."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -32,18 +32,39 @@ class Kubernetes:
         apis = {url: self.apis.at(task.kubeconfig, url) for url in task.api_urls}
         names = sorted(CONTROLLERS & {unit.role for share in task.shares for unit in share.control})
         restored = task.snapshot.revision + task.bump
-        written = 0.0
-        for url, api in apis.items():
-            self._until(deadline, f"{url} is not ready", api.ready)
-            self._until(deadline, f"{url} takes no write", partial(self._write, task, url, api))
-            for name in names if not written else ():
+        written: list[float] = []
+        for api in self._serving(task, apis, deadline):
+            written.append(self.clock.time())
+            for name in names if len(written) == 1 else ():
                 self._until(deadline, f"{name} keeps its old lease", partial(self._free, task, api, name, restored))
-            written = written or self.clock.time()
         for name in names:
             one = next(iter(apis.values()))
             self._until(deadline, f"{name} has no lease", partial(taken_since, one, name, restored))
-        facts = {"first_write": repr(written)} if written else {}
+        facts = {"first_write": repr(written[0])} if written else {}
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
+
+    def _serving(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> Iterator[Api]:
+        """Each as soon as it is ready and has taken a write, whichever comes first."""
+        left = dict(apis)
+        while left:
+            silent: dict[str, Unreachable] = {}
+            for url, api in tuple(left.items()):
+                try:
+                    api.ready()
+                    self._write(task, url, api)
+                except Unreachable as error:
+                    silent[url] = error
+                else:
+                    del left[url]
+                    yield api
+            if silent:
+                self._wait(deadline, "; ".join(f"{url} is not ready" for url in silent), next(iter(silent.values())))
+
+    def _wait(self, deadline: float, what: str, error: Unreachable) -> None:
+        if self.clock.monotonic() >= deadline or not error.retryable:
+            raise DidNotConverge(f"{what}: {error}") from error
+        self.tick(what)
+        self.clock.sleep(POLL_S)
 
     def _write(self, task: ClusterTask, url: str, api: Api) -> None:
         pen = Pen(self.journals(task.operation), ticket_of(task), url, self.clock)
@@ -61,10 +82,7 @@ class Kubernetes:
             try:
                 return ask()
             except Unreachable as error:
-                if self.clock.monotonic() >= deadline or not error.retryable:
-                    raise DidNotConverge(f"{what}: {error}") from error
-                self.tick(what)
-                self.clock.sleep(POLL_S)
+                self._wait(deadline, what, error)
 
 
 def stale(lease: Lease, restored: int) -> bool:

@@ -102,3 +102,31 @@ def test_a_server_that_does_not_answer_is_asked_until_the_deadline(tmp_path: Pat
 
     with pytest.raises(DidNotConverge, match="is not ready: refused"):
         verified(Away({}, 1), tmp_path)
+
+
+def test_a_server_that_is_late_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    late = MemoryApi({name: Lease("old", restored() - 5) for name in NAMES}, restored())
+    asked: list[str] = []
+
+    @dataclass
+    class Seen:
+        """The first of two becomes ready only after the second has freed the leases."""
+
+        url: str
+
+        def ready(self) -> None:
+            asked.append(self.url)
+            if self.url == "first" and not late.freed:
+                raise Unreachable("starting")
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(late, name)
+
+    class Two:
+        def at(self, kubeconfig: str, url: str) -> Seen:
+            return Seen(url)
+
+    journals = FileJournals(tmp_path, "chain", time.time).at
+    both = replace(task(), api_urls=("first", "second"), patience_s=5.0)
+    ActivityEnvironment().run(Kubernetes(Two(), journals, time).verify, both)  # type: ignore[arg-type]
+    assert asked == ["first", "second", "first"]
