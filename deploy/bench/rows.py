@@ -60,7 +60,8 @@ def restore_rows(figures: Figures, ours: Restored, script: Restored) -> Iterator
     yield compared("outage of etcd from the first stop", ratio, ours.from_stop_s, script.from_stop_s)
     yield compared("as a client sees it", None, ours.outage_s, script.outage_s)
     own = f"own start {figures.etcd_start_s:.2f} s"
-    yield Row("from the first stop, without etcd's own start", REST_S, " s", ours.from_stop_s - figures.etcd_start_s, own)
+    rest = ours.from_stop_s - figures.etcd_start_s
+    yield Row("from the first stop, without etcd's own start", REST_S, " s", rest, own)
     if ours.api_outage_s is not None and script.api_outage_s is not None:
         yield compared("outage of the API", None, ours.api_outage_s, script.api_outage_s)
         starts = figures.etcd_start_s + figures.api_start_s
