@@ -115,11 +115,9 @@ class Nodes:
         """A unit that does not start says why in its journal, so the failure quotes it."""
         host = self._host(task, task.units.look() | task.share.clients.look())
         try:
-            done = self._loop(task, host, task.units.start)
+            done = self._loop(task, host, lambda seen, s: load(task, seen) or task.units.start(seen, s))
         except (DidNotConverge, CommandFailed) as error:
-            names = [word for unit in task.units.units for word in ("-u", unit.unit)]
-            journal = Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", *names))
-            said = host.do((journal,), self.tick).ran[0].tail
+            said = host.do((task.units.journal(),), self.tick).ran[0].tail
             raise type(error)(f"{error}; its journal ends: {said}") from error
         if not task.control:
             task.share.clients.shut(done.seen)
@@ -149,6 +147,11 @@ class Nodes:
         if sent.exit:
             raise CommandFailed(f"receiving {task.snapshot.key} exited {sent.exit}: {sent.tail}")
         host.do((task.data.arrived(arriving),), self.tick)
+
+
+def load(task: NodeTask, seen: NodeSeen) -> tuple[Command, ...]:
+    """The rule that shuts the clients out, where it is not etcd's own unit that loads it."""
+    return () if task.control else task.share.clients.load(seen)
 
 
 def restored_of(task: NodeTask) -> Restored:

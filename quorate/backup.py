@@ -134,7 +134,9 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> B
 
 def look_of(cluster: Cluster) -> Look:
     """For the command line of etcd, which only a look at a space brings along."""
-    return Look(units=(cluster.etcd.unit,), spaces=(cluster.etcd.data_dir,))
+    etcd = cluster.etcd
+    units, pods = ((), (etcd.manifest,)) if etcd.manifest else ((etcd.unit,), ())
+    return Look(units=units, pods=pods, spaces=(etcd.data_dir,))
 
 
 def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:

@@ -15,6 +15,7 @@ from quorate.supervisor import FENCE_DIR
 
 NFT = "/usr/sbin/nft"
 TABLE = "inet quorate"
+KUBELET = "kubelet.service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Clients:
     unit: str
     ports: tuple[int, ...]
     firewall: bool = True
+    loaded_by_unit: bool = True  # False for a static pod: the unit is the kubelet's, which is not started anew
 
     @property
     def rules(self) -> str:
@@ -49,6 +51,11 @@ class Clients:
         files = (Command(("rm", "-f", self.drop_in, self.rules)),) if any(seen.has(self.rules, self.drop_in)) else ()
         loaded = (Command(("systemctl", "daemon-reload")),) if files or self.drop_in in unit.drop_ins else ()
         return (*shut, *files, *loaded)
+
+    def load(self, seen: NodeSeen) -> tuple[Command, ...]:
+        """What stands in for the unit's start; nothing when it is loaded, or the unit will do it."""
+        there = self.loaded_by_unit or not self.firewall or TABLE in seen.tables
+        return () if there else (Command((NFT, "-f", self.rules)),)
 
     def shut(self, seen: NodeSeen) -> None:
         """Failed when etcd runs and its port is open to everybody."""

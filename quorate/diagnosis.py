@@ -8,6 +8,7 @@ from typing import Literal
 from quorate.catalogue import Manifest
 from quorate.cluster import ClusterSeen, Silence
 from quorate.inventory import Cluster
+from quorate.pods import container, parked
 from quorate.restore import losses
 from quorate.seen import NodeSeen, UnitSeen
 
@@ -73,7 +74,7 @@ class Case:
         return isinstance(node, NodeSeen) and self.unit(node).gone and self.has_data(node)
 
     def unit(self, node: NodeSeen) -> UnitSeen:
-        unit = self.settings.etcd.unit
+        unit = self.settings.etcd.process
         return node.units.get(unit, UnitSeen(unit))
 
     def has_data(self, node: NodeSeen) -> bool:
@@ -136,8 +137,19 @@ def remedy(case: Case) -> str:
 
 def first_aid(case: Case) -> str:
     if enough_to_start(case):
-        return f"{case.at(case.startable[0])} systemctl start {case.settings.etcd.unit}"
+        return f"{case.at(case.startable[0])} {start_of(case.settings.etcd.process)}"
     return f"quorate restore {case.name}" if case.newest else f"quorate doctor {case.name}"
+
+
+def start_of(process: str) -> str:
+    """What starts a unit, or a static pod whose manifest was taken away."""
+    return f"mv {parked(process)} {process}" if process.startswith("/") else f"systemctl start {process}"
+
+
+def log_of(process: str) -> str:
+    if not process.startswith("/"):
+        return f"journalctl -u {process} -n 50"
+    return f"sh -c 'crictl ps -a -q --name ^{container(process)}$ | head -n 1 | xargs crictl logs --tail 50'"
 
 
 def enough_to_start(case: Case) -> bool:
@@ -149,9 +161,9 @@ def member_lost(case: Case) -> Iterator[Finding]:
         return
     for name, instead in case.gone.items():
         evidence = f"{instead}. The others serve reads: do NOT restore, that would throw away a cluster that works"
-        aid = f"{case.at(name)} journalctl -u {case.settings.etcd.unit} -n 50"
+        aid = f"{case.at(name)} {log_of(case.settings.etcd.process)}"
         if case.stopped(name):
-            aid = f"{case.at(name)} systemctl start {case.settings.etcd.unit}"
+            aid = f"{case.at(name)} {start_of(case.settings.etcd.process)}"
         if name in case.seen.unreachable:
             aid = f"quorate doctor {case.name}"
         yield Finding("member-lost", "FAIL", f"{name} is lost, quorum holds", evidence, aid)
@@ -193,11 +205,11 @@ def control_plane(case: Case) -> Iterator[Finding]:
         return
     for name, node in sorted(case.seen.reachable.items()):
         for component in case.settings.control_plane:
-            unit = node.units.get(component.unit, UnitSeen(component.unit))
+            unit = node.units.get(component.process, UnitSeen(component.process))
             if unit.state != "active":
-                aid = f"{case.at(name)} journalctl -u {component.unit} -n 50"
+                aid = f"{case.at(name)} {log_of(component.process)}"
                 message = f"{component.role} on {name} is {unit.state}"
-                yield Finding("control-plane", "WARN", message, f"{component.unit}: {unit.load}, {unit.sub}", aid)
+                yield Finding("control-plane", "WARN", message, f"{component.process}: {unit.load}, {unit.sub}", aid)
 
 
 def quota(case: Case) -> Iterator[Finding]:

@@ -62,9 +62,9 @@ def config_differs(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> s
 
 def differences(cluster: Cluster, member: Member, node: NodeSeen, then: Mapping[str, str]) -> Iterator[str]:
     """What the process, or else the unit, says otherwise than the inventory and than it did at the backup."""
-    name, unit = member.name, node.units.get(cluster.etcd.unit)
+    name, unit = member.name, node.units.get(cluster.etcd.process)
     if unit is None or unit.load != "loaded":
-        yield f"{name} has no unit {cluster.etcd.unit} (it is {unit.load if unit else 'not found'})"
+        yield f"{name} has no {cluster.etcd.process} (it is {unit.load if unit else 'not found'})"
         return
     yield from (f"{name}: {each}" for each in foreign(cluster, member, flags(unit.argv)))
     if then and unit.argv:

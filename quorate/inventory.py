@@ -70,13 +70,25 @@ class Tls(Strict):
 
 
 class EtcdSettings(Strict):
-    """How etcd runs on a node; `restore_tool` is etcdutl, or etcdctl before 3.5."""
+    """How etcd runs on a node, a unit or a static pod; `restore_tool` is etcdutl, or etcdctl before 3.5."""
 
     unit: Unit = "etcd.service"
+    manifest: Path | None = None
     data_dir: Path
     restore_tool: Path = "/usr/local/bin/etcdutl"
     tls: Tls | None = None
     grace_s: Duration = 0.2
+
+    @model_validator(mode="after")
+    def check_one(self) -> Self:
+        if self.manifest and "unit" in self.model_fields_set:
+            raise ValueError("expected unit or manifest, not both")
+        return self
+
+    @property
+    def process(self) -> str:
+        """What it is called on a node: its unit, or the manifest of its static pod."""
+        return self.manifest or self.unit
 
 
 class Member(Strict):
@@ -90,8 +102,20 @@ class Component(Strict):
     """One process of the control plane that runs on every member's node."""
 
     role: Role
-    unit: Unit
+    unit: Unit | None = None
+    manifest: Path | None = None
     grace_s: Duration = 2.0
+
+    @model_validator(mode="after")
+    def check_one(self) -> Self:
+        if (self.unit is None) == (self.manifest is None):
+            raise ValueError("expected exactly one of unit, manifest")
+        return self
+
+    @property
+    def process(self) -> str:
+        """What it is called on a node: its unit, or the manifest of its static pod."""
+        return self.unit or self.manifest or ""
 
 
 class Kubernetes(Strict):

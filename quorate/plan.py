@@ -11,7 +11,7 @@ from quorate.command import Node
 from quorate.etcd import EtcdTarget
 from quorate.inventory import Store
 from quorate.node import Claim, DataDir
-from quorate.supervisor import Systemd, Together
+from quorate.supervisor import Supervised, Together
 
 Place = Literal["node", "cluster"]
 
@@ -68,8 +68,8 @@ class Share:
     member: str
     peer_urls: tuple[str, ...]
     target: EtcdTarget
-    etcd: Systemd
-    control: tuple[Systemd, ...]
+    etcd: Supervised
+    control: tuple[Supervised, ...]
     clients: Clients
     data_dir: str
     owner: str
@@ -102,6 +102,8 @@ class Chosen:
             share["node"]["ssh"] = share["node"]["ssh"].model_dump(mode="json")
             for unit in (share["etcd"], *share["control"]):
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
+            if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had
+                del share["clients"]["loaded_by_unit"]
         return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
 
 

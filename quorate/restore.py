@@ -5,17 +5,18 @@ from urllib.parse import urlsplit
 
 from quorate.canary import foretold, mark, practical
 from quorate.catalogue import Manifest, find
-from quorate.clients import NFT, Clients
+from quorate.clients import KUBELET, NFT, Clients
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import node_of
 from quorate.etcd import bump, target
 from quorate.gates import closed, old_tools
-from quorate.inventory import Cluster, Component, Member
+from quorate.inventory import Cluster, Component, EtcdSettings, Member
 from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.seen import Look, NodeSeen, UnitSeen
-from quorate.supervisor import Systemd
+from quorate.static_pod import StaticPod
+from quorate.supervisor import Supervised, Systemd
 
 STEPS = (
     Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
@@ -68,10 +69,15 @@ def look_of(cluster: Cluster) -> Look:
     etcd = cluster.etcd
     return Look(
         paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir), NFT),
-        units=(etcd.unit, *(component.unit for component in cluster.control_plane)),
+        units=tuple(name for name in processes(cluster) if not name.startswith("/")),
+        pods=tuple(name for name in processes(cluster) if name.startswith("/")),
         spaces=(etcd.data_dir,),
         tools=(etcd.restore_tool,),
     )
+
+
+def processes(cluster: Cluster) -> tuple[str, ...]:
+    return (cluster.etcd.process, *(component.process for component in cluster.control_plane))
 
 
 def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
@@ -145,7 +151,7 @@ def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | No
     """A node's part, with the owner and mode that its data directory has, or its unit implies."""
     settings = request.settings
     seen = node if isinstance(node, NodeSeen) else NodeSeen()
-    unit = seen.units.get(settings.etcd.unit, UnitSeen(settings.etcd.unit))
+    unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
     live = seen.paths.get(settings.etcd.data_dir)
     return Share(
         node=node_of(request.cluster, settings, member),
@@ -153,15 +159,9 @@ def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | No
         member=member.name,
         peer_urls=member.peer_urls,
         target=target(settings, member),
-        etcd=Systemd(
-            "etcd",
-            settings.etcd.unit,
-            ports(member.client_urls + member.peer_urls),
-            settings.etcd.grace_s,
-            unit.state,
-        ),
+        etcd=supervised("etcd", settings.etcd, ports(member.client_urls + member.peer_urls), seen),
         control=tuple(component(settings, each, seen) for each in settings.control_plane),
-        clients=Clients(settings.etcd.unit, ports(member.client_urls), NFT in seen.paths),
+        clients=clients(settings, ports(member.client_urls), firewall=NFT in seen.paths),
         data_dir=settings.etcd.data_dir,
         owner=live.owner if live else unit.owner,
         mode=live.mode if live else "700",
@@ -169,11 +169,24 @@ def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | No
     )
 
 
-def component(settings: Cluster, each: Component, seen: NodeSeen) -> Systemd:
+def component(settings: Cluster, each: Component, seen: NodeSeen) -> Supervised:
     api_urls = settings.kubernetes.api_urls if settings.kubernetes else ()
     known = {"kube-controller-manager": (10257,), "kube-scheduler": (10259,)}
-    state = seen.units.get(each.unit, UnitSeen(each.unit)).state
-    return Systemd(each.role, each.unit, known.get(each.role) or ports(api_urls), each.grace_s, state)
+    return supervised(each.role, each, known.get(each.role) or ports(api_urls), seen)
+
+
+def supervised(role: str, each: EtcdSettings | Component, listens: tuple[int, ...], seen: NodeSeen) -> Supervised:
+    before = seen.units.get(each.process, UnitSeen(each.process)).state
+    if each.manifest:
+        return StaticPod(role, each.manifest, listens, each.grace_s, before)
+    return Systemd(role, each.process, listens, each.grace_s, before)
+
+
+def clients(settings: Cluster, listens: tuple[int, ...], *, firewall: bool) -> Clients:
+    """A static pod has no unit of its own: after a reboot the rule comes with the kubelet's."""
+    if settings.etcd.manifest:
+        return Clients(KUBELET, listens, firewall, loaded_by_unit=False)
+    return Clients(settings.etcd.unit, listens, firewall)
 
 
 def ports(urls: tuple[str, ...]) -> tuple[int, ...]:

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from quorate import pods
+
 UNIT_PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,MainPID,User,Group,DropInPaths,NeedDaemonReload,"
     "AssertResult,AssertTimestampMonotonic,ExecStart,Result,Job"
@@ -21,6 +23,7 @@ class Look:
     spaces: tuple[str, ...] = ()  # how much room is left where these paths are
     tools: tuple[str, ...] = ()  # what they answer to `version`
     tables: bool = False  # firewall tables
+    pods: tuple[str, ...] = ()  # manifests of static pods
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -30,6 +33,7 @@ class Look:
             spaces=once(self.spaces + other.spaces),
             tools=once(self.tools + other.tools),
             tables=self.tables or other.tables,
+            pods=once(self.pods + other.pods),
         )
 
 
@@ -78,7 +82,7 @@ class NodeSeen:
     boot: str = ""
     claim: str = ""  # "operation turn attempt"
     paths: dict[str, PathSeen] = field(default_factory=dict)
-    units: dict[str, UnitSeen] = field(default_factory=dict)
+    units: dict[str, UnitSeen] = field(default_factory=dict)  # static pods too, by manifest
     texts: dict[str, str] = field(default_factory=dict)
     spaces: dict[str, int] = field(default_factory=dict)  # bytes
     tools: dict[str, str] = field(default_factory=dict)
@@ -107,8 +111,12 @@ def script(look: Look) -> str:
         lines.append(
             rf"[ -f {quoted} ] && {{ printf 'text\t%s\t' {quoted}; head -c 2048 {quoted} | tr '\n\t' '  '; echo; }}"
         )
+    if look.units or look.pods:
+        lines.append(_LISTENING)
+    if look.pods:
+        lines.append(pods.script(look.pods))
     if look.units:
-        lines += [_LISTENING, f"systemctl show --property={UNIT_PROPERTIES} -- {shlex.join(look.units)}"]
+        lines += [f"systemctl show --property={UNIT_PROPERTIES} -- {shlex.join(look.units)}"]
     if look.spaces:
         lines.append(r"printf 'now\t'; date +%s.%N")
     lines += [_space(path) for path in look.spaces]
@@ -154,7 +162,7 @@ def parse(output: str) -> NodeSeen:
         boot=only.get("boot", ""),
         claim=only.get("claim", ""),
         paths={r[1]: PathSeen(r[2], r[3], r[4], r[5], int(r[6])) for r in rows if r[0] == "path" and len(r) == 7},
-        units=_units(lines, _running(rows)),
+        units={**_units(lines, _running(rows)), **_pods(rows)},
         texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},
         spaces={r[1]: int(r[2]) for r in rows if r[0] == "space" and len(r) == 3 and r[2].isdigit()},
         tools={r[1]: r[2].split(":")[-1].strip() for r in rows if r[0] == "tool" and len(r) == 3},
@@ -176,6 +184,22 @@ def _running(rows: list[list[str]]) -> dict[int, tuple[str, ...]]:
     """The command line of each process, by its pid."""
     return {
         int(row[1]): tuple(row[2].rstrip("\x1f").split("\x1f")) for row in rows if row[0] == "argv" and len(row) == 3
+    }
+
+
+def _pods(rows: list[list[str]]) -> dict[str, UnitSeen]:
+    """A static pod as a unit that is called by its manifest; no etcd runs twice on a node."""
+    argv = tuple(_running(rows).items())
+    return {
+        manifest: UnitSeen(
+            unit=manifest,
+            load="loaded" if pod.there or pod.parked else "not-found",
+            state=pod.state,
+            sub="running" if pod.running else "dead",
+            assert_failed=pod.parked and not pod.there,
+            argv=argv[0][1] if pod.running and len(argv) == 1 and pods.container(manifest) == "etcd" else (),
+        )
+        for manifest, pod in pods.parse(rows).items()
     }
 
 

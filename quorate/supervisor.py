@@ -1,11 +1,14 @@
-"""Processes under systemd: barred from starting, stopped for good, started again."""
+"""Processes of a node: barred from starting, stopped for good, started again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from quorate.command import Command
 from quorate.converge import Await, Left
+from quorate.pods import container
 from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.static_pod import StaticPod
 
 FENCE_DIR = "/var/lib/quorate/fence"
 START_POLL_S = 0.2  # a look costs the node what etcd needs for its start
@@ -85,7 +88,7 @@ class Systemd:
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class Units:
     """Several units of one node, each as far as it is: what is left for any of them is left."""
 
     units: tuple[Systemd, ...]
@@ -127,9 +130,55 @@ class Together:
 
     def resume(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
         """As they were before they were fenced: running again, trying to start, or stopped but free to start."""
-        served = Together(tuple(unit for unit in self.units if unit.before == "active"))
+        served = Units(tuple(unit for unit in self.units if unit.before == "active"))
         freed = [unit.free(seen) for unit in self.units if unit.before != "active"]
         return join([served.start(seen, waited_s), *freed])
+
+
+Supervised: TypeAlias = Systemd | StaticPod
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Whatever supervises the processes of one node: its units in one go, its static pods one by one."""
+
+    units: tuple[Supervised, ...]
+
+    @property
+    def parts(self) -> "tuple[Units | StaticPod, ...]":
+        systemd = tuple(unit for unit in self.units if isinstance(unit, Systemd))
+        pods = tuple(unit for unit in self.units if isinstance(unit, StaticPod))
+        return (*((Units(systemd),) if systemd else ()), *pods)
+
+    def look(self) -> Look:
+        look = Look()
+        for part in self.parts:
+            look |= part.look()
+        return look
+
+    def bar(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        return join([part.bar(seen, waited_s) for part in self.parts])
+
+    def unbar(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        return join([part.unbar(seen, waited_s) for part in self.parts])
+
+    def fence(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        return join([part.fence(seen, waited_s) for part in self.parts])
+
+    def start(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        return join([part.start(seen, waited_s) for part in self.parts])
+
+    def resume(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        return join([part.resume(seen, waited_s) for part in self.parts])
+
+    def journal(self) -> Command:
+        """The last words of each, for a failure that quotes them."""
+        names = [word for unit in self.units if isinstance(unit, Systemd) for word in ("-u", unit.unit)]
+        if names:
+            return Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", *names))
+        wanted = "|".join(container(unit.unit) for unit in self.units)
+        logs = f"crictl ps -a -q --name '^({wanted})$' | head -n 1 | xargs -r crictl logs --tail 6"
+        return Command(("sh", "-c", logs))
 
 
 def stopped(units: list[Systemd]) -> Command:
@@ -144,7 +193,7 @@ def stopped(units: list[Systemd]) -> Command:
 
 def is_stop(act: str) -> bool:
     """Whether a command, as a receipt has it, stops units."""
-    return "systemctl stop " in act
+    return "systemctl stop " in act or "crictl stop " in act
 
 
 def started(units: list[Systemd]) -> Command:

@@ -137,7 +137,9 @@ def unit_rows(looked: "Looked", colour: "Paint") -> list[list[str]]:
     components = looked.case.settings.control_plane
     rows = [["NODE", *(each.role.upper() for each in components)]]
     for name, node in looked.seen.nodes.items():
-        states = ["-" if isinstance(node, Silence) else unit_state(node.units.get(each.unit)) for each in components]
+        states = [
+            "-" if isinstance(node, Silence) else unit_state(node.units.get(each.process)) for each in components
+        ]
         rows.append([name, *(colour.state(state) if state != "-" else "-" for state in states)])
     return rows
 
@@ -247,7 +249,7 @@ def member(looked: "Looked", name: str) -> dict[str, Any]:
     else:
         units = {
             each: unit_state(node.units.get(each))
-            for each in (looked.case.settings.etcd.unit, *(c.unit for c in components))
+            for each in (looked.case.settings.etcd.process, *(c.process for c in components))
         }
         out |= {"node": {"reachable": True, "claim": node.claim, "units": units}}
     return out
