@@ -188,6 +188,8 @@ def stopped(units: list[Systemd]) -> Command:
     """
     grace_s, names = max(unit.grace_s for unit in units), " ".join(unit.unit for unit in units)
     kill = f"systemctl kill --signal=SIGKILL {names}; systemctl stop {names}"
+    if not grace_s:
+        return Command(("sh", "-c", kill))  # `timeout 0` would wait without end
     return Command(("sh", "-c", f"timeout {grace_s:g} systemctl stop {names} || {{ {kill}; }}"))
 
 

@@ -114,3 +114,8 @@ def test_units_that_stop_together_have_the_longest_grace_of_them() -> None:
     assert str(stopped([ETCD, slow])).startswith(
         "sh -c 'timeout 2 systemctl stop etcd.service kube-apiserver.service || "
     )
+
+
+def test_without_a_grace_it_is_killed_at_once() -> None:
+    kill = "systemctl kill --signal=SIGKILL etcd.service; systemctl stop etcd.service"
+    assert str(stopped([replace(ETCD, grace_s=0)])) == f"sh -c '{kill}'"

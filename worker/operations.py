@@ -244,7 +244,7 @@ class Operations:
     def handle_of(self, workflow: str, run: str | None, result: Any = None) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(workflow, run_id=run, result_type=result)
 
-    async def watch(self, found: Found, patience_s: float) -> AsyncIterator[Glimpse]:
+    async def watch(self, found: Found, patience_s: float, poll_s: float = POLL_S) -> AsyncIterator[Glimpse]:
         """Looks until it is closed or held; while nobody answers it keeps trying. StillRunning at the deadline."""
         deadline = time.monotonic() + patience_s
         last = Glimpse(found)
@@ -263,7 +263,7 @@ class Operations:
                         f"{found.operation} goes on; waited {patience_s:.0f} s",
                         next=f"quorate watch {found.operation}",
                     )
-                await (asyncio.sleep(POLL_S) if ended.done() else asyncio.wait([ended], timeout=POLL_S))
+                await (asyncio.sleep(poll_s) if ended.done() else asyncio.wait([ended], timeout=poll_s))
 
     @asynccontextmanager
     async def ending(self, found: Found) -> AsyncIterator["asyncio.Future[Any]"]:

@@ -22,6 +22,9 @@ HOUR = "1h"
 
 
 class Display(Protocol):
+    @property
+    def poll_s(self) -> float: ...
+
     def show(self, glimpse: "Glimpse") -> None: ...
 
 
@@ -81,6 +84,7 @@ class Silent:
     """For scripts: only what keeps us waiting is said, once, on standard error."""
 
     notes: set[str] = field(default_factory=set)
+    poll_s: float = 1.0  # its end is heard at once; every look costs the daemon what the work needs
 
     def show(self, glimpse: "Glimpse") -> None:
         if glimpse.note and glimpse.note not in self.notes:
@@ -94,6 +98,7 @@ class Lines:
 
     here: Given
     said: set[str] = field(default_factory=set)
+    poll_s: float = 0.3
 
     def show(self, glimpse: "Glimpse") -> None:
         for line in lines(glimpse, self.here):
@@ -111,6 +116,7 @@ class Tree:
     expecting: Callable[[], dict[str, float]]
     expected: dict[str, float] = field(default_factory=dict)
     rates: Rates = field(default_factory=Rates)
+    poll_s: float = 0.3
 
     def show(self, glimpse: "Glimpse") -> None:
         from rich.text import Text
@@ -204,7 +210,7 @@ def expected(settings: "Settings", operation: str) -> dict[str, float]:
 
 async def outcome(operations: "Operations", found: "Found", patience_s: float, shown: Watched) -> "Result":
     """Its result; Held and StillRunning leave it as it is."""
-    async for glimpse in operations.watch(found, patience_s):
+    async for glimpse in operations.watch(found, patience_s, shown.display.poll_s):
         shown.show(glimpse)
     if shown.last and shown.last.hold and not shown.last.closed:
         raise held(shown.last)
