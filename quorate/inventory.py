@@ -77,7 +77,7 @@ class EtcdSettings(Strict):
     data_dir: Path
     restore_tool: Path = "/usr/local/bin/etcdutl"
     tls: Tls | None = None
-    grace_s: Duration = 0.2
+    grace_s: Duration = 0.1
 
     @model_validator(mode="after")
     def check_one(self) -> Self:
