@@ -195,9 +195,9 @@ def running_flags(nodes: Mapping[str, NodeSeen | str]) -> tuple[dict[str, dict[s
     known: dict[str, dict[str, str]] = {}
     notes: list[str] = []
     for name, node in nodes.items():
-        argv = () if isinstance(node, str) else next((unit.argv for unit in node.units.values()), ())
-        if filled(argv):
-            known[name] = recorded(argv)
+        unit = None if isinstance(node, str) else next(iter(node.units.values()), None)
+        if unit and filled(unit):
+            known[name] = recorded(unit)
         else:
             reason = node if isinstance(node, str) else "it does not run, and its unit does not say them all"
             notes.append(f"the flags of {name} are not recorded: {reason}")

@@ -1,9 +1,9 @@
-"""What etcd is told on its command line: recorded with a backup, compared before a restore."""
+"""What etcd is told: recorded with a backup, compared before a restore."""
 
 from collections.abc import Iterator, Mapping
 
 from quorate.audit import masked
-from quorate.seen import flags
+from quorate.seen import UnitSeen
 
 UNSET = "not set"
 
@@ -16,9 +16,9 @@ BOOTSTRAP = frozenset({"initial-cluster", "initial-cluster-token", "initial-clus
 DISCOVERY = "discovery"  # bootstrap too, and its URL is a secret as a whole
 
 
-def recorded(argv: tuple[str, ...]) -> dict[str, str]:
-    """The flags of a command line, without what could be a secret."""
-    return {name: shown(name, value) for name, value in flags(argv).items()}
+def recorded(unit: UnitSeen) -> dict[str, str]:
+    """Its flags, without what could be a secret."""
+    return {name: shown(name, value) for name, value in unit.flags.items()}
 
 
 def shown(name: str, value: str) -> str:
@@ -27,16 +27,17 @@ def shown(name: str, value: str) -> str:
     return masked((f"{name}={value}",))[0].removeprefix(f"{name}=")
 
 
-def filled(argv: tuple[str, ...]) -> bool:
-    """Whether it is what etcd is told: a unit that does not run shows variables that systemd has yet to fill in."""
-    return bool(argv) and not any("$" in word for word in argv)
+def filled(unit: UnitSeen) -> bool:
+    """Whether it is all that etcd is told: a unit that does not run may use variables that nobody has filled in."""
+    told = (*(unit.argv if unit.told is None else ()), *unit.flags.values())
+    return bool(unit.flags) and "unreadable" not in unit.flags and not any("$" in word for word in told)
 
 
-def changed(argv: tuple[str, ...], then: Mapping[str, str]) -> Iterator[str]:
+def changed(unit: UnitSeen, then: Mapping[str, str]) -> Iterator[str]:
     """Each flag that is not as it was recorded, with both values."""
-    now = recorded(argv)
+    now = recorded(unit)
     for name in sorted({*now, *then} - INVENTORY - BOOTSTRAP):
         is_now, was = now.get(name, UNSET), then.get(name, UNSET)
-        unknown = "$" in is_now or (name not in now and not filled(argv))
+        unknown = "$" in is_now or (name not in now and not filled(unit))
         if is_now != was and not unknown and not name.startswith(DISCOVERY):
             yield f"--{name} is {is_now or 'empty'}, at the backup it was {was or 'empty'}"

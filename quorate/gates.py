@@ -9,7 +9,7 @@ from quorate.etcd import can_bump, minor
 from quorate.flags import changed
 from quorate.inventory import Cluster, Member
 from quorate.plan import Gate
-from quorate.seen import NodeSeen, flags
+from quorate.seen import NodeSeen
 
 WAL_BYTES = 128 * 1024 * 1024  # etcd preallocates two WAL files of 64 MB (etcd.md, 2.2)
 
@@ -66,9 +66,9 @@ def differences(cluster: Cluster, member: Member, node: NodeSeen, then: Mapping[
     if unit is None or unit.load != "loaded":
         yield f"{name} has no {cluster.etcd.process} (it is {unit.load if unit else 'not found'})"
         return
-    yield from (f"{name}: {each}" for each in foreign(cluster, member, flags(unit.argv)))
-    if then and unit.argv:
-        yield from (f"{name}: {each}" for each in changed(unit.argv, then))
+    yield from (f"{name}: {each}" for each in foreign(cluster, member, unit.flags))
+    if then and unit.flags:
+        yield from (f"{name}: {each}" for each in changed(unit, then))
 
 
 def foreign(cluster: Cluster, member: Member, said: Mapping[str, str]) -> Iterator[str]:
@@ -81,7 +81,9 @@ def foreign(cluster: Cluster, member: Member, said: Mapping[str, str]) -> Iterat
     for flag, value in wanted.items():
         if flag in said and said[flag] != value:
             yield f"--{flag} is {said[flag]}, the inventory says {value}"
-    for flag in ("wal-dir", "force-new-cluster", "config-file"):
+    if "unreadable" in said:
+        yield f"its --config-file {said['config-file']} cannot be read"
+    for flag in ("wal-dir", "force-new-cluster"):
         if said.get(flag, "false") != "false":
             yield f"--{flag} is {said[flag]}, which the inventory does not know"
 

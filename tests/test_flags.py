@@ -3,10 +3,15 @@
 import pytest
 
 from quorate.flags import changed, filled, recorded
+from quorate.seen import UnitSeen
 
 ETCD = "/usr/bin/etcd"
 THEN = {"name": "m2", "quota-backend-bytes": "8589934592", "listen-client-urls": "https://10.0.0.2:2379"}
 SAME = (ETCD, "--name=m2", "--quota-backend-bytes", "8589934592", "--listen-client-urls=https://10.0.0.2:2379")
+
+
+def unit(argv: tuple[str, ...]) -> UnitSeen:
+    return UnitSeen("etcd.service", "loaded", "active", argv=argv)
 
 
 @pytest.mark.parametrize(
@@ -23,7 +28,7 @@ SAME = (ETCD, "--name=m2", "--quota-backend-bytes", "8589934592", "--listen-clie
     ],
 )
 def test_a_difference_names_both_values(argv: tuple[str, ...], differences: list[str]) -> None:
-    assert list(changed(argv, THEN)) == differences
+    assert list(changed(unit(argv), THEN)) == differences
 
 
 @pytest.mark.parametrize(
@@ -38,14 +43,14 @@ def test_a_difference_names_both_values(argv: tuple[str, ...], differences: list
     ],
 )
 def test_what_only_a_bootstrap_reads_or_the_inventory_says_is_not_compared(flag: str) -> None:
-    assert list(changed((*SAME, flag), THEN)) == []
+    assert list(changed(unit((*SAME, flag)), THEN)) == []
 
 
 def test_variables_that_systemd_has_yet_to_fill_in_differ_from_nothing() -> None:
     stopped = (ETCD, "--name=${NAME}", "--quota-backend-bytes=${QUOTA}", "$MORE")
-    assert not filled(stopped)
-    assert list(changed(stopped, THEN)) == []
-    assert list(changed((*stopped, "--listen-client-urls=http://0.0.0.0:2379"), THEN)) == [
+    assert not filled(unit(stopped))
+    assert list(changed(unit(stopped), THEN)) == []
+    assert list(changed(unit((*stopped, "--listen-client-urls=http://0.0.0.0:2379")), THEN)) == [
         "--listen-client-urls is http://0.0.0.0:2379, at the backup it was https://10.0.0.2:2379"
     ]
 
@@ -60,5 +65,5 @@ def test_variables_that_systemd_has_yet_to_fill_in_differ_from_nothing() -> None
     ],
 )
 def test_what_could_be_a_secret_is_masked(word: str, flag: dict[str, str]) -> None:
-    assert recorded((ETCD, word)) == flag
-    assert recorded((ETCD, *word.split("=", 1))) == flag
+    assert recorded(unit((ETCD, word))) == flag
+    assert recorded(unit((ETCD, *word.split("=", 1)))) == flag
