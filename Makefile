@@ -33,7 +33,7 @@ check: setup  ## formatting, types, floors and the fast tests (under 30 s)
 test: setup  ## everything, on the lab
 	@$(BIN)/pytest tests
 
-lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd
+lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, none)
 	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE)
 
 lab-down: setup  ## remove it: LAB=demo

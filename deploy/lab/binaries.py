@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from deploy.lab.process import Say
 
 KUBERNETES = "1.34.2"
+KUBERNETES_MODULE = "k8s.io/kubernetes"
+CRI_TOOLS = "1.30.0"  # the newest that the Go module proxies serve; it speaks CRI v1, as containerd does
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class Recipe:
     modules: tuple[str, ...]  # those at this version
     usual_s: int
     ldflags: str = ""
+    staged: str = ""  # the version of Kubernetes whose own modules are wanted beside it
+    replaces: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -57,7 +61,7 @@ def kubernetes(part: str, programs: tuple[str, ...], usual_s: int) -> Recipe:
     said = {"gitVersion": f"v{KUBERNETES}", "gitMajor": major, "gitMinor": minor, "gitTreeState": "clean"}
     ldflags = " ".join(f"-X k8s.io/component-base/version.{key}={value}" for key, value in said.items())
     packages = tuple((name, f"k8s.io/kubernetes/cmd/{name}") for name in programs)
-    return Recipe(part, KUBERNETES, packages, ("k8s.io/kubernetes",), usual_s, ldflags)
+    return Recipe(part, KUBERNETES, packages, (KUBERNETES_MODULE,), usual_s, ldflags, KUBERNETES)
 
 
 ETCD = {"3.5": etcd("3.5.33", 40), "3.6": etcd("3.6.14", 50)}
@@ -77,6 +81,18 @@ VERSITYGW = Recipe(
 )
 CONTROL_PLANE = kubernetes(
     "kubernetes", ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"), 240
+)
+NODE_AGENT = kubernetes("kubelet", ("kubelet", "kubeadm"), 90)
+CRICTL = Recipe(
+    "crictl",
+    CRI_TOOLS,
+    (("crictl", "github.com/kubernetes-sigs/cri-tools/cmd/crictl"),),
+    ("github.com/kubernetes-sigs/cri-tools", KUBERNETES_MODULE),
+    60,
+    f"-X github.com/kubernetes-sigs/cri-tools/pkg/version.Version=v{CRI_TOOLS}",
+    staged=CRI_TOOLS,
+    # published under another name than it declares
+    replaces=(f"github.com/kubernetes-sigs/cri-tools => sigs.k8s.io/cri-tools v{CRI_TOOLS}",),
 )
 
 
@@ -107,16 +123,17 @@ def build(recipe: Recipe, say: Say) -> None:
 def go_mod(recipe: Recipe, staged: tuple[str, ...]) -> str:
     """A module of our own that requires theirs: `go install` refuses modules with replacements."""
     requires = [f"require {module} v{recipe.version}" for module in recipe.modules]
-    zero = "v0" + recipe.version.removeprefix("1")
-    replaces = [f"replace {module} => {module} {zero}" for module in staged]
-    return "\n".join([f"module lab.quorate/{recipe.part}", "", "go 1.25", "", *requires, *replaces, ""])
+    zero = "v0" + recipe.staged.removeprefix("1")
+    replaces = [f"{module} => {module} {zero}" for module in staged]
+    lines = [f"replace {each}" for each in (*replaces, *recipe.replaces)]
+    return "\n".join([f"module lab.quorate/{recipe.part}", "", "go 1.25", "", *requires, *lines, ""])
 
 
 def staging(program: str, recipe: Recipe) -> tuple[str, ...]:
     """The modules Kubernetes keeps in its own tree; each is published as v0.<minor>.<patch>."""
-    if recipe.modules != ("k8s.io/kubernetes",):
+    if not recipe.staged:
         return ()
-    wanted = f"{recipe.modules[0]}@v{recipe.version}"
+    wanted = f"{KUBERNETES_MODULE}@v{recipe.staged}"
     asked = subprocess.run(
         [program, "mod", "download", "-json", wanted], capture_output=True, text=True, check=False, cwd=cache()
     )

@@ -23,23 +23,35 @@ if TYPE_CHECKING:
 BASE = "debian:bookworm-slim"
 HERE = Path(__file__).parent
 CONTEXT = ("Dockerfile", "lab-init")
+POD_CONTEXT = HERE / "static_pods"
 
 
 def node_image(client: DockerClient, say: Say) -> str:
     """The image's name, keyed by what it is made of."""
-    name = f"quorate-lab-node:{fingerprint()}"
+    name = f"quorate-lab-node:{fingerprint(*((HERE / each).read_bytes() for each in CONTEXT))}"
     with held("image"):
         if not present(client, name):
             base_image(client, say)
             say("lab: building the node's image, Debian with systemd and sshd (usually 40 s)")
-            build(client, name, say)
+            build(client, name, HERE, say)
     return name
 
 
-def fingerprint() -> str:
+def pod_node_image(client: DockerClient, say: Say) -> str:
+    """The plain node's with containerd and what starts a kubelet, under a name of its own."""
+    plain = node_image(client, say)
+    made_of = (file.read_bytes() for file in sorted(POD_CONTEXT.iterdir()))
+    name = f"quorate-lab-pod-node:{fingerprint(plain.encode(), *made_of)}"
+    with held("image"):
+        if not present(client, name):
+            say("lab: building the image of a node that runs pods: containerd, runc (usually 40 s)")
+            build(client, name, POD_CONTEXT, say, {"NODE": plain})
+    return name
+
+
+def fingerprint(*made_of: bytes) -> str:
     """Twelve digits of what the image is made of."""
-    made_of = b"\0".join((HERE / name).read_bytes() for name in CONTEXT)
-    return hashlib.sha256(made_of).hexdigest()[:12]
+    return hashlib.sha256(b"\0".join(made_of)).hexdigest()[:12]
 
 
 def present(client: DockerClient, name: str) -> bool:
@@ -50,15 +62,21 @@ def present(client: DockerClient, name: str) -> bool:
     return True
 
 
-def build(client: DockerClient, name: str, say: Say) -> None:
+def build(client: DockerClient, name: str, folder: Path, say: Say, values: dict[str, str] | None = None) -> None:
     """The engine says what it does line by line; its steps are the progress."""
     said: list[str] = []
     lines = client.api.build(
-        path=str(HERE), tag=name, rm=True, forcerm=True, labels={"quorate-lab-image": "node"}, decode=True
+        path=str(folder),
+        tag=name,
+        rm=True,
+        forcerm=True,
+        labels={"quorate-lab-image": "node"},
+        buildargs=values,
+        decode=True,
     )
     for line in lines:
         if "error" in line:
-            raise LabError(f"the node's image did not build: {line['error']}: {''.join(said)[-600:].strip()}")
+            raise LabError(f"{name} did not build: {line['error']}: {''.join(said)[-600:].strip()}")
         said.append(line.get("stream", ""))
         if said[-1].startswith("Step "):
             say(f"  ... {said[-1].strip()[:100]}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from docker.errors import APIError, DockerException, NotFound
 
-from deploy.lab import addresses, engine, image, machine, parts, s3
+from deploy.lab import addresses, engine, image, machine, parts, pod_images, s3
 from deploy.lab.cache import held
 from deploy.lab.digest import Digest, digest
 from deploy.lab.errors import LabError
@@ -60,15 +60,25 @@ def up(spec: LabSpec, say: Say = quiet) -> Lab:
             return lab
         client = engine.connect(say)
         parts.make_parts(spec, say)
-        node_image = image.node_image(client, say)
-        if spec.etcd == "3.4":
-            parts.make_debian_etcd(client, node_image, say)
+        node_image = make_image(spec, client, say)
         began = time.monotonic()
         remove(spec.name, client)
         say(f"lab: starting {spec.name}: {shape(spec)} (usually 20 s)")
         lab = assemble(spec, client, node_image)
         say(f"lab: {spec.name} is up after {time.monotonic() - began:.0f} s; config: {lab.config}")
         return lab
+
+
+def make_image(spec: LabSpec, client: DockerClient, say: Say) -> str:
+    """The node's image, and what is made with its help."""
+    if spec.control_plane == "static-pods":
+        name = image.pod_node_image(client, say)
+        pod_images.make_pod_images(client, name, spec, say)
+        return name
+    name = image.node_image(client, say)
+    if spec.etcd == "3.4":
+        parts.make_debian_etcd(client, name, say)
+    return name
 
 
 def shape(spec: LabSpec) -> str:
@@ -107,18 +117,20 @@ def assemble(spec: LabSpec, client: DockerClient, node_image: str) -> Lab:
     except APIError as error:
         raise LabError(f"Docker refused to start a node: {error.explanation or error}") from error
     await_ready(lab, READY_S)
-    lab.save(spec)
+    lab.save()
     return lab
 
 
 def new_trust() -> Trust:
-    return Trust(authority("etcd-ca"), authority("kubernetes-ca"), signing_pair(), ssh_key())
+    etcd, kubernetes, front_proxy = (authority(f"{name}-ca") for name in ("etcd", "kubernetes", "front-proxy"))
+    return Trust(etcd, kubernetes, front_proxy, signing_pair(), ssh_key())
 
 
 def write_lab(spec: LabSpec, nodes: tuple[Node, ...], trust: Trust) -> Lab:
     """Everything in `.lab/<name>`, and the store running."""
     folder, pki = spec.folder, spec.folder / "pki"
     folder.mkdir(parents=True, mode=0o700)
+    spec.save()
     trust.etcd.pair.write(pki, "ca")
     trust.etcd.sign("quorate").write(pki, "client")
     write_identity(folder / "ssh", trust.operator)

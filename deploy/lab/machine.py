@@ -94,5 +94,6 @@ def tmpfs(spec: LabSpec) -> dict[str, str]:
     """What a boot wants empty, and the data filesystem where it is to be bounded."""
     mounts = {"/run": "", "/tmp": "exec"}
     if spec.data_tmpfs_mib:
-        mounts[DATA_MOUNT] = f"size={spec.data_tmpfs_mib}m,uid={OWNERS['etcd']},gid={OWNERS['etcd']},mode=0700"
+        owner = OWNERS["root" if spec.control_plane == "static-pods" else "etcd"]
+        mounts[DATA_MOUNT] = f"size={spec.data_tmpfs_mib}m,uid={owner},gid={owner},mode=0700"
     return mounts

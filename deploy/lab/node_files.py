@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from deploy.lab.kubeadm import kubeadm_files
 from deploy.lab.kubeconfig import kubeconfig
 from deploy.lab.machine import NodeFile
 from deploy.lab.units import (
@@ -40,12 +41,15 @@ class Trust:
 
     etcd: Authority
     kubernetes: Authority
+    front_proxy: Authority
     service_accounts: Pair
     operator: SshKey
 
 
 def node_files(spec: LabSpec, number: int, nodes: tuple[Node, ...], trust: Trust, host_key: SshKey) -> list[NodeFile]:
     """Identity, etcd and, where wanted, the control plane."""
+    if spec.control_plane == "static-pods":
+        return identity(trust, host_key) + kubeadm_files(spec, number, nodes, trust)
     files = identity(trust, host_key) + etcd_files(spec, number, nodes, trust)
     if spec.control_plane == "systemd":
         files += control_plane_files(number, nodes, trust)

@@ -8,9 +8,10 @@ import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.lab.binaries import CONTROL_PLANE, ETCD, TEMPORAL, VERSITYGW, Recipe, make
+from deploy.lab.binaries import CONTROL_PLANE, CRICTL, ETCD, NODE_AGENT, TEMPORAL, VERSITYGW, Recipe, make
 from deploy.lab.cache import cache, held
 from deploy.lab.errors import LabError
+from deploy.lab.pod_images import folder as pod_images
 from deploy.lab.spec import LABEL
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from deploy.lab.spec import LabSpec
 
 DEBIAN_ETCD = "3.4.23"
+KUBERNETES_PARTS: dict[str, tuple[Recipe, ...]] = {
+    "none": (),
+    "systemd": (CONTROL_PLANE,),
+    "static-pods": (CONTROL_PLANE, NODE_AGENT, CRICTL),
+}
 UNPACK = (
     "set -e; cd /tmp; apt-get -qq update; apt-get -qq download etcd-server etcd-client; "
     "for deb in *.deb; do dpkg-deb -x $deb /unpacked; done"
@@ -29,7 +35,7 @@ UNPACK = (
 def recipes(spec: LabSpec) -> tuple[Recipe, ...]:
     """What is built from source for this lab."""
     wanted = (*((ETCD[spec.etcd],) if spec.etcd in ETCD else ()), VERSITYGW, TEMPORAL)
-    return (*wanted, CONTROL_PLANE) if spec.control_plane == "systemd" else wanted
+    return (*wanted, *KUBERNETES_PARTS[spec.control_plane])
 
 
 def make_parts(spec: LabSpec, say: Say) -> None:
@@ -44,7 +50,8 @@ def make_parts(spec: LabSpec, say: Say) -> None:
 def node_programs(spec: LabSpec) -> list[Path]:
     """The folders a node sees under /opt, named for the part."""
     etcd = ETCD[spec.etcd].folder if spec.etcd in ETCD else debian_etcd_folder()
-    return [etcd, CONTROL_PLANE.folder] if spec.control_plane == "systemd" else [etcd]
+    images = [pod_images(spec)] if spec.control_plane == "static-pods" else []
+    return [etcd, *(recipe.folder for recipe in KUBERNETES_PARTS[spec.control_plane]), *images]
 
 
 def debian_etcd_folder() -> Path:

@@ -8,7 +8,7 @@ import yaml
 
 from deploy.lab.cache import cache
 from deploy.lab.s3 import REGION
-from deploy.lab.units import DATA_DIR
+from deploy.lab.supervised import MANIFESTS, supervised
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,8 +39,8 @@ def cluster(spec: LabSpec, nodes: tuple[Node, ...]) -> dict[str, object]:
             "known_hosts": str(spec.folder / "ssh" / "known_hosts"),
         },
         "etcd": {
-            "unit": "etcd.service",
-            "data_dir": DATA_DIR,
+            **process(spec, "etcd"),
+            "data_dir": supervised(spec).data_dir,
             "restore_tool": f"/usr/local/bin/{'etcdctl' if spec.etcd == '3.4' else 'etcdutl'}",
             "tls": {
                 "ca": secret(spec.folder, "pki/ca.crt"),
@@ -50,13 +50,20 @@ def cluster(spec: LabSpec, nodes: tuple[Node, ...]) -> dict[str, object]:
         },
         "members": [member(node) for node in nodes],
     }
-    if spec.control_plane == "systemd":
-        text["control_plane"] = [{"role": role, "unit": f"{role}.service"} for role in CONTROL_PLANE]
+    if spec.control_plane != "none":
+        text["control_plane"] = [{"role": role, **process(spec, role)} for role in CONTROL_PLANE]
         text["kubernetes"] = {
             "kubeconfig": secret(spec.folder, "admin.kubeconfig"),
             "api_urls": [node.api_url for node in nodes],
         }
     return text | {"backup": {"store": "offsite", "every": "15m"}, "objectives": {"rto": "15m", "rpo": "30m"}}
+
+
+def process(spec: LabSpec, name: str) -> dict[str, object]:
+    """A unit, or the manifest of a static pod."""
+    if spec.control_plane == "static-pods":
+        return {"manifest": f"{MANIFESTS}/{name}.yaml"}
+    return {"unit": f"{name}.service"}
 
 
 def member(node: Node) -> dict[str, object]:

@@ -14,11 +14,13 @@ from deploy.lab.https import Caller, Identity, NoAnswerError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deploy.lab.spec import Lab
+    from deploy.lab.spec import Lab, Node
 
 Check = tuple[str, "Callable[[], bool]"]
 
 PATIENCE_S = 3
+STATIC_PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+KUBE_SYSTEM = "/api/v1/namespaces/kube-system/pods/"
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/"
 
 
@@ -29,6 +31,8 @@ def checks(lab: Lab) -> Iterator[Check]:
         yield f"{node.name}: etcd", partial(etcd_healthy, lab, node.client_url)
     if lab.kubeconfig:
         yield from control_plane_checks(lab)
+    if lab.spec.control_plane == "static-pods":
+        yield from pod_checks(lab)
     yield "S3 server", partial(s3.answers, lab.folder / "s3", lab.s3)
 
 
@@ -39,6 +43,13 @@ def control_plane_checks(lab: Lab) -> Iterator[Check]:
     for name in ("kube-controller-manager", "kube-scheduler"):
         yield f"{name}: a leader", partial(leads, lab, name)
     yield "namespace default", partial(has_default, lab)
+
+
+def pod_checks(lab: Lab) -> Iterator[Check]:
+    """What a kubelet tells the API server of its node and of the pods it runs there by itself."""
+    for node in lab.nodes:
+        yield f"{node.name}: a Node that is ready", partial(node_ready, lab, node)
+        yield f"{node.name}: {len(STATIC_PODS)} mirror pods", partial(mirrored, lab, node)
 
 
 def missing(lab: Lab) -> str:
@@ -103,3 +114,15 @@ def has_default(lab: Lab) -> bool:
 def leads(lab: Lab, name: str) -> bool:
     lease = api(lab, lab.nodes[0].api_url, LEASES + name)
     return isinstance(lease, dict) and bool(lease["spec"].get("holderIdentity"))
+
+
+def node_ready(lab: Lab, node: Node) -> bool:
+    found = api(lab, node.api_url, f"/api/v1/nodes/{node.name}")
+    conditions = found["status"].get("conditions", ()) if isinstance(found, dict) else ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def mirrored(lab: Lab, node: Node) -> bool:
+    """The kubelet has seen each of them running, and said so."""
+    found = (api(lab, node.api_url, f"{KUBE_SYSTEM}{pod}-{node.name}") for pod in STATIC_PODS)
+    return all(isinstance(pod, dict) and pod["status"]["phase"] == "Running" for pod in found)

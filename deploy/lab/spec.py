@@ -13,7 +13,7 @@ HOME = Path(__file__).resolve().parents[2] / ".lab"
 
 MEMBERS = (1, 3, 5)
 ETCD = ("3.4", "3.5", "3.6")
-CONTROL_PLANES = ("none", "systemd")
+CONTROL_PLANES = ("none", "systemd", "static-pods")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 LABEL = "quorate-lab"
 
@@ -37,10 +37,16 @@ class LabSpec:
         ):
             if value not in allowed:
                 raise LabError(f"{what} may be {', '.join(map(str, allowed))}; not {value}")
+        if self.control_plane == "static-pods" and self.etcd == "3.4":
+            raise LabError("static pods need etcd 3.5 or 3.6: kubeadm asks /livez of it, which 3.4 does not answer")
 
     @property
     def folder(self) -> Path:
         return HOME / self.name
+
+    def save(self) -> None:
+        """Comes first: what a lab is waited for depends on it."""
+        (self.folder / "spec.json").write_text(json.dumps(asdict(self), indent=2) + "\n")
 
 
 def check_name(name: str) -> None:
@@ -120,9 +126,8 @@ class Lab:
                 return node
         raise LabError(f"lab {self.name} has no node {name}; it has {', '.join(node.name for node in self.nodes)}")
 
-    def save(self, spec: LabSpec) -> None:
+    def save(self) -> None:
         """`lab.json` comes last: a lab without one is half-made."""
-        (self.folder / "spec.json").write_text(json.dumps(asdict(spec), indent=2) + "\n")
         written = self.folder / "lab.json"
         written.touch(mode=0o600)
         written.write_text(json.dumps(asdict(self), indent=2) + "\n")

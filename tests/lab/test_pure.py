@@ -14,7 +14,7 @@ import pytest
 import yaml
 from cryptography import x509
 
-from deploy.lab import binaries, spec
+from deploy.lab import binaries, image, spec
 from deploy.lab.addresses import POOL, address, routes, subnet
 from deploy.lab.digest import fold
 from deploy.lab.errors import LabError
@@ -23,13 +23,18 @@ from deploy.lab.load import key, value
 from deploy.lab.machine import NodeFile, packed, tmpfs
 from deploy.lab.node_files import Trust, node_files
 from deploy.lab.pki import authority, signing_pair
+from deploy.lab.pod_images import wanted
 from deploy.lab.quorate_yaml import quorate_yaml
+from deploy.lab.ready import STATIC_PODS
 from deploy.lab.spec import S3, Etcd, Lab, LabSpec, Node, load_lab
 from deploy.lab.ssh import ssh_key, write_known_hosts
 from deploy.lab.units import apiserver_unit, etcd_unit
+from quorate import pods
 
 SHAPE = LabSpec("demo")
+POD_SHAPE = replace(SHAPE, control_plane="static-pods")
 NODES = tuple(Node(f"demo-{n}", f"172.30.7.1{n}", f"quorate-demo-{n}") for n in (1, 2, 3))
+SAMPLES = Path(__file__).parent / "samples"
 STORE = S3("http://127.0.0.1:9000", "quorate-demo", "access", "5ec3e7")
 
 
@@ -96,6 +101,7 @@ class TestSpec:
             {"members": 2},
             {"etcd": "3.3"},
             {"control_plane": "pods"},
+            {"control_plane": "static-pods", "etcd": "3.4"},
             {"name": "Demo"},
             {"name": "../x"},
             {"name": ""},
@@ -110,7 +116,8 @@ class TestSpec:
         SHAPE.folder.mkdir()
         config = str(SHAPE.folder / "quorate.yaml")
         lab = Lab(config, NODES, Etcd(tuple(n.client_url for n in NODES), "ca", "cert", "key"), STORE, None)
-        lab.save(SHAPE)
+        SHAPE.save()
+        lab.save()
         assert load_lab("demo") == lab
         assert lab.spec == SHAPE
         assert (SHAPE.folder / "lab.json").stat().st_mode & 0o077 == 0
@@ -163,10 +170,14 @@ class TestUnits:
         assert f"--etcd-servers={NODES[1].client_url},{NODES[0].client_url}" in apiserver_unit(NODES[1], NODES)
 
 
+def files(shape: LabSpec, number: int) -> dict[str, NodeFile]:
+    trust = Trust(authority("e"), authority("k"), authority("f"), signing_pair(), ssh_key())
+    return {file.path: file for file in node_files(shape, number, NODES, trust, ssh_key())}
+
+
 class TestNodeFiles:
     def files(self, number: int) -> dict[str, NodeFile]:
-        trust = Trust(authority("e"), authority("k"), signing_pair(), ssh_key())
-        return {file.path: file for file in node_files(SHAPE, number, NODES, trust, ssh_key())}
+        return files(SHAPE, number)
 
     def test_units_are_in_etc_on_odd_nodes_and_in_usr_lib_on_even_ones(self) -> None:
         assert "/etc/systemd/system/etcd.service" in self.files(1)
@@ -193,6 +204,43 @@ class TestNodeFiles:
     def test_only_a_bounded_data_filesystem_is_a_tmpfs(self) -> None:
         assert "/var/lib/etcd" not in tmpfs(SHAPE)
         assert tmpfs(replace(SHAPE, data_tmpfs_mib=64))["/var/lib/etcd"].startswith("size=64m,")
+
+
+class TestStaticPods:
+    def documents(self, number: int) -> dict[str, dict]:
+        text = files(POD_SHAPE, number)["/etc/kubernetes/kubeadm.yaml"].content
+        return {each["kind"]: each for each in yaml.safe_load_all(text)}
+
+    def test_kubeadm_is_told_the_nodes_own_address_and_every_member(self) -> None:
+        told = self.documents(2)
+        local = told["ClusterConfiguration"]["etcd"]["local"]
+        etcd = {each["name"]: each["value"] for each in local["extraArgs"]}
+        assert told["InitConfiguration"]["localAPIEndpoint"]["advertiseAddress"] == NODES[1].address
+        assert etcd["initial-cluster"].split(",") == [f"{node.name}={node.peer_url}" for node in NODES]
+
+    def test_every_image_has_the_tag_that_kubeadm_asks_for(self) -> None:
+        told = self.documents(1)["ClusterConfiguration"]
+        tags = {each.name: each.reference for each in wanted(POD_SHAPE)}
+        assert tags["etcd"] == f"{told['imageRepository']}/etcd:{told['etcd']['local']['imageTag']}"
+        assert tags["kube-apiserver"] == f"{told['imageRepository']}/kube-apiserver:{told['kubernetesVersion']}"
+        assert f'"{tags["pause"]}"' in (image.POD_CONTEXT / "containerd.toml").read_text()
+
+    def test_kubeadm_signs_everything_but_the_authorities(self) -> None:
+        placed = {path for path, file in files(POD_SHAPE, 1).items() if b"PRIVATE KEY" in file.content}
+        assert {path.removeprefix("/etc/kubernetes/pki/") for path in placed if "pki" in path} == {
+            "ca.key", "etcd/ca.key", "front-proxy-ca.key", "sa.key",
+        }  # fmt: skip
+
+    def test_no_unit_runs_etcd(self) -> None:
+        assert not [path for path in files(POD_SHAPE, 1) if path.endswith(".service")]
+
+
+class TestSamples:
+    def test_quorate_reads_four_pods_from_what_crictl_printed_on_a_node(self) -> None:
+        containers, sandboxes = ((SAMPLES / f"crictl-{name}.json").read_text() for name in ("ps", "pods"))
+        rows = [["pod", f"/m/{name}.yaml", "there", ""] for name in STATIC_PODS]
+        seen = pods.parse([*rows, ["containers", containers], ["sandboxes", sandboxes]])
+        assert [seen[f"/m/{name}.yaml"].state for name in STATIC_PODS] == ["active"] * 4
 
 
 class TestTrust:
@@ -227,3 +275,7 @@ class TestBinaries:
     def test_staged_modules_are_replaced_by_their_published_selves(self) -> None:
         text = binaries.go_mod(binaries.CONTROL_PLANE, ("k8s.io/api",))
         assert "replace k8s.io/api => k8s.io/api v0.34.2" in text
+
+    def test_a_module_may_be_published_under_another_name_than_its_own(self) -> None:
+        text = binaries.go_mod(binaries.CRICTL, ())
+        assert "replace github.com/kubernetes-sigs/cri-tools => sigs.k8s.io/cri-tools v1.30.0" in text
