@@ -5,10 +5,13 @@ LAB ?= demo
 MEMBERS ?= 3
 ETCD ?= 3.6
 CONTROL_PLANE ?= systemd
+RUNS ?= 20
+SEED ?= 1
+ONLY ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench lab-up lab-down runbooks clean
+.PHONY: help setup check test demo bench robustness lab-up lab-down runbooks clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -32,6 +35,9 @@ check: setup  ## formatting, types, floors and the fast tests (under 30 s)
 
 test: setup  ## everything, on the lab
 	@$(BIN)/pytest tests
+
+robustness: setup  ## restores with one fault each, judged by the cluster alone: RUNS=20 SEED=1 ONLY=
+	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) $(if $(ONLY),--only $(ONLY))
 
 lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, none)
 	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE)

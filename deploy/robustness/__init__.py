@@ -1,0 +1,1 @@
+"""Whole restores with one fault each, judged by the cluster alone: `make robustness`."""

@@ -1,0 +1,130 @@
+"""`python -m deploy.robustness`: restores with one fault each; exit 1 when one of them ends as none may."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from docker.errors import DockerException
+
+from deploy.lab.https import NoAnswerError
+from deploy.lab.lab import LabError, LabSpec, down, up
+from deploy.robustness.chance import case
+from deploy.robustness.faults import FAULTS
+from deploy.robustness.product import Product
+from deploy.robustness.run import World, run
+from deploy.robustness.telling import entry, kept, line, summary, trouble
+from deploy.robustness.writing import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from deploy.robustness.chance import Case
+    from deploy.robustness.run import Ran
+
+ROOM_MIB = 768
+
+
+def main() -> int:
+    """0 when every run ended in one of the three ways that are allowed."""
+    signal.signal(signal.SIGTERM, interrupted)
+    asked = parser().parse_args()
+    cases = [case(seed, asked.only) for seed in range(asked.seed, asked.seed + asked.runs)]
+    done: list[Ran] = []
+    try:
+        for ran in runs(asked.lab, cases, asked.minutes, keep=asked.keep):
+            done.append(ran)
+            say("\n".join([line(ran), *trouble(ran)]))
+    except (LabError, NoAnswerError, DockerException) as error:
+        say(f"robustness: FAILED: {error}")
+        return 1
+    except KeyboardInterrupt:
+        say("robustness: interrupted")
+        return 130
+    finally:
+        told(done, asked.record)
+    return 1 if any(ran.wrong for ran in done) else 0
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m deploy.robustness", description="Restores with one fault each.")
+    top.add_argument("--runs", type=int, default=20)
+    top.add_argument("--seed", type=int, default=1, help="of the first run; the next has the next")
+    top.add_argument("--only", choices=FAULTS, default="", metavar="FAULT", help=", ".join(FAULTS))
+    top.add_argument("--minutes", type=float, default=60.0, help="no run begins later")
+    top.add_argument("--record", type=Path, help="append to this file, and sum up everything in it")
+    top.add_argument("--lab", default="robustness", help="its name")
+    top.add_argument("--keep", action="store_true", help="leave the lab as it is where a run fails, and stop there")
+    return top
+
+
+def runs(name: str, cases: Iterable[Case], minutes: float, *, keep: bool = False) -> Iterator[Ran]:
+    """One lab after the other, each for as long as it is of use."""
+    left, limit = sorted(cases, key=lambda each: each.fault.bounded), time.monotonic() + minutes * 60
+    while left and time.monotonic() < limit:
+        kept_up = False
+        try:
+            world = begun(name, bounded=left[0].fault.bounded)
+            for ran in in_one_lab(world, left, limit):
+                kept_up = keep and bool(ran.wrong)
+                yield ran
+                if kept_up:
+                    return
+        finally:
+            if not kept_up:
+                ended(name)
+
+
+def in_one_lab(world: World, left: list[Case], limit: float) -> Iterator[Ran]:
+    """Until it is spent, another is needed, or nothing is left."""
+    bounded = left[0].fault.bounded
+    while left and left[0].fault.bounded == bounded and time.monotonic() < limit:
+        ran = run(world, left.pop(0))
+        yield ran
+        if ran.spent:
+            say("  a new lab for the next")
+            return
+
+
+def begun(name: str, *, bounded: bool) -> World:
+    """Three members without a control plane, a few MiB, the daemon."""
+    down(name)
+    lab = up(LabSpec(name, 3, "3.6", "none", ROOM_MIB if bounded else None), say)
+    product = Product(lab)
+    product.up()
+    return World(lab, product, load(lab))
+
+
+def ended(name: str) -> None:
+    with suppress(LabError):
+        from deploy.lab.lab import load_lab
+
+        Product(load_lab(name)).down()
+    down(name)
+
+
+def told(done: list[Ran], record: Path | None) -> None:
+    entries = [entry(ran) for ran in done]
+    if record:
+        kept(record, entries)
+        entries = [json.loads(text) for text in record.read_text().splitlines()]
+    if entries:
+        say(f"\n{summary(entries)}")
+
+
+def interrupted(_signal: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""Clients outside, one a member, that write all the time and remember every acknowledgement."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from deploy.lab.https import Caller, NoAnswerError
+from deploy.lab.load import text
+from deploy.lab.ready import etcd_identity
+from deploy.robustness.acknowledged import digest, value_of
+from deploy.robustness.readings import Write
+
+if TYPE_CHECKING:
+    from deploy.lab.lab import Lab, Node
+
+PREFIX = "/quorate-robustness/"
+LOAD = "/quorate-load/"
+KEYS, VALUE_BYTES, KEYS_A_REQUEST = 200, 16 * 1024, 40
+PAUSE_S = 0.05
+ANSWER_S = 1.0
+
+
+@dataclass(slots=True)
+class Writers:
+    """What they wrote so far."""
+
+    lab: Lab
+    run: str
+    writes: list[Write] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def hammer(self, node: Node) -> None:
+        """A key is never written twice, so that an answer that was lost leaves no doubt about another."""
+        etcd = Caller(node.client_url, etcd_identity(self.lab), ANSWER_S)
+        for number in itertools.count():
+            if self.over.wait(PAUSE_S):
+                return
+            self.writes.append(self.put(etcd, f"{PREFIX}{self.run}/{node.name}/{number:06d}", node.name))
+
+    def put(self, etcd: Caller, key: str, through: str) -> Write:
+        began = time.monotonic()
+        try:
+            answer = etcd.call("POST", "/v3/kv/put", {"key": text(key.encode()), "value": text(value_of(key))})
+            header = answer["header"]
+        except (NoAnswerError, ValueError, KeyError, TypeError):
+            return Write(key, through, began, time.monotonic())
+        return Write(key, through, began, time.monotonic(), str(header["cluster_id"]), int(header["revision"]))
+
+    def since(self, moment: float) -> set[str]:
+        """Through whom a write was acknowledged that began after it."""
+        return {write.through for write in tuple(self.writes) if write.cluster_id and write.began > moment}
+
+
+@contextmanager
+def writing(lab: Lab, run: str) -> Iterator[Writers]:
+    writers = Writers(lab, run)
+    threads = [threading.Thread(target=writers.hammer, args=(node,), daemon=True) for node in lab.nodes]
+    for thread in threads:
+        thread.start()
+    try:
+        yield writers
+    finally:
+        writers.over.set()
+        for thread in threads:
+            thread.join()
+
+
+def load(lab: Lab) -> dict[str, str]:
+    """A few MiB that every backup holds; the keys and the sha256 of each value."""
+    etcd = Caller(lab.etcd.endpoints[0], etcd_identity(lab))
+    values = {f"{LOAD}{number:06d}": f"{number:06d} ".encode() * (VALUE_BYTES // 7) for number in range(KEYS)}
+    for names in batches(list(values)):
+        puts = [{"requestPut": {"key": text(name.encode()), "value": text(values[name])}} for name in names]
+        etcd.call("POST", "/v3/kv/txn", {"success": puts})
+    return {name: digest(value) for name, value in values.items()}
+
+
+def batches(names: list[str]) -> Iterator[list[str]]:
+    for at in range(0, len(names), KEYS_A_REQUEST):
+        yield names[at : at + KEYS_A_REQUEST]
+
+
+def forget(lab: Lab) -> None:
+    """What the writers of earlier runs wrote."""
+    start, end = PREFIX.encode(), PREFIX[:-1].encode() + b"0"
+    Caller(lab.etcd.endpoints[0], etcd_identity(lab)).call(
+        "POST", "/v3/kv/deleterange", {"key": text(start), "range_end": text(end)}
+    )
