@@ -135,7 +135,7 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> B
 def look_of(cluster: Cluster) -> Look:
     """For the command line of etcd, which only a look at a space brings along."""
     etcd = cluster.etcd
-    units, pods = ((), (etcd.manifest,)) if etcd.manifest else ((etcd.unit,), ())
+    units, pods = ((), (etcd.manifest,)) if etcd.manifest else ((etcd.process,), ())
     return Look(units=units, pods=pods, spaces=(etcd.data_dir,))
 
 

@@ -72,7 +72,7 @@ class Tls(Strict):
 class EtcdSettings(Strict):
     """How etcd runs on a node, a unit or a static pod; `restore_tool` is etcdutl, or etcdctl before 3.5."""
 
-    unit: Unit = "etcd.service"
+    unit: Unit | None = None
     manifest: Path | None = None
     data_dir: Path
     restore_tool: Path = "/usr/local/bin/etcdutl"
@@ -81,14 +81,14 @@ class EtcdSettings(Strict):
 
     @model_validator(mode="after")
     def check_one(self) -> Self:
-        if self.manifest and "unit" in self.model_fields_set:
+        if self.manifest and self.unit:
             raise ValueError("expected unit or manifest, not both")
         return self
 
     @property
     def process(self) -> str:
         """What it is called on a node: its unit, or the manifest of its static pod."""
-        return self.manifest or self.unit
+        return self.manifest or self.unit or "etcd.service"
 
 
 class Member(Strict):

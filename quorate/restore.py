@@ -186,7 +186,7 @@ def clients(settings: Cluster, listens: tuple[int, ...], *, firewall: bool) -> C
     """A static pod has no unit of its own: after a reboot the rule comes with the kubelet's."""
     if settings.etcd.manifest:
         return Clients(KUBELET, listens, firewall, loaded_by_unit=False)
-    return Clients(settings.etcd.unit, listens, firewall)
+    return Clients(settings.etcd.process, listens, firewall)
 
 
 def ports(urls: tuple[str, ...]) -> tuple[int, ...]:

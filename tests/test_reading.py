@@ -1,8 +1,10 @@
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from quorate.errors import BadInput
+from quorate.inventory import EtcdSettings
 from quorate.reading import parse
 from tests.factory import INVENTORY
 
@@ -90,3 +92,13 @@ def test_whatever_stands_there_the_answer_is_bad_input(text: str) -> None:
 
 def test_a_right_file_is_read(tmp_path: Path) -> None:
     assert list(parse(GOOD, str(tmp_path)).clusters) == ["demo"]
+
+
+def test_a_static_pod_travels_as_it_was_written() -> None:
+    """What has been a payload is validated anew, with every default filled in."""
+    manifest = "/etc/kubernetes/manifests/etcd.yaml"
+    pod = EtcdSettings.model_validate({"manifest": manifest, "data_dir": "/var/lib/etcd"})
+    assert EtcdSettings.model_validate_json(pod.model_dump_json()) == pod
+    assert (pod.process, EtcdSettings(data_dir="/var/lib/etcd").process) == (manifest, "etcd.service")
+    with pytest.raises(ValidationError, match="not both"):
+        EtcdSettings.model_validate({"manifest": manifest, "unit": "etcd.service", "data_dir": "/var/lib/etcd"})
