@@ -163,8 +163,11 @@ class Snapshots:
         wanted = streamed(task)
         stored, sent, size_bytes = hashlib.sha256(), hashlib.sha256(), 0
         store = self.stores.at(task.request.store, ticket)
-        with ahead(store.get(wanted.key), AHEAD, tick) as chunks:
-            for piece in expanded(hashed(chunks, stored), wanted.key):
+        with (
+            ahead(store.get(wanted.key), AHEAD, tick) as chunks,
+            ahead(expanded(hashed(chunks, stored), wanted.key), AHEAD, tick) as pieces,
+        ):
+            for piece in pieces:  # expanding and hashing take as long as each other, so not one after the other
                 sent.update(piece)
                 size_bytes += len(piece)
         found = ReadBack(size_bytes, sent.hexdigest(), stored.hexdigest())

@@ -1,7 +1,8 @@
 """What etcd really runs with: its command line, its environment, or a configuration file that replaces both.
 
 Source of the precedence: E:server/etcdmain/config.go, configFromFile and configFromCmdLine: with a file nothing
-else counts; without one a flag on the command line wins over `ETCD_…` in the environment.
+else counts; without one a flag on the command line wins over `ETCD_…` in the environment (newer ones do not start
+when both say it: E:pkg/flags/flag.go, SetFlagsFromEnv).
 """
 
 import base64
