@@ -69,7 +69,7 @@ class Clients:
             "    type filter hook input priority -10; policy accept;\n"
             f'    iifname != "lo" tcp dport {{ {ports} }} reject with tcp reset\n  }}\n}}\n'
         )
-        text = f"[Service]\nExecStartPre=-+{NFT} -f {self.rules}\n"
+        text = f"[Service]\nExecStartPre={'' if self.loaded_by_unit else '-'}+{NFT} -f {self.rules}\n"
         return (
             Command(("install", "-D", "-m", "0644", "/dev/stdin", self.rules), stdin=rules),
             Command(("install", "-D", "-m", "0644", "/dev/stdin", self.drop_in), stdin=text),

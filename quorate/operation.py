@@ -48,6 +48,7 @@ class Hold:
     choices: tuple[Choice, ...]
     since: float = 0.0
     where: tuple[str, ...] = ()  # the data lies
+    notes: tuple[str, ...] = ()  # why a choice is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ class StepDone:
 
     id: str
     host: str
-    state: str  # pending | running | done | failed | undone
+    state: str  # pending | running | done | failed | skipped
     started: float | None = None
     duration_s: float | None = None
 
@@ -116,7 +117,7 @@ class RestoreResult:
     previous_cluster_id: str = ""
     findings: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()  # what people decided on the way, and who
-    where: tuple[str, ...] = ()  # the data lies, where it is held
+    where: tuple[str, ...] = ()  # the data lies, where it is held or was rolled back
 
 
 def why_not(resolution: Resolution, hold: Hold | None) -> str:
@@ -126,8 +127,8 @@ def why_not(resolution: Resolution, hold: Hold | None) -> str:
     if resolution.hold != hold.number:
         return f"hold {resolution.hold} is over; the one that waits is {hold.number}"
     if resolution.choice not in hold.choices:
-        allowed = ", ".join(hold.choices)
-        return f"{resolution.choice} is not possible at step {hold.step}; possible: {allowed}"
+        allowed = f"{resolution.choice} is not possible at step {hold.step}; possible: {', '.join(hold.choices)}"
+        return "; ".join((allowed, *hold.notes))
     return ""
 
 

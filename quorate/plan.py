@@ -14,6 +14,7 @@ from quorate.node import Claim, DataDir
 from quorate.supervisor import Supervised, Together
 
 Place = Literal["node", "cluster"]
+ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
 
 
 class Choice(StrEnum):
@@ -27,7 +28,11 @@ class Choice(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One row of a runbook; the first that commits is the point of no return."""
+    """One row of a runbook; the first that commits is the point of no return.
+
+    From the first that `admits` on clients may write. What a step that `keeps` has built stays once it was
+    started: then its undo, which removes, is left out.
+    """
 
     key: str
     title: str
@@ -38,6 +43,9 @@ class Step:
     patience_s: float = 60.0
     expected_s: float = 1.0
     commits: bool = False
+    admits: bool = False
+    keeps: bool = False
+    may_skip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,7 @@ class Chosen:
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
             if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had
                 del share["clients"]["loaded_by_unit"]
+        data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
         return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
 
 
@@ -228,8 +237,32 @@ class Plan:
 
     def choices(self, step: Step) -> tuple[Choice, ...]:
         """None before the point of no return: nobody is asked, it is undone."""
-        committed = any(each.commits for each in self.begun(step))
-        return (Choice.RETRY, Choice.ABORT) if committed else ()
+        if not any(each.commits for each in self.begun(step)):
+            return ()
+        skip = (Choice.SKIP,) if step.may_skip else ()
+        rollback = () if self.no_rollback(step) else (Choice.ROLLBACK,)
+        return (Choice.RETRY, *skip, *rollback, Choice.ABORT)
+
+    def no_rollback(self, step: Step) -> str:
+        """The reason why a hold at this step cannot be rolled back, or nothing: then nobody can have written."""
+        closed = [each for each in self.chosen.steps if each.admits and each not in self.begun(step)]
+        if not closed:
+            return (
+                "it is too late for a rollback, clients may have written: the way back is now a new restore, "
+                "from the data that was kept, which loses what was written since"
+            )
+        open_to_all = [share.node.name for share in self.chosen.shares if not share.clients.firewall]
+        if open_to_all:
+            return (
+                f"no rollback: {', '.join(open_to_all)} cannot keep clients out, they may have written into the "
+                "restored data"
+            )
+        return ""
+
+    def undoing(self, begun: tuple[Step, ...]) -> tuple[Step, ...]:
+        """What is undone of the steps that were begun, the last first."""
+        started = any(step.commits for step in begun)
+        return tuple(step for step in reversed(begun) if step.undo and not (started and step.keeps))
 
     def _node_task(self, step: Step, turn: int, actor: str, share: Share) -> NodeTask:
         return NodeTask(

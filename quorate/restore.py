@@ -27,6 +27,7 @@ STEPS = (
         undo="nodes.discard",
         patience_s=1800,
         expected_s=10,
+        keeps=True,
     ),
     Step("compare", "Prove that every node staged the same content", "nodes.same", "cluster", patience_s=30),
     Step(
@@ -48,7 +49,7 @@ STEPS = (
     Step("swap", "Swap the data directories", "nodes.swap", undo="nodes.put_back", patience_s=30),
     Step("start", "Start etcd", "nodes.start", undo="nodes.fence", commits=True, patience_s=180, expected_s=3),
     Step("verify", "Verify etcd", "members.verify", "cluster", patience_s=120, expected_s=2),
-    Step("admit", "Admit the clients", "nodes.admit", patience_s=30),
+    Step("admit", "Admit the clients", "nodes.admit", patience_s=30, admits=True),
     Step(
         "start-api",
         "Start the control plane",
@@ -92,7 +93,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         cluster_id=seen.cluster_id,
         snapshot=reference(manifest),
         store=request.store,
-        shares=tuple(share(request, member, seen.nodes.get(member.name)) for member in settings.members),
+        shares=tuple(share(request, member, seen) for member in settings.members),
         steps=steps_for(settings),
         bump=0 if old_tools(settings, seen) else bump(manifest.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
@@ -147,10 +148,11 @@ def reference(manifest: Manifest) -> SnapshotRef:
     )
 
 
-def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | None) -> Share:
+def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
     """A node's part, with the owner and mode that its data directory has, or its unit implies."""
-    settings = request.settings
+    settings, node = request.settings, whole.nodes.get(member.name)
     seen = node if isinstance(node, NodeSeen) else NodeSeen()
+    quorum = whole.has_quorum
     unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
     live = seen.paths.get(settings.etcd.data_dir)
     return Share(
@@ -159,8 +161,8 @@ def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | No
         member=member.name,
         peer_urls=member.peer_urls,
         target=target(settings, member),
-        etcd=supervised("etcd", settings.etcd, ports(member.client_urls + member.peer_urls), seen),
-        control=tuple(component(settings, each, seen) for each in settings.control_plane),
+        etcd=supervised("etcd", settings.etcd, ports(member.client_urls + member.peer_urls), seen, quorum=quorum),
+        control=tuple(component(settings, each, seen, quorum=quorum) for each in settings.control_plane),
         clients=clients(settings, ports(member.client_urls), firewall=NFT in seen.paths),
         data_dir=settings.etcd.data_dir,
         owner=live.owner if live else unit.owner,
@@ -169,14 +171,19 @@ def share(request: RestoreRequest, member: Member, node: NodeSeen | Silence | No
     )
 
 
-def component(settings: Cluster, each: Component, seen: NodeSeen) -> Supervised:
+def component(settings: Cluster, each: Component, seen: NodeSeen, *, quorum: bool) -> Supervised:
     api_urls = settings.kubernetes.api_urls if settings.kubernetes else ()
     known = {"kube-controller-manager": (10257,), "kube-scheduler": (10259,)}
-    return supervised(each.role, each, known.get(each.role) or ports(api_urls), seen)
+    return supervised(each.role, each, known.get(each.role) or ports(api_urls), seen, quorum=quorum)
 
 
-def supervised(role: str, each: EtcdSettings | Component, listens: tuple[int, ...], seen: NodeSeen) -> Supervised:
+def supervised(
+    role: str, each: EtcdSettings | Component, listens: tuple[int, ...], seen: NodeSeen, *, quorum: bool
+) -> Supervised:
+    """Without quorum nothing becomes ready: what runs is brought back as far as that it tries to start."""
     before = seen.units.get(each.process, UnitSeen(each.process)).state
+    if before == "active" and not quorum:
+        before = "activating"
     if each.manifest:
         return StaticPod(role, each.manifest, listens, each.grace_s, before)
     return Systemd(role, each.process, listens, each.grace_s, before)

@@ -61,7 +61,10 @@ class Systemd:
         if any(seen.has(self.flag)):
             return (Command(("rm", "-f", self.flag)),)
         if self.before == "activating" and self.seen(seen).gone:
-            return (Command(("systemctl", "start", "--no-block", self.unit)),)
+            return (
+                Command(("systemctl", "reset-failed", self.unit)),  # it may have counted too many
+                Command(("systemctl", "start", "--no-block", self.unit)),
+            )
         return ()
 
     def up(self, seen: NodeSeen) -> bool:

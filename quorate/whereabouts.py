@@ -13,14 +13,17 @@ def whereabouts(plan: Plan, steps: Iterable[StepDone]) -> tuple[str, ...]:
     alike: dict[str, list[str]] = {}
     for share in plan.chosen.shares:
         name, data = share.node.name, DataDir(share.data_dir, plan.operation, "")
-        said = lies(data, states.get(("swap", name)), states.get(("undo-swap", name)))
+        started = ("start", name) in states
+        said = lies(data, states.get(("swap", name)), states.get(("undo-swap", name)), started=started)
         alike.setdefault(said, []).append(name)
     return tuple(f"on {', '.join(names)} {said}" for said, names in alike.items())
 
 
-def lies(data: DataDir, swapped: str | None, put_back: str | None) -> str:
+def lies(data: DataDir, swapped: str | None, put_back: str | None, *, started: bool) -> str:
     """As far as it is known: a rename that failed may have happened all the same."""
     match swapped, put_back:
+        case (_, "done") if started:
+            return f"the data from before is in {data.live}, the restored in {data.staged}"
         case (None, _) | (_, "done"):
             return f"the data from before is in {data.live}"
         case "done", None:

@@ -30,7 +30,9 @@ from tests.world import Shelf, machine
 ROOT = Path(__file__).parent.parent
 RESTORE = ROOT / "runbooks" / "restore.md"
 COMMITS = next(number for number, step in enumerate(STEPS) if step.commits)
+ADMITS = next(number for number, step in enumerate(STEPS) if step.admits)
 UNDO = f"Undo, before step {COMMITS + 1}"
+ROLLBACK = f"Roll back, before step {ADMITS + 1}"
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -102,18 +104,22 @@ class Rehearsal:
             ActivityEnvironment().run(getattr(self.nodes, verb.partition(".")[2]), task)
         return self.notebook.lines[before:]
 
+    def undo(self, count: int) -> list[str]:
+        """What undoes the first steps after they were done."""
+        begun = STEPS[:count]
+        for step in begun:
+            self.run(step, step.verb)
+        return [line for step in plan("restore-1").undoing(begun) for line in self.run(step, step.undo)]
+
 
 @cache
 def blocks() -> dict[str, list[str]]:
-    """What is typed on node a, by heading; the undo is the one after step 7, from the last step to the first."""
+    """What is typed on node a, by heading; an undo is that of every step before it, from the last to the first."""
     with tempfile.TemporaryDirectory() as root:
         whole = Rehearsal(Path(root) / "whole")
         by_heading = {heading(number): whole.run(step, step.verb) for number, step in enumerate(STEPS)}
-        undone = Rehearsal(Path(root) / "undone")
-        begun = STEPS[:COMMITS]
-        for step in begun:
-            undone.run(step, step.verb)
-        by_heading[UNDO] = [line for step in reversed(begun) if step.undo for line in undone.run(step, step.undo)]
+        by_heading[UNDO] = Rehearsal(Path(root) / "undone").undo(COMMITS)
+        by_heading[ROLLBACK] = Rehearsal(Path(root) / "rolled-back").undo(ADMITS)
     return {title: lines for title, lines in by_heading.items() if lines}
 
 

@@ -74,7 +74,7 @@ async def test_a_failure_after_it_holds_until_somebody_says_retry(world: World) 
         with pytest.raises(WorkflowUpdateFailedError):
             await resolve(handle, 2, Choice.RETRY)
         with pytest.raises(WorkflowUpdateFailedError):
-            await resolve(handle, 1, Choice.ROLLBACK)
+            await resolve(handle, 1, Choice.SKIP)
         world.machines["b"].breaks = ""
         await resolve(handle, 1, Choice.RETRY)
         assert (await handle.result()).outcome is Outcome.RESTORED
@@ -201,6 +201,119 @@ async def test_a_hold_says_where_the_data_of_every_node_lies(world: World) -> No
         result = await handle.result()
     kept = f"{LIVE}.before-{world.operation}"
     assert result.where == hold.where == (f"on a, b, c the data from before is in {kept}, the restored in {LIVE}",)
+
+
+def rolled_back(world: World, before: object) -> bool:
+    """All as before, but for the restored data under the name that it was staged with."""
+    staged = f"{LIVE}.quorate-{world.operation}-g1"
+    kept = [machine.files.pop(f"{staged}/member/snap/db") for machine in world.machines.values()]
+    for machine in world.machines.values():
+        machine.directories.remove(staged)
+    return all("the backup's bytes" in each for each in kept) and world.state == before
+
+
+@pytest.mark.parametrize("step", ["start", "verify"])
+async def test_a_rollback_puts_the_old_cluster_back_and_keeps_what_was_restored(world: World, step: str) -> None:
+    before, live = world.state, world.live
+    if step == "start":
+        world.machines["b"].breaks = START
+    else:
+        world.cluster.wrong["members.verify"] = "the members differ"
+    async with world.worker():
+        handle = await world.begin()
+        hold = await held(handle)
+        assert (hold.step, hold.notes) == (step, ())
+        assert hold.choices == (Choice.RETRY, Choice.ROLLBACK, Choice.ABORT)
+        world.machines["b"].breaks = ""
+        await resolve(handle, 1, Choice.ROLLBACK)
+        result = await handle.result()
+    assert (result.outcome, result.decisions[-1]) == (Outcome.UNDONE, f"rollback at step {step} by ann")
+    assert result.where == (
+        f"on a, b, c the data from before is in {LIVE}, the restored in {LIVE}.quorate-{world.operation}-g1",
+    )
+    assert (world.live, [machine.claim for machine in world.machines.values()]) == (live, [None] * 3)
+    assert all(machine.tables == set() for machine in world.machines.values())
+    assert rolled_back(world, before)
+
+
+async def test_a_rollback_starts_nothing_that_did_not_run_before(world: World) -> None:
+    wiped = world.machines["c"]
+    wiped.directories.discard(LIVE)
+    wiped.files.clear()
+    wiped.units["etcd.service"].state = "inactive"
+    world.before["c"] = "inactive"
+    before = world.state
+    world.cluster.wrong["members.verify"] = "the members differ"
+    async with world.worker():
+        handle = await world.begin()
+        await held(handle)
+        await resolve(handle, 1, Choice.ROLLBACK)
+        assert (await handle.result()).outcome is Outcome.UNDONE
+    assert wiped.units["etcd.service"].state == "inactive"
+    assert rolled_back(world, before)
+
+
+async def test_a_rollback_that_fails_is_held_again(world: World) -> None:
+    before = world.state
+    world.cluster.wrong["members.verify"] = "the members differ"
+    back = world.machines["c"]
+    async with world.worker():
+        handle = await world.begin()
+        await held(handle)
+        back.breaks = f".before-{world.operation} {LIVE}"
+        await resolve(handle, 1, Choice.ROLLBACK)
+        hold = await held(handle, 2)
+        assert (hold.step, hold.choices) == ("swap", (Choice.RETRY, Choice.ABORT))
+        assert [unit.state for each in world.machines.values() for name, unit in each.units.items()] == [
+            "inactive"
+        ] * 6
+        back.breaks = ""
+        await resolve(handle, 2, Choice.RETRY)
+        assert (await handle.result()).outcome is Outcome.UNDONE
+    assert rolled_back(world, before)
+
+
+async def test_a_rollback_goes_on_after_the_worker_was_killed_in_its_middle(world: World) -> None:
+    before = world.state
+    world.cluster.wrong["members.verify"] = "the members differ"
+    async with world.worker():
+        handle = await world.begin()
+        await held(handle)
+        world.machines["b"].stalls = f".before-{world.operation} {LIVE}"
+        await resolve(handle, 1, Choice.ROLLBACK)
+        await asyncio.to_thread(world.machines["b"].frozen.wait, 30)
+        world.machines["b"].thaw.set()
+    async with world.worker():
+        assert (await handle.result()).outcome is Outcome.UNDONE
+    assert rolled_back(world, before)
+
+
+async def test_no_rollback_once_clients_were_admitted_and_the_refusal_says_why(world: World) -> None:
+    world.cluster.wrong["kubernetes.verify"] = "the scheduler has no lease"
+    async with world.worker():
+        handle = await world.begin()
+        hold = await held(handle)
+        assert (hold.step, hold.choices) == ("verify-api", (Choice.RETRY, Choice.ABORT))
+        for choice in (Choice.ROLLBACK, Choice.SKIP):
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await resolve(handle, 1, choice)
+            assert "possible: retry, abort" in str(refused.value.cause)
+        assert "loses what was written since" in str(refused.value.cause)
+        world.cluster.wrong.clear()
+        await resolve(handle, 1, Choice.RETRY)
+        assert (await handle.result()).outcome is Outcome.RESTORED
+
+
+async def test_a_step_that_may_be_skipped_is(world: World) -> None:
+    world.skippable = "verify-api"
+    world.cluster.wrong["kubernetes.verify"] = "the scheduler has no lease"
+    async with world.worker():
+        handle = await world.begin()
+        await held(handle)
+        await resolve(handle, 1, Choice.SKIP)
+        result = await handle.result()
+    assert (result.outcome, result.decisions[-1]) == (Outcome.RESTORED, "skip at step verify-api by ann")
+    assert ("verify-api", "skipped") in {(step.id, step.state) for step in result.steps}
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,10 @@ from quorate.catalogue import Source
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.etcd import bump, can_bump, cluster_id, member_id
 from quorate.operation import RestoreRequest
-from quorate.plan import Choice, ClusterTask
+from quorate.plan import ADDED, Choice, ClusterTask, Plan, Step
 from quorate.records import PLAN, plan_text
 from quorate.restore import STEPS, plan
+from quorate.seen import UnitSeen
 from quorate.verifying import wrong_revision
 from tests.factory import etcd_seen, inventory
 from tests.factory import plan as small_plan
@@ -53,6 +55,17 @@ def test_what_was_chosen_changes_the_digest(tmp_path: Path) -> None:
 def test_a_plan_keeps_its_digest_on_its_way_through_a_payload() -> None:
     whole = small_plan()
     assert PLAN.validate_json(plan_text(whole)).chosen.digest() == whole.chosen.digest()
+
+
+def test_a_plan_that_was_approved_before_steps_had_more_fields_has_the_digest_it_had() -> None:
+    whole = small_plan()
+    steps = tuple(replace(step, **dict.fromkeys(ADDED, False)) for step in STEPS)
+    old = replace(whole, chosen=replace(whole.chosen, steps=steps))
+    data = json.loads(plan_text(old))
+    for step in data["chosen"]["steps"]:
+        for name in ADDED:
+            del step[name]
+    assert PLAN.validate_python(data).chosen.digest() == old.chosen.digest() != whole.chosen.digest()
 
 
 def test_an_override_opens_only_the_gate_it_names(tmp_path: Path) -> None:
@@ -127,6 +140,70 @@ def test_the_start_of_a_restored_member_is_the_point_of_no_return() -> None:
     before = [step.key for step in STEPS[: [step.key for step in STEPS].index("start")]]
     assert all(asked[key] == () for key in before)
     assert all(Choice.RETRY in asked[step.key] for step in STEPS if step.key not in before)
+
+
+def at(key: str) -> Step:
+    return next(step for step in STEPS if step.key == key)
+
+
+def shut(plan: Plan, *, firewall: bool) -> Plan:
+    """The same; node b has a firewall or none."""
+    shares = tuple(
+        replace(each, clients=replace(each.clients, firewall=firewall)) if each.member == "b" else each
+        for each in plan.chosen.shares
+    )
+    return replace(plan, chosen=replace(plan.chosen, shares=shares))
+
+
+class TestRollback:
+    @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.key)
+    def test_it_is_offered_after_the_start_and_before_anybody_is_admitted(self, step: Step) -> None:
+        assert (Choice.ROLLBACK in small_plan().choices(step)) is (step.key in {"start", "verify"})
+
+    def test_too_late_it_says_what_would_be_lost(self) -> None:
+        assert "loses what was written since" in small_plan().no_rollback(at("admit"))
+
+    def test_where_a_node_cannot_keep_clients_out_they_may_have_written(self) -> None:
+        open_b = shut(small_plan(), firewall=False)
+        assert open_b.choices(at("start")) == (Choice.RETRY, Choice.ABORT)
+        assert "b cannot keep clients out" in open_b.no_rollback(at("start"))
+
+    def test_it_undoes_from_the_last_to_the_first_and_keeps_what_was_started(self) -> None:
+        whole = small_plan()
+        undone = [step.key for step in whole.undoing(whole.begun(at("verify")))]
+        assert undone == ["start", "swap", "fence", "fence-api", "bar", "claim"]
+
+    def test_what_nobody_ever_ran_is_removed(self) -> None:
+        whole = small_plan()
+        assert "stage" in [step.key for step in whole.undoing(whole.begun(at("swap")))]
+
+    def test_a_plan_from_before_there_was_any_offers_none(self) -> None:
+        whole = small_plan()
+        steps = tuple(replace(step, admits=False, keeps=False) for step in STEPS)
+        old = replace(whole, chosen=replace(whole.chosen, steps=steps))
+        assert all(Choice.ROLLBACK not in old.choices(step) for step in steps)
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: step.key)
+def test_no_step_of_a_restore_can_be_skipped(step: Step) -> None:
+    """Each is either needed by the next, or is the proof that it worked."""
+    assert Choice.SKIP not in small_plan().choices(step)
+
+
+def test_a_step_that_may_be_skipped_can_be_only_where_nothing_is_undone_any_more() -> None:
+    whole = small_plan()
+    steps = tuple(replace(step, may_skip=True) for step in STEPS)
+    free = replace(whole, chosen=replace(whole.chosen, steps=steps))
+    assert [Choice.SKIP in free.choices(step) for step in steps] == [bool(free.choices(step)) for step in steps]
+
+
+def test_without_quorum_what_runs_is_only_trying_to_start(tmp_path: Path) -> None:
+    """Or an undo would wait for an etcd that was not ready before either."""
+    runs = replace(NODE, units={"etcd.service": UnitSeen("etcd.service", "loaded", "active", pid=7)})
+    seen = replace(DOWN, nodes=dict.fromkeys("abc", runs))
+    assert {each.etcd.before for each in plan(request(tmp_path), seen).chosen.shares} == {"activating"}
+    served = replace(seen, reads={"a": 41})
+    assert {each.etcd.before for each in plan(request(tmp_path), served).chosen.shares} == {"active"}
 
 
 def test_every_step_before_it_that_changes_a_node_has_an_undo() -> None:

@@ -12,7 +12,19 @@ from quorate.inventory import Component, EtcdSettings
 from quorate.plan import Choice
 from quorate.reading import parse
 from tests.factory import LIVE, plan
-from tests.runbooks import COMMITS, RESTORE, ROOT, UNDO, Rehearsal, blocks, console, rewritten, sections, title
+from tests.runbooks import (
+    ADMITS,
+    COMMITS,
+    RESTORE,
+    ROOT,
+    UNDO,
+    Rehearsal,
+    blocks,
+    console,
+    rewritten,
+    sections,
+    title,
+)
 from tests.world import machine
 from worker.cli.plan import FIELDS as PLAN_FIELDS
 from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, RESTORE_FIELDS
@@ -89,13 +101,17 @@ class TestConsole:
 
     def test_the_undo_leaves_the_node_as_it_was(self, tmp_path: Path) -> None:
         undone = Rehearsal(tmp_path)
-        for step in restore.STEPS[:COMMITS]:
-            undone.run(step, step.verb)
-        for step in reversed(restore.STEPS[:COMMITS]):
-            if step.undo:
-                undone.run(step, step.undo)
+        undone.undo(COMMITS)
         assert undone.machine.live() == machine("a").live()
         assert {unit.state for unit in undone.machine.units.values()} == {"active"}
+
+    def test_the_rollback_does_too_and_keeps_what_was_restored(self, tmp_path: Path) -> None:
+        undone = Rehearsal(tmp_path)
+        undone.undo(ADMITS)
+        assert undone.machine.live() == machine("a").live()
+        assert {unit.state for unit in undone.machine.units.values()} == {"active"}
+        assert undone.machine.tables == set()
+        assert undone.machine.exists(f"{LIVE}.quorate-restore-1-g1/member/snap/db")
 
     def test_only_steps_that_go_through_an_api_have_nothing_to_type_on_a_node(self) -> None:
         cluster = {

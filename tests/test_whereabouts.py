@@ -15,6 +15,14 @@ KEPT = f"{LIVE}.before-restore-1"
         ((("swap", "failed"),), f"is in {KEPT} if that is there, else in {LIVE}"),
         ((("swap", "done"), ("undo-swap", "failed")), f"is in {KEPT} if that is there, else in {LIVE}"),
         ((("swap", "failed"), ("undo-swap", "done")), f"is in {LIVE}"),
+        (
+            (("swap", "done"), ("start", "failed"), ("undo-swap", "done")),
+            f"is in {LIVE}, the restored in {LIVE}.quorate-restore-1-g1",
+        ),
+        (
+            (("swap", "done"), ("start", "done"), ("undo-swap", "failed")),
+            f"is in {KEPT} if that is there, else in {LIVE}",
+        ),
     ],
 )
 def test_what_was_renamed_tells_where_the_data_lies(steps: tuple[tuple[str, str], ...], told: str) -> None:

@@ -60,7 +60,7 @@ class Cluster:
     def _of(self, name: str) -> Any:
         @activity.defn(name=name)
         def verify(task: ClusterTask) -> Receipt:
-            if said := self.wrong.pop(name, ""):
+            if said := self.wrong.get(name, ""):
                 raise Failed(said)
             facts = {"served_revision": str(10**9 + 42), "first_write": repr(time.time()), "cluster_id": "c2"}
             return Receipt(started=time.time(), facts=facts)
@@ -76,6 +76,8 @@ class World:
     cluster: Cluster = field(default_factory=Cluster)
     patience_s: float = 8.0
     people: int = 1
+    skippable: str = ""
+    before: dict[str, str] = field(default_factory=dict)  # the state of a node's etcd that the survey saw
     closed: list[RestoreResult] = field(default_factory=list)
     shelf: Shelf = field(default_factory=lambda: Shelf({snapshot().key: STORED}))
 
@@ -86,8 +88,15 @@ class World:
     @property
     def plan(self) -> Plan:
         whole = plan(self.operation, people=self.people)
-        steps = tuple(replace(step, patience_s=self.patience_s) for step in whole.chosen.steps)
-        return replace(whole, chosen=replace(whole.chosen, steps=steps))
+        steps = tuple(
+            replace(step, patience_s=self.patience_s, may_skip=step.key == self.skippable)
+            for step in whole.chosen.steps
+        )
+        shares = tuple(
+            replace(each, etcd=replace(each.etcd, before=self.before.get(each.member, "active")))
+            for each in whole.chosen.shares
+        )
+        return replace(whole, chosen=replace(whole.chosen, steps=steps, shares=shares))
 
     @property
     def live(self) -> dict[str, str]:

@@ -113,7 +113,7 @@ class View:
     now: float = 0.0
 
 
-MARKS = {"done": "✓", "running": "▸", "failed": "✗", "pending": "·"}
+MARKS = {"done": "✓", "running": "▸", "failed": "✗", "skipped": "-", "pending": "·"}
 
 
 def tree(view: View, paint: Paint) -> str:
@@ -133,7 +133,7 @@ def tree(view: View, paint: Paint) -> str:
 def branch(view: View, paint: Paint, number: int, key: str) -> list[str]:
     here = [step for step in view.progress.steps if step.id == key]
     state = together(here)
-    colour = {"done": "green", "running": "cyan", "failed": "red", "pending": "dim"}[state]
+    colour = {"done": "green", "running": "cyan", "failed": "red", "skipped": "yellow", "pending": "dim"}[state]
     text = f"  {MARKS[state]} {number:>2} {title(view.progress, key):<52} {time_of(view, here, key):<22}"
     lines = [paint(text.rstrip(), colour)]
     if state == "running":
@@ -145,7 +145,7 @@ def branch(view: View, paint: Paint, number: int, key: str) -> list[str]:
 
 def together(steps: Sequence[StepDone]) -> str:
     states = {step.state for step in steps}
-    return next((state for state in ("failed", "running", "done") if state in states), "pending")
+    return next((state for state in ("failed", "running", "skipped", "done") if state in states), "pending")
 
 
 def title(progress: Progress, key: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -53,7 +53,7 @@ class Operation:
         self.hold: Hold | None = None
         self.awaiting: Awaiting | None = None
         self.cancelled = ""
-        self.committed = False
+        self.committed = self.rolled_back = False
         self.decisions: list[str] = []
         self.trouble: Trouble | None = None
         self.chosen: asyncio.Future[Choice] = asyncio.Future()
@@ -92,29 +92,34 @@ class Operation:
             if self.cancelled and not self.committed:
                 return await self.undo(plan, plan.begun(step)[:-1])
             self.committed = self.committed or step.commits
-            match await self.settle(plan, step, step.verb, plan.choices(step)):
+            match await self.settle(plan, step, step.verb, plan.choices(step), plan.no_rollback(step)):
                 case Choice.ROLLBACK:
                     return await self.undo(plan, plan.begun(step))
                 case Choice.ABORT:
                     return Outcome.HELD
+                case Choice.SKIP:
+                    self.skipped(step)
         return Outcome.RESTORED
 
     async def undo(self, plan: Plan, begun: tuple[Step, ...]) -> Outcome:
         """Undo on every node, last step first: a node that did nothing has nothing left."""
         self.phase = "undoing"
-        for step in reversed(begun):
-            if step.undo and await self.settle(plan, step, step.undo, UNDOING) is Choice.ABORT:
+        self.committed, self.rolled_back = False, self.committed
+        for step in plan.undoing(begun):
+            if await self.settle(plan, step, step.undo, UNDOING) is Choice.ABORT:
                 return Outcome.HELD
         return Outcome.UNDONE
 
-    async def settle(self, plan: Plan, step: Step, verb: str, choices: tuple[Choice, ...]) -> Choice | None:
+    async def settle(
+        self, plan: Plan, step: Step, verb: str, choices: tuple[Choice, ...], note: str = ""
+    ) -> Choice | None:
         """Try until every place has done it (None) or a person chooses otherwise."""
         while troubles := await self.everywhere(plan, step, verb):
             self.trouble = self.trouble or troubles[0]
             if not choices:
                 self.trouble = troubles[0]
                 return Choice.ROLLBACK
-            if (choice := await self.held(step, troubles, choices)) is not Choice.RETRY:
+            if (choice := await self.held(step, troubles, choices, note)) is not Choice.RETRY:
                 self.trouble = troubles[0]
                 return choice
         return None
@@ -145,13 +150,14 @@ class Operation:
         self.show_step(StepDone(key, place, "done", receipt.started or started, receipt.duration_s))
         return Answer(place, receipt)
 
-    async def held(self, step: Step, troubles: list[Trouble], choices: tuple[Choice, ...]) -> Choice:
+    async def held(self, step: Step, troubles: list[Trouble], choices: tuple[Choice, ...], note: str) -> Choice:
         """Wait for a person, as long as it takes."""
         self.holds += 1
         reason = "; ".join(dict.fromkeys(trouble.message for trouble in troubles))
         before, self.phase = self.phase, "held"
         self.chosen = asyncio.Future()
-        self.show(Hold(self.holds, step.key, reason, choices, workflow.time(), self.where()))
+        notes = (note,) if note else ()
+        self.show(Hold(self.holds, step.key, reason, choices, workflow.time(), self.where(), notes))
         choice = await self.chosen
         self.phase = before
         return choice
@@ -179,6 +185,11 @@ class Operation:
         others = [each for each in self.steps if (each.id, each.host) != (done.id, done.host)]
         self.steps = [*others, done]
         workflow.set_current_details(f"**{self.title}** ({self.phase})")
+
+    def skipped(self, step: Step) -> None:
+        self.steps = [
+            replace(d, state="skipped") if (d.id, d.state) == (step.key, "failed") else d for d in self.steps
+        ]
 
     @workflow.update
     def resolve(self, resolution: Resolution) -> None:

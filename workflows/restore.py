@@ -69,7 +69,7 @@ class Restore(Operation):
             previous_cluster_id=plan.chosen.cluster_id or plan.chosen.snapshot.cluster_id,
             findings=times.findings,
             decisions=tuple(self.decisions),
-            where=self.where() if outcome is Outcome.HELD else (),
+            where=self.where() if outcome is Outcome.HELD or self.rolled_back else (),
         )
 
     def where(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import yaml
 from deploy.lab.lab import Node, digest, load, node_exec
 from deploy.lab.wreck import do
 from tests.e2e.product import Product, until
+from tests.e2e.test_restore import etcdctl, put, revision
 
 pytestmark = pytest.mark.lab
 OVERRIDE = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
@@ -134,6 +135,41 @@ def test_a_hold_refuses_a_cancel_and_takes_a_retry(quorate: Product) -> None:
     assert (result["outcome"], result["decisions"][-1]) == ("restored", "retry at step start by kim")
     assert digest(quorate.lab) == before
     assert quorate.run("audit", "verify", operation).returncode == 0
+
+
+def hashes(product: Product, revision: int) -> list[dict[str, Any]]:
+    """What every member says of all keys at one revision."""
+    ask = etcdctl("endpoint", "hashkv", f"--rev={revision}", "-w", "json")
+    said = [json.loads(node_exec(product.lab, node.name, ask)[1])[0]["HashKV"] for node in product.lab.nodes]
+    return [{key: each[key] for key in ("hash", "compact_revision")} for each in said]
+
+
+def cluster_id(product: Product) -> str:
+    members = node_exec(product.lab, product.lab.nodes[0].name, etcdctl("member", "list", "-w", "json"))[1]
+    return str(json.loads(members)["header"]["cluster_id"])
+
+
+def test_a_rollback_serves_exactly_what_was_served_before(quorate: Product) -> None:
+    put(quorate, "/after-the-backup")
+    at, node = revision(quorate), quorate.lab.nodes[1]
+    before = (digest(quorate.lab), cluster_id(quorate), hashes(quorate, at))
+    with no_etcd(quorate, node):
+        held = quorate.restore(*OVERRIDE, exit_code=10)
+    operation = held["operation"]
+    assert f"rollback {operation}" in held["error"]["next"]
+    refused = quorate.json("skip", operation, exit_code=4)
+    assert "possible: retry, rollback, abort" in refused["error"]["message"]
+    result = quorate.json("rollback", operation, "--as", "kim", exit_code=9)
+    assert (result["outcome"], result["decisions"][-1]) == ("undone", "rollback at step start by kim")
+    kept = f"/var/lib/etcd/default.quorate-{operation}-g1"
+    assert [where.partition("the restored in ")[2] for where in result["where"]] == [kept]
+    assert (digest(quorate.lab), cluster_id(quorate), hashes(quorate, at)) == before
+    assert revision(quorate) >= at
+    assert [left(quorate, each) for each in quorate.lab.nodes] == [[kept]] * 3
+    assert quorate.run("audit", "verify", operation).returncode == 0
+    assert quorate.json("watch", operation, exit_code=9) == result
+    for each in quorate.lab.nodes:
+        do(quorate.lab, each, "rm", "-r", kept)
 
 
 def test_an_abort_leaves_bars_and_claims_and_says_where_the_data_is(quorate: Product) -> None:

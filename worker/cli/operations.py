@@ -1,4 +1,4 @@
-"""`quorate operations`, and the verbs that steer one: watch, approve, retry, abort, cancel."""
+"""`quorate operations`, and the verbs that steer one: watch, approve, retry, skip, rollback, abort, cancel."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -131,6 +131,37 @@ def retry(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output
         return await resolve(client, found, "retry", actor(who))
 
     return steered(given(ctx), operation, send, output)
+
+
+def skip(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
+    """Go on without the step at which it is held, where nothing depends on that step; else refused."""
+
+    async def send(client: "Operations", found: "Found") -> str:
+        return await resolve(client, found, "skip", actor(who))
+
+    return steered(given(ctx), operation, send, output)
+
+
+def rollback(
+    ctx: typer.Context,
+    operation: OperationId,
+    *,
+    wait_timeout: Patience = HOUR,
+    who: Actor = "",
+    output: As = Output.TABLE,
+) -> int:
+    """Put everything back as it was before, as long as no client was admitted; what was restored is kept. Exit 9."""
+
+    async def send(client: "Operations", found: "Found") -> str:
+        return await resolve(client, found, "rollback", actor(who))
+
+    here = given(ctx)
+    fields: dict[str, Any] = {**dict.fromkeys(RESTORE_FIELDS), "steps": [], "operation": operation}
+    with contract(here, output, fields):
+        settings, patience_s = here.settings(), duration(wait_timeout)
+        steer(settings, operation, send)
+        result = Waiting(here, output, patience_s, fields).follow(settings, operation)
+    return told(result, here, output)
 
 
 def abort(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:

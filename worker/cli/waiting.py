@@ -220,7 +220,7 @@ async def outcome(operations: "Operations", found: "Found", patience_s: float, s
 def held(glimpse: "Glimpse") -> Held:
     assert glimpse.hold is not None
     choices = "  # or: ".join(f"quorate {choice} {glimpse.found.operation}" for choice in glimpse.hold.choices)
-    said = "\n".join((glimpse.hold.reason, *glimpse.hold.where))
+    said = "\n".join((glimpse.hold.reason, *glimpse.hold.where, *glimpse.hold.notes))
     return Held(f"held at step {glimpse.hold.step}: {said}", next=choices)
 
 
