@@ -290,7 +290,7 @@ def test_the_table_counts_every_run_once_by_fault_and_end():
         "1",
         "1",
         "1",
-        "`python -m deploy.robustness --seed 0 --runs 1 --only cut`",
+        "`python -m deploy.robustness --seed 4 --runs 1 --only cut`",
     ]
     assert len(cells) == len(HEAD)
 

@@ -55,13 +55,18 @@ def not_new(seen: Evidence) -> Iterator[str]:
     kept = f"{LIVE}.before-{seen.operation}"
     for name, node in seen.after.nodes.items():
         old = seen.before.nodes[name].directories.get(LIVE)
-        if node.directories.get(kept) != old:
-            yield f"{name}: the data from before is not in {kept}"
+        if old is None or node.directories.get(kept) != old:
+            yield f"{name}: the data from before is not in {kept}: {lying(seen, name)}"
         if node.directories.get(LIVE, old) == old:
-            yield f"{name}: no new data in {LIVE}"
+            yield f"{name}: no new data in {LIVE}: {lying(seen, name)}"
     for name, member in seen.after.members.items():
         for flaw in lost_and_found(seen, member.keys, restored=True):
             yield f"{name}: {flaw}"
+
+
+def lying(seen: Evidence, name: str) -> str:
+    """Every directory by its inode, before and after."""
+    return f"{dict(seen.before.nodes[name].directories)}, then {dict(seen.after.nodes[name].directories)}"
 
 
 def same_ids(seen: Evidence) -> Iterator[str]:
@@ -89,7 +94,7 @@ def not_before(seen: Evidence) -> Iterator[str]:
     kept = f"{LIVE}.before-{seen.operation}"
     for name, node in seen.after.nodes.items():
         if node.directories.get(LIVE) != seen.before.nodes[name].directories.get(LIVE):
-            yield f"{name}: another directory than before is in {LIVE}"
+            yield f"{name}: another directory than before is in {LIVE}: {lying(seen, name)}"
         if kept in node.directories:
             yield f"{name} still has {kept}"
 

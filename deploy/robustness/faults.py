@@ -129,6 +129,14 @@ def store(sent: signal.Signals) -> Callable[[Place], None]:
     return send
 
 
+def without_etcd(place: Place) -> None:
+    place.do("mv /usr/local/bin/etcd /usr/local/bin/etcd.away")
+
+
+def with_etcd(place: Place) -> None:
+    place.do("mv /usr/local/bin/etcd.away /usr/local/bin/etcd")
+
+
 def fill(place: Place) -> None:
     place.do(FILL)
 
@@ -137,7 +145,8 @@ def empty(place: Place) -> None:
     place.do("rm -f /var/lib/etcd/.robustness-fill")
 
 
-BRIEF, LONG = (1.0, 4.0), (1.0, 15.0)
+BRIEF, LONG, TO_THE_END = (1.0, 4.0), (1.0, 15.0), (200.0, 200.0)
+STOPPED = ("fence", "swap")
 ALL = (
     Fault("none", "no fault", nothing, nothing),
     Fault("kill-daemon", "SIGKILL of the daemon, started again", killed("daemon"), up_again),
@@ -151,6 +160,7 @@ ALL = (
     Fault("cut-ssh", "a node is cut off from the daemon alone, and back later", cut_ssh, join_ssh, LONG),
     Fault("drop-ssh", "SIGKILL of a node's SSH sessions", sessions("KILL"), nothing),
     Fault("freeze-store", "the S3 server stands still", store(signal.SIGSTOP), store(signal.SIGCONT), LONG),
+    Fault("no-etcd", "a node's etcd cannot be started", without_etcd, with_etcd, TO_THE_END, STOPPED),
     Fault("fill-disk", "a node's data filesystem is full", fill, empty, LONG, ("claim", "stage"), bounded=True),
 )
 FAULTS = {fault.name: fault for fault in ALL}

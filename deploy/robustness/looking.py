@@ -24,7 +24,7 @@ PAGE = 500
 ANSWER_S = 5
 CATCH_UP_S = 10
 LOOK = """
-for p in /var/lib/etcd/*; do echo "path $(stat -c %i "$p") $p"; done
+find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'path %i %p\\n' || exit 1
 echo "unit $(systemctl show -p ActiveState --value etcd.service)"
 for p in $(pidof etcd); do echo "process $p"; done
 find /etc/systemd/system /run/systemd/system -name '0?-quorate-*' -printf 'bar %p\\n'
@@ -70,7 +70,7 @@ def node_reading(said: str) -> NodeReading:
         found.setdefault(what, []).append(rest)
     paths = [line.partition(" ") for line in found.get("path", ())]
     return NodeReading(
-        directories={path: int(inode) for inode, _, path in paths if inode.isdigit()},
+        directories={path: int(inode) for inode, _, path in paths},
         unit=found["unit"][0],
         processes=len(found.get("process", ())),
         bars=tuple(sorted(set(found.get("bar", ())))),

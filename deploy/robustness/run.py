@@ -116,6 +116,8 @@ def restored(world: World, case: Case, writers: Writers) -> tuple[Restore, bool]
     if not wait(lambda: len(writers.since(0)) == len(lab.nodes), SERVES_S):
         raise LabError(f"{lab.name} does not serve before anything was done to it")
     revision, before = product.backup(), read(lab)
+    if unread := [name for name, node in before.nodes.items() if LIVE not in node.directories]:
+        raise LabError(f"no {LIVE} was seen on {', '.join(unread)}, so nobody could tell later whose data is whose")
     trail = Trail(product.state / "operations", frozenset(product.operations()))
     restore = Restore(world, writers, revision, before, trail, Told(OPEN), 0.0)
     struck, text = struck_while(case, Place(lab, product, lab.nodes[case.node]), trail)

@@ -65,7 +65,7 @@ def kept(path: Path, entries: Iterable[dict[str, Any]]) -> None:
 
 
 def summary(entries: list[dict[str, Any]]) -> str:
-    """A row a fault."""
+    """A row a fault, with the command that repeats one of its runs: one that failed, if any did."""
     return table([HEAD, *(row(name, entries) for name in dict.fromkeys(sorted(each["fault"] for each in entries)))])
 
 
@@ -74,7 +74,13 @@ def row(name: str, entries: list[dict[str, Any]]) -> tuple[str, ...]:
     last = Counter(kind(each) for each in of)
     struck = sum(each["struck"] for each in of)
     counts = (last[column] for column in HEAD[3:-1])
-    return (name, str(len(of)), str(struck), *(str(count) for count in counts), f"`{of[0]['command']}`")
+    return (
+        name,
+        str(len(of)),
+        str(struck),
+        *(str(count) for count in counts),
+        f"`{next((each for each in of if each['failed']), of[0])['command']}`",
+    )
 
 
 def kind(each: dict[str, Any]) -> str:
