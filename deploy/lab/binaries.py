@@ -82,7 +82,7 @@ VERSITYGW = Recipe(
 CONTROL_PLANE = kubernetes(
     "kubernetes", ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"), 240
 )
-NODE_AGENT = kubernetes("kubelet", ("kubelet", "kubeadm"), 90)
+NODE_AGENT = kubernetes("kubelet", ("kubelet", "kubeadm"), 45)
 CRICTL = Recipe(
     "crictl",
     CRI_TOOLS,

@@ -63,7 +63,7 @@ def up(spec: LabSpec, say: Say = quiet) -> Lab:
         node_image = make_image(spec, client, say)
         began = time.monotonic()
         remove(spec.name, client)
-        say(f"lab: starting {spec.name}: {shape(spec)} (usually 20 s)")
+        say(f"lab: starting {spec.name}: {shape(spec)} (usually 20 s to 30 s)")
         lab = assemble(spec, client, node_image)
         say(f"lab: {spec.name} is up after {time.monotonic() - began:.0f} s; config: {lab.config}")
         return lab

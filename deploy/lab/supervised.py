@@ -22,6 +22,11 @@ while [ -n "$(crictl pods --quiet --name '^etcd-' --state ready)" ]; do
 done
 """
 STOP_S = 60
+# An API server without its etcd hangs, and the kubelet with it: it would see no manifest for up to two minutes.
+START_POD = f"""
+[ ! -e {STOPPED} ] || mv {STOPPED} {MANIFEST}
+pkill --signal KILL --exact kube-apiserver || true
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ STATIC_POD = Supervised(
     kill=("pkill", "--signal", "KILL", "--exact", "etcd"),
     comes_back="its kubelet starts it again, at once or, after the last kill, only when the backoff is over",
     stop=("timeout", str(STOP_S), "sh", "-c", STOP_POD),
-    start=("sh", "-c", f"[ ! -e {STOPPED} ] || mv {STOPPED} {MANIFEST}"),
+    start=("sh", "-c", START_POD),
 )
 
 

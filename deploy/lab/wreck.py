@@ -8,7 +8,7 @@ from docker.errors import APIError, NotFound
 
 from deploy.lab import engine
 from deploy.lab.errors import LabError
-from deploy.lab.units import DATA_DIR
+from deploy.lab.supervised import supervised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +25,8 @@ table inet lab_cut {
     chain output { type filter hook output priority -300; policy drop; oif "lo" accept; }
 }
 """
+# A static pod's data directory may be the bounded filesystem itself: only what is in it can go.
+WIPE = 'if mountpoint -q "$1"; then find "$1" -mindepth 1 -delete; else rm -rf "$1"; fi'
 # Sixteen places spread over the file, past the two meta pages; each byte becomes its complement.
 FLIP = """
 open(my $db, "+<", $ARGV[0]) or die "cannot open the db: $!"; binmode $db;
@@ -74,28 +76,28 @@ def do(lab: Lab, node: Node, *argv: str) -> str:
 
 
 def kill(lab: Lab, node: Node) -> str:
-    """SIGKILL; what comes then is the unit's own Restart=."""
-    do(lab, node, "systemctl", "kill", "--signal=SIGKILL", "etcd.service")
-    return f"{node.name}: etcd got SIGKILL; its unit says Restart=on-abnormal, so it comes back"
+    """SIGKILL; what comes then is up to whoever keeps it running."""
+    do(lab, node, *supervised(lab.spec).kill)
+    return f"{node.name}: etcd got SIGKILL; {supervised(lab.spec).comes_back}"
 
 
 def stop(lab: Lab, node: Node) -> str:
     """SIGKILL and no coming back: a plain stop of all members costs seconds of leader transfer."""
-    do(lab, node, "systemctl", "kill", "--signal=SIGKILL", "etcd.service")
-    do(lab, node, "systemctl", "stop", "etcd.service")
+    do(lab, node, *supervised(lab.spec).stop)
     return f"{node.name}: etcd is stopped"
 
 
 def start(lab: Lab, node: Node) -> str:
-    do(lab, node, "systemctl", "start", "--no-block", "etcd.service")
+    do(lab, node, *supervised(lab.spec).start)
     return f"{node.name}: etcd was told to start"
 
 
 def wipe(lab: Lab, node: Node) -> str:
     """The data directory itself, not only what is in it."""
     stop(lab, node)
-    do(lab, node, "rm", "-rf", DATA_DIR)
-    return f"{node.name}: etcd is stopped and {DATA_DIR} is gone"
+    data_dir = supervised(lab.spec).data_dir
+    do(lab, node, "sh", "-c", WIPE, "sh", data_dir)
+    return f"{node.name}: etcd is stopped and {data_dir} is gone"
 
 
 def quorum_loss(lab: Lab, node: Node) -> str:
@@ -152,7 +154,7 @@ def free_disk(lab: Lab, node: Node) -> str:
 def corrupt(lab: Lab, node: Node) -> str:
     """Flipped while it is down, and started again to see what it says."""
     stop(lab, node)
-    do(lab, node, "perl", "-e", FLIP, f"{DATA_DIR}/member/snap/db")
+    do(lab, node, "perl", "-e", FLIP, f"{supervised(lab.spec).data_dir}/member/snap/db")
     start(lab, node)
     return f"{node.name}: 1024 bytes of its db are flipped, and etcd was told to start on it"
 
