@@ -3,6 +3,7 @@
 * QuorateError                1   a defect of ours
   + BadInput                  2   a file, a flag or a name that makes no sense; nothing was started
   + Refusal                   4   a safety gate said no; nothing was changed
+    - OtherVersion            4   an operation is open that only the version which began it can finish
   + NotApproved               5   denied, expired, or the plan is no longer true
   + Unreachable               6   a host, a store or a server did not answer, or refused us
     - HostKeyChanged          6   the host is not the one that was pinned
@@ -42,6 +43,10 @@ class BadInput(QuorateError):
 
 class Refusal(QuorateError):
     exit_code, kind = 4, "refused"
+
+
+class OtherVersion(Refusal):
+    kind = "other-version"
 
 
 class NotApproved(QuorateError):

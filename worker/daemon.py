@@ -14,13 +14,14 @@ import structlog
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.boundary import Boundary
 from quorate.errors import Denied, Unreachable
 from worker import embedded, presence, temporal
+from worker.operations import Operations
 from worker.settings import Settings
 from worker.telemetry import configure
+from worker.upgrade import SANDBOX, refuse_what_does_not_go_on
 from worker.wiring import WORKFLOWS, Wiring
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
 
@@ -31,9 +32,6 @@ GRACE = timedelta(seconds=20)
 PATIENCE_S = 5.0  # for a server that is just starting; for longer, whoever supervises us starts us again
 M_ARENA_MAX = -8  # malloc.h
 RETENTION_S = 90 * 86400
-SANDBOX = SandboxedWorkflowRunner(
-    restrictions=SandboxRestrictions.default.with_passthrough_modules("quorate", "yaml")
-)
 log = structlog.get_logger("quorate.daemon")
 
 
@@ -52,6 +50,7 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with AsyncExitStack() as stack:
         client = await connected(settings, stack)
+        await refuse_what_does_not_go_on(Operations(settings, client))
         wiring = Wiring(settings, chain_name())
         stack.callback(wiring.hosts.close)
         for worker in workers(client, wiring, stack):

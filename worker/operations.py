@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from importlib import metadata
 from typing import Any
 
 from temporalio.api.common.v1 import Payloads
@@ -70,6 +71,14 @@ def new_id(kind: str) -> str:
     return f"{kind}-" + "".join(ULID[number >> shift & 31] for shift in range(125, -1, -5))
 
 
+def version() -> str:
+    """Ours, as it was installed."""
+    try:
+        return metadata.version("quorate")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """One run of an operation, as the server knows it."""
@@ -82,6 +91,7 @@ class Found:
     run: str
     began: float
     state: str  # running | completed | failed | terminated | …
+    version: str = ""  # of the Quorate that began it
 
     @property
     def open(self) -> bool:
@@ -163,6 +173,7 @@ class Operations:
         """Busy names the operation that holds the cluster; asking twice begins one operation."""
         await self.ready()
         memo = {"operation": request.operation, "cluster": request.cluster, "kind": kind, "actor": request.actor}
+        memo |= {"version": version()}
         values = dict(zip(ATTRIBUTES, (request.cluster, kind, request.operation), strict=True))
         workflow = f"quorate/{request.cluster}/{SLOTS[kind]}"
         try:
@@ -221,6 +232,13 @@ class Operations:
         ids = [f"quorate/{name}/{slot}" for name in self.settings.inventory.clusters for slot in SLOTS.values()]
         seen = await asyncio.gather(*(self.current(each) for each in ids))
         return tuple(each for each in seen if each and each.open)
+
+    async def unfinished(self) -> tuple[Found, ...]:
+        """Whatever a daemon would go on with, also of clusters that the inventory has no more."""
+        query = "WorkflowId STARTS_WITH 'quorate/' AND ExecutionStatus = 'Running'"
+        listed = [await found_in(each) async for each in self.client.list_workflows(query)]
+        seen = {each.run: each for each in (*listed, *await self.open())}  # the list may be a moment late
+        return tuple(seen.values())
 
     async def recent(self) -> tuple[Found, ...]:
         """What the server still knows, running or over."""
@@ -369,6 +387,7 @@ async def found_in(seen: WorkflowExecution) -> Found:
         run=seen.run_id or "",
         began=seen.start_time.timestamp(),
         state=seen.status.name.lower() if seen.status else "unknown",
+        version=str(memo.get("version", "")),
     )
 
 

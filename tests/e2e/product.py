@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from deploy.lab.lab import Lab
+from deploy.lab.spec import S3, Etcd
 
 QUORATE = Path(__file__).parents[2] / ".venv/bin/quorate"
 
@@ -89,6 +92,25 @@ class Product:
                 if record["event"] == "outcome" and record.get("exit") == 0:
                     done.append(intents[record["of"]])
         return done
+
+
+def alone(home: Path, etcd: str, temporal: dict[str, Any]) -> Product:
+    """A cluster of one member that nobody reaches by SSH: a backup does not need to."""
+    home.mkdir()
+    member = {"name": "a", "host": "127.0.0.1", "peer_urls": ["http://127.0.0.1:1"], "client_urls": [etcd]}
+    ssh = {"user": "nobody", "identity": f"file:{home}/id", "known_hosts": f"{home}/known_hosts", "port": 1}
+    settings = {"data_dir": "/var/lib/etcd/default"}
+    inventory = {
+        "apiVersion": "quorate/v1",
+        "state_dir": str(home / "state"),
+        "temporal": temporal,
+        "stores": {"here": {"directory": str(home / "store")}},
+        "clusters": {home.name: {"ssh": ssh, "etcd": settings, "members": [member], "backup": {"store": "here"}}},
+    }
+    (home / "store").mkdir()
+    config = home / "quorate.yaml"
+    config.write_text(yaml.safe_dump(inventory))
+    return Product(Lab(str(config), (), Etcd((), "", "", ""), S3("", "", "", ""), None), config)
 
 
 def until(what: Callable[[], bool], deadline_s: float = 60, poll_s: float = 0.01) -> None:

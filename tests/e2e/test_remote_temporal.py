@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 
-from deploy.lab.lab import Lab
 from deploy.lab.pki import authority
 from deploy.lab.process import wait
 from deploy.lab.s3 import free_port
-from deploy.lab.spec import S3, Etcd
-from tests.e2e.product import Product
+from tests.e2e.product import Product, alone
 from tests.real_etcd import running
 from tests.tls_front import tls_front
 from worker.embedded import ATTRIBUTES, listens
@@ -89,28 +86,9 @@ def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield cluster.first.target.url
 
 
-def product(home: Path, etcd: str, temporal: dict[str, Any]) -> Product:
-    """A cluster of one member that nobody reaches by SSH: a backup does not need to."""
-    home.mkdir()
-    member = {"name": "a", "host": "127.0.0.1", "peer_urls": ["http://127.0.0.1:1"], "client_urls": [etcd]}
-    ssh = {"user": "nobody", "identity": f"file:{home}/id", "known_hosts": f"{home}/known_hosts", "port": 1}
-    settings = {"data_dir": "/var/lib/etcd/default"}
-    inventory = {
-        "apiVersion": "quorate/v1",
-        "state_dir": str(home / "state"),
-        "temporal": temporal,
-        "stores": {"here": {"directory": str(home / "store")}},
-        "clusters": {home.name: {"ssh": ssh, "etcd": settings, "members": [member], "backup": {"store": "here"}}},
-    }
-    (home / "store").mkdir()
-    config = home / "quorate.yaml"
-    config.write_text(yaml.safe_dump(inventory))
-    return Product(Lab(str(config), (), Etcd((), "", "", ""), S3("", "", "", ""), None), config)
-
-
 @pytest.fixture
 def quorate(remote: Remote, etcd: str, tmp_path: Path) -> Iterator[Product]:
-    made = product(tmp_path / "demo", etcd, remote.settings)
+    made = alone(tmp_path / "demo", etcd, remote.settings)
     yield made
     made.down()
 
@@ -164,7 +142,7 @@ async def test_what_keeps_it_away_is_said_in_a_moment(
     remote: Remote, etcd: str, tmp_path: Path, wrong: dict[str, Any], said: str, following: str
 ) -> None:
     before = await remote.runs()
-    quorate = product(tmp_path / "demo", etcd, spoilt(remote, wrong))
+    quorate = alone(tmp_path / "demo", etcd, spoilt(remote, wrong))
     for words, exit_code in ((("backup", "demo"), 6), (("up", "--detach"), 6), (("doctor",), 6)):
         began = time.monotonic()
         done = quorate.json(*words, exit_code=exit_code)

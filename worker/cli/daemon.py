@@ -1,5 +1,6 @@
 """`quorate up` and `quorate down`: the process that carries operations out."""
 
+import json
 import os
 import signal
 import subprocess
@@ -65,8 +66,9 @@ def started(settings: "Settings") -> None:
         raise BadInput(f"{settings.state}: {error.strerror}", next="set state_dir to a directory of yours") from error
     with log:
         before = log.tell()
+        own = [sys.executable, "-P", "-m", "worker"]  # -P: not whatever lies in the current directory
         child = subprocess.Popen(
-            [sys.executable, "-m", "worker", "--config", str(settings.path), "up"],
+            [*own, "--config", str(settings.path), "up", "-o", "json"],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -85,13 +87,13 @@ def started(settings: "Settings") -> None:
 
 
 def its_own(code: int, said: str, settings: "Settings") -> QuorateError:
-    """The error that the daemon ended with, as its log has it; else the end of the log."""
-    _, found, words = said.rpartition("\nerror: " if "\nerror: " in said else "error: ")
-    message, _, following = words.strip().partition("\nnext: ")
-    for kind in kinds():
-        if found and kind.exit_code == code:
-            return kind(f"the daemon did not start: {message}", next=following)
-    return NoDaemon(f"the daemon ended with {code}:\n{tail(log_of(settings))}", next=again(settings))
+    """The error that the daemon ended with, which is the last thing in its log; else the end of the log."""
+    by_name = {kind.kind: kind for kind in kinds()}
+    try:
+        error = json.loads(said[f"\n{said}".rindex("\n{\n") :])["error"]
+        return by_name[error["kind"]](f"the daemon did not start: {error['message']}", next=error["next"])
+    except (ValueError, KeyError):
+        return NoDaemon(f"the daemon ended with {code}:\n{tail(log_of(settings))}", next=again(settings))
 
 
 def stopped(settings: "Settings") -> None:
