@@ -84,6 +84,7 @@ def start(settings: Settings, port: int) -> Server:
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
+        env=surroundings(settings.state),
         start_new_session=True,  # a Ctrl-C is for the daemon, which then stops it in order
     )
     server = Server(process.pid, start_time(process.pid), port, version)
@@ -92,9 +93,20 @@ def start(settings: Settings, port: int) -> Server:
     deadline = time.monotonic() + START_S
     while not listens(port):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise Unreachable(f"the Temporal server did not start; {settings.state / 'temporal.log'} says why")
+            raise Unreachable(f"the Temporal server did not start: {last_line(log.name)}", next=f"tail {log.name}")
         time.sleep(0.05)
     return server
+
+
+def surroundings(state: Path) -> dict[str, str]:
+    """Nothing that somebody has set up for the `temporal` of theirs: it may be unreadable, or mean another server."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
+    return {**ours, "HOME": str(state), "XDG_CONFIG_HOME": str(state)}
+
+
+def last_line(path: str) -> str:
+    lines = Path(path).read_text(errors="replace").strip().splitlines()
+    return lines[-1][:300] if lines else f"it wrote nothing to {path}"
 
 
 def command(binary: Path, database: Path, port: int, namespace: str) -> list[str]:
