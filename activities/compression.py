@@ -1,5 +1,6 @@
 """zstd as a stream, with a checksum in the frame: `zstd -d` gives the same bytes without us."""
 
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -33,6 +34,17 @@ def expanded(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
     except zstandard.ZstdError as error:
         raise Corrupt(f"{what} cannot be decompressed: {error}") from error
     deque(chunks, maxlen=0)
+
+
+def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Of `gzip -c`, which every node has; whether all of it came, its own checksum tells."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        for chunk in chunks:
+            yield unpacker.decompress(chunk)
+        yield unpacker.flush()
+    except zlib.error as error:
+        raise Corrupt(f"what a node sent cannot be decompressed: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)

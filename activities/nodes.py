@@ -31,6 +31,8 @@ VERBS = (
     "put_back",
     "start",
     "admit",
+    "replay",
+    "forget",
 )
 
 
@@ -122,6 +124,20 @@ class Nodes:
         if not task.control:
             task.share.clients.shut(done.seen)
         return done.receipt
+
+    @verb("nodes.replay")
+    def replay(self, task: NodeTask) -> Receipt:
+        """An etcd that cannot replay says why in its journal, so the failure quotes it."""
+        host = self._host(task, task.replay.look())
+        try:
+            return self._loop(task, host, task.replay.start).receipt
+        except (DidNotConverge, CommandFailed) as error:
+            said = host.do((task.replay.journal(),), self.tick).ran[0].tail
+            raise DidNotConverge(f"{error}; its journal ends: {said}") from error
+
+    @verb("nodes.forget")
+    def forget(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.replay.look(), task.replay.forget)
 
     def _converge(self, task: NodeTask, look: Look, decide: Decide[NodeSeen, Command]) -> Receipt:
         return self._loop(task, self._host(task, look), decide).receipt

@@ -95,6 +95,9 @@ class RecordedHosts:
     def survey(self, node: Node, look: Look) -> NodeSeen:
         return self.hosts.survey(node, look)
 
+    def read(self, node: Node, command: Command) -> Iterator[bytes]:
+        return self.hosts.read(node, command)
+
     def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
         pen = Pen(self.journals(ticket.operation), ticket, node.name, self.clock)
         return RecordedHost(self.hosts.at(node, look, ticket), pen)

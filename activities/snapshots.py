@@ -25,7 +25,7 @@ from quorate.backup import (
     result,
     running_flags,
 )
-from quorate.catalogue import MANIFEST, SNAPSHOT, directory, key_of, read
+from quorate.catalogue import MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
@@ -74,6 +74,15 @@ class Snapshots:
         """From here on the snapshot exists; a manifest that is there already must be this one."""
         ticket = ticket_of(task)
         return beaten(lambda tick: self._publish(task, ticket, tick), self.tick)
+
+    def taken(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Manifest:
+        """Stream, read back and publish in one go, for a member that has been chosen already."""
+        began = self.clock.monotonic()
+        task = replace(task, streamed=self._stream(task, ticket, tick))
+        self._read_back(task, ticket, tick)
+        task = replace(task, duration_s=self.clock.monotonic() - began)
+        self._publish(task, ticket, tick)
+        return manifest(task)
 
     def _ask_nodes(self, task: BackupTask) -> dict[str, Future[NodeSeen]]:
         """In threads that nobody waits for at the end: a node that hangs holds up no backup."""
@@ -129,7 +138,7 @@ class Snapshots:
         store = self.stores.at(request.store, ticket)
         store.sweep(f"{request.cluster}/{choice.cluster_id}/")
         with self.etcds.at(choice.target, ticket) as etcd:
-            started, floor = int(self.clock.time()), etcd.linearizable_revision()
+            started, floor = int(self.clock.time()), floor_of(etcd, choice)
             where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
             passing = Passing(floor)
             with (
@@ -264,6 +273,11 @@ def choice_of(task: BackupTask, name: str, seen: dict[str, EtcdSeen | str], revi
         members=source.members,
         findings=findings(seen),
     )
+
+
+def floor_of(etcd: Etcd, choice: Choice) -> int:
+    """The snapshot is not older: than the cluster, or than the member itself where it is all there is."""
+    return etcd.look().revision if choice.alone else etcd.linearizable_revision()
 
 
 def chosen(task: BackupTask) -> Choice:

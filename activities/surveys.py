@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from temporalio import activity
 
+from activities.compression import inflated
 from activities.pipeline import beaten
 from quorate.catalogue import Manifest, load
 from quorate.cluster import ClusterSeen, Lineage, Silence
@@ -19,8 +20,9 @@ from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.ports import Etcds, Hosts, Stores
 from quorate.records import lineages
-from quorate.restore import look_of, plan
+from quorate.restore import log_of, look_of, plan
 from quorate.seen import NodeSeen
+from quorate.wal import Reach, last_segment, reach
 
 T = TypeVar("T")
 PARALLEL = 32
@@ -41,7 +43,7 @@ class Surveyor:
             stored = pool.submit(answer, self._stored, name, store)
         known = stored.result()
         manifests, links = ((), ()) if isinstance(known, Silence) else known
-        return ClusterSeen(
+        seen = ClusterSeen(
             nodes={member: each.result() for member, each in nodes.items()},
             etcd={member: each.result() for member, each in etcd.items()},
             reads={member: read for member, each in reads.items() if isinstance(read := each.result(), int)},
@@ -49,6 +51,7 @@ class Surveyor:
             lineages=links,
             store=known.reason if isinstance(known, Silence) else "",
         )
+        return seen if seen.has_quorum else replace(seen, disks=self._disks(name, cluster, seen))
 
     def plan(self, request: RestoreRequest) -> Plan:
         """Survey, then decide; the same in the command line's process and in the worker."""
@@ -59,6 +62,23 @@ class Surveyor:
     def plan_restore(self, request: RestoreRequest) -> Plan:
         """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
         return beaten(lambda _tick: self.plan(request), activity.heartbeat)
+
+    def _disks(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, Reach | Silence]:
+        """Where there is no quorum, who holds most is told by the logs."""
+        members = [
+            m
+            for m in cluster.members
+            if isinstance(node := seen.nodes.get(m.name), NodeSeen) and log_of(cluster, node)
+        ]
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            asked = {
+                m.name: pool.submit(answer, self._disk, name, cluster, m, seen.reachable[m.name]) for m in members
+            }
+        return {member: each.result() for member, each in asked.items()}
+
+    def _disk(self, name: str, cluster: Cluster, member: Member, node: NodeSeen) -> Reach:
+        chunks = self.hosts.read(node_of(name, cluster, member), last_segment(log_of(cluster, node)))
+        return reach(inflated(chunks))
 
     def _node(self, name: str, cluster: Cluster, member: Member) -> NodeSeen:
         return self.hosts.survey(node_of(name, cluster, member), look_of(cluster))

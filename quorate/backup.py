@@ -51,6 +51,7 @@ class Choice:
     findings: tuple[str, ...] = ()
     flags: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    alone: bool = False  # there is no quorum that could say how far the cluster is
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,11 @@ class Manifest(Part):
         return f"{self.cluster}/{self.cluster_id}/{self.id.rpartition('/')[2]}"
 
     @property
+    def version(self) -> str:
+        """Of the etcd that it came from."""
+        return self.source.version
+
+    @property
     def manifest_key(self) -> str:
         return key_of(self.directory, MANIFEST)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from quorate.catalogue import Manifest
 from quorate.etcd import EtcdSeen, quorum
 from quorate.seen import NodeSeen
+from quorate.wal import Reach
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class ClusterSeen:
     manifests: tuple[Manifest, ...] = ()
     lineages: tuple[Lineage, ...] = ()
     store: str = ""  # what is wrong with the store, or nothing
+    disks: dict[str, Reach | Silence] = field(default_factory=dict)  # looked at only where there is no quorum
 
     @property
     def answering(self) -> dict[str, EtcdSeen]:

@@ -3,38 +3,38 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from quorate.canary import PUTS_MAX, practical, puts
-from quorate.catalogue import Manifest
 from quorate.cluster import ClusterSeen
 from quorate.etcd import can_bump, minor
 from quorate.flags import changed
 from quorate.inventory import Cluster, Member
 from quorate.plan import Gate
 from quorate.seen import NodeSeen
+from quorate.source import Holdings, Origin, not_the_newest
 
 WAL_BYTES = 128 * 1024 * 1024  # etcd preallocates two WAL files of 64 MB (etcd.md, 2.2)
 
-Evidence = Callable[[Cluster, ClusterSeen, Manifest], str]
+Evidence = Callable[[Cluster, ClusterSeen, Origin], str]
 
 
-def quorum_healthy(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+def quorum_healthy(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     if not seen.has_quorum:
         return ""
     names = ", ".join(sorted(seen.reads))
     return f"{names} serve linearizable reads at revision {max(seen.reads.values())}: this cluster works"
 
 
-def impostor(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+def impostor(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return seen.impostor()
 
 
-def mixed_ids(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+def mixed_ids(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     if len(seen.cluster_ids) < 2:
         return ""
     listed = ", ".join(f"{name} in {etcd.cluster_id}" for name, etcd in sorted(seen.answering.items()))
     return f"the members are in different clusters: {listed}"
 
 
-def majority_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+def majority_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     silent = seen.unreachable
     if len(silent) < seen.quorum:
         return ""
@@ -42,7 +42,7 @@ def majority_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
     return f"{', '.join(sorted(silent))} cannot be looked at, a majority may be serving unseen: {reasons}"
 
 
-def node_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+def node_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     """A node we cannot look at cannot be fenced either."""
     silent = seen.unreachable
     if not silent or len(silent) >= seen.quorum:
@@ -50,12 +50,12 @@ def node_unreachable(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
     return "; ".join(each.reason for _name, each in sorted(silent.items()))
 
 
-def config_differs(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+def config_differs(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     found = [
         difference
         for member in cluster.members
         if isinstance(node := seen.nodes.get(member.name), NodeSeen)
-        for difference in differences(cluster, member, node, manifest.flags.get(member.name, {}))
+        for difference in differences(cluster, member, node, origin.flags.get(member.name, {}))
     ]
     return "; ".join(found)
 
@@ -88,9 +88,9 @@ def foreign(cluster: Cluster, member: Member, said: Mapping[str, str]) -> Iterat
             yield f"--{flag} is {said[flag]}, which the inventory does not know"
 
 
-def no_space(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+def no_space(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     """The snapshot, the database restored from it, and the WAL etcd preallocates, beside the live data."""
-    needed = 2 * manifest.size_bytes + WAL_BYTES
+    needed = 2 * origin.size_bytes + WAL_BYTES
     short = [
         f"{name} has {free // 2**20} MiB free at {cluster.etcd.data_dir}"
         for name, node in sorted(seen.reachable.items())
@@ -99,27 +99,32 @@ def no_space(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
     return f"{'; '.join(short)}; needed are {needed // 2**20} MiB" if short else ""
 
 
-def lineage(_: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+def lineage(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     related = seen.related()
-    if not related or manifest.cluster_id in related:
+    if not related or origin.cluster_id in related:
         return ""
-    return f"the snapshot is of cluster {manifest.cluster_id}; this one is {', '.join(sorted(related))}"
+    return f"the snapshot is of cluster {origin.cluster_id}; this one is {', '.join(sorted(related))}"
 
 
-def corrupt(_: Cluster, seen: ClusterSeen, __: Manifest) -> str:
+def another_is_newer(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    """Only for a member's own data: of two logs that are there nobody should take the shorter one unasked."""
+    return not_the_newest(origin.member, seen) if isinstance(origin, Holdings) else ""
+
+
+def corrupt(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     """A member that raised CORRUPT had a reason; its peers may have copied it."""
     sick = sorted({kind for etcd in seen.answering.values() for _id, kind in etcd.alarms if kind == "CORRUPT"})
     return "a member has raised the alarm CORRUPT: make sure the snapshot was taken before that" if sick else ""
 
 
-def no_bump(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
+def no_bump(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     """Only where canary writes would take too long."""
     old = old_tools(cluster, seen)
-    if not old or practical(seen, manifest.revision):
+    if not old or practical(seen, origin.revision):
         return ""
     return (
         f"the restore tool cannot raise the revision ({', '.join(old)}; 3.4.27, 3.5.10 or later can), and to pass "
-        f"{seen.high_water()} takes {puts(seen, manifest.revision)} canary writes, at most {PUTS_MAX} are made: "
+        f"{seen.high_water()} takes {puts(seen, origin.revision)} canary writes, at most {PUTS_MAX} are made: "
         "clients that watched later revisions would miss every write until they are reached again"
     )
 
@@ -130,19 +135,19 @@ def old_tools(cluster: Cluster, seen: ClusterSeen) -> list[str]:
     return [f"{name} has {version}" for name, version in versions.items() if version and not can_bump(version)]
 
 
-def no_tool(cluster: Cluster, seen: ClusterSeen, _: Manifest) -> str:
+def no_tool(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
     none = [name for name, version in tool_versions(cluster, seen).items() if not version]
     return f"no {cluster.etcd.restore_tool} on {', '.join(none)}" if none else ""
 
 
-def version(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> str:
-    wanted = minor(manifest.source.version)
+def version(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    wanted = minor(origin.version)
     other = [
         f"{name} has {found}"
         for name, found in tool_versions(cluster, seen).items()
         if found and minor(found) != wanted
     ]
-    return f"the snapshot is of etcd {manifest.source.version}, but {', '.join(other)}" if other else ""
+    return f"the snapshot is of etcd {origin.version}, but {', '.join(other)}" if other else ""
 
 
 def tool_versions(cluster: Cluster, seen: ClusterSeen) -> dict[str, str]:
@@ -161,12 +166,13 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("no-bump", no_bump, True),
     ("no-space", no_space, False),
     ("lineage", lineage, True),
+    ("not-the-newest", another_is_newer, True),
     ("corrupt", corrupt, True),
 )
 IDS = tuple(each[0] for each in GATES)
 
 
-def closed(cluster: Cluster, seen: ClusterSeen, manifest: Manifest) -> tuple[Gate, ...]:
+def closed(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> tuple[Gate, ...]:
     """Every gate that says no, in the order above."""
-    found = ((key, evidence(cluster, seen, manifest), may) for key, evidence, may in GATES)
+    found = ((key, evidence(cluster, seen, origin), may) for key, evidence, may in GATES)
     return tuple(Gate(key, said, may) for key, said, may in found if said)

@@ -30,6 +30,7 @@ class RestoreRequest:
     overrides: tuple[str, ...] = ()
     reason: str = ""
     approved: str = ""  # the digest the requester has seen and confirmed; "" = not yet
+    from_member: str = ""  # whose data is taken instead of a backup
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,11 @@ from quorate.command import Node
 from quorate.etcd import EtcdTarget
 from quorate.inventory import Store
 from quorate.node import Claim, DataDir
+from quorate.scratch import Replay
+from quorate.source import FromMember
 from quorate.supervisor import Supervised, Together
 
-Place = Literal["node", "cluster"]
+Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
 
 
@@ -102,10 +104,13 @@ class Chosen:
     approvers: tuple[str, ...] = ()
     kubeconfig: str = ""
     api_urls: tuple[str, ...] = ()
+    source: FromMember | None = None  # whose data is taken; then `snapshot` only says so
 
     def digest(self) -> str:
         data = asdict(self)
         data["store"] = self.store.url
+        if self.source is None:  # added later: what was approved before has the digest it had
+            del data["source"]
         for share in data["shares"]:
             share["node"]["ssh"] = share["node"]["ssh"].model_dump(mode="json")
             for unit in (share["etcd"], *share["control"]):
@@ -150,6 +155,13 @@ class NodeTask:
     token: str
     bump: int
     patience_s: float
+    source: FromMember | None = None
+
+    @property
+    def replay(self) -> Replay:
+        assert self.source, "only a plan with a source has this step"
+        assert self.source.scratch
+        return Replay(self.source.scratch, self.operation)
 
     @property
     def claim(self) -> Claim:
@@ -185,6 +197,8 @@ class ClusterTask:
     kubeconfig: str = ""
     api_urls: tuple[str, ...] = ()
     mark: int = 0
+    store: Store | None = None
+    source: FromMember | None = None
 
     @property
     def floor(self) -> int:
@@ -197,6 +211,7 @@ class Plan:
     """What will be done, why it may not be, and what it will cost.
 
     `mark` is what canary writes have to pass where `chosen.bump` is 0; measured, so the digest leaves it out.
+    `taken` is the snapshot of the member whose data is restored, once there is one.
     """
 
     operation: str
@@ -208,6 +223,11 @@ class Plan:
     high_water: int = 0
     had_quorum: bool = True
     mark: int = 0
+    taken: SnapshotRef | None = None
+
+    @property
+    def snapshot(self) -> SnapshotRef:
+        return self.taken or self.chosen.snapshot
 
     @property
     def token(self) -> str:
@@ -224,6 +244,9 @@ class Plan:
             return (self._cluster_task(step, turn, actor),)
         control = step.roles == "control-plane"
         shares = [share for share in self.chosen.shares if share.control or not control]
+        if step.place == "source":
+            assert self.chosen.source
+            shares = [share for share in shares if share.member == self.chosen.source.member]
         return tuple(self._node_task(step, turn, actor, share) for share in shares)
 
     def begun(self, step: Step) -> tuple[Step, ...]:
@@ -272,12 +295,13 @@ class Plan:
             actor=actor,
             share=share,
             control=step.roles == "control-plane",
-            snapshot=self.chosen.snapshot,
+            snapshot=self.snapshot,
             store=self.chosen.store,
             initial_cluster=self.initial_cluster,
             token=self.token,
             bump=self.chosen.bump,
             patience_s=step.patience_s,
+            source=self.chosen.source if step.place == "source" else None,
         )
 
     def _cluster_task(self, step: Step, turn: int, actor: str) -> ClusterTask:
@@ -288,11 +312,13 @@ class Plan:
             actor=actor,
             cluster=self.chosen.cluster,
             shares=self.chosen.shares,
-            snapshot=self.chosen.snapshot,
+            snapshot=self.snapshot,
             token=self.token,
             bump=self.chosen.bump,
             patience_s=step.patience_s,
             kubeconfig=self.chosen.kubeconfig,
             api_urls=self.chosen.api_urls,
             mark=self.mark,
+            store=self.chosen.store if self.chosen.source else None,
+            source=self.chosen.source,
         )

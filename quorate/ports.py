@@ -37,6 +37,9 @@ class Hosts(Protocol):
 
     def at(self, node: Node, look: Look, ticket: Ticket) -> Host: ...
 
+    def read(self, node: Node, command: Command) -> Iterator[bytes]:
+        """What a command that changes nothing prints, as it comes; CommandFailed behind it if it fails."""
+
 
 class Etcd(Protocol):
     """One member, asked directly; every call has a deadline and raises Unreachable past it.

@@ -1,4 +1,4 @@
-"""Restore a cluster from a snapshot."""
+"""Restore a cluster, from a snapshot or from what one member still holds."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -15,6 +15,8 @@ from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.source import FromMember, Holdings, Origin, held_by, went
+from quorate.source import losses as left_behind
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Supervised, Systemd
 
@@ -64,6 +66,29 @@ STEPS = (
     Step("release", "Release the nodes", "nodes.release", patience_s=30),
 )
 
+# Where a member's own data is restored: taken once no API server writes any more, before anything of etcd is stopped.
+TAKING = (
+    Step(
+        "replay",
+        "Let etcd replay a copy of the member's data",
+        "nodes.replay",
+        "source",
+        undo="nodes.forget",
+        patience_s=900,
+        expected_s=5,
+    ),
+    Step(
+        "take",
+        "Take a snapshot of the member into the store",
+        "members.take",
+        "cluster",
+        patience_s=3600,
+        expected_s=10,
+    ),
+    Step("forget", "Remove the copy", "nodes.forget", "source", patience_s=60),
+)
+FIRST = ("claim", "bar", "fence-api")
+
 
 def look_of(cluster: Cluster) -> Look:
     """What a survey looks at on every node."""
@@ -77,6 +102,14 @@ def look_of(cluster: Cluster) -> Look:
     )
 
 
+def log_of(cluster: Cluster, node: NodeSeen) -> str:
+    """The directory of a member's write-ahead log; "" where there is no database that it belongs to."""
+    if f"{cluster.etcd.data_dir}/member/snap/db" not in node.paths:
+        return ""
+    unit = node.units.get(cluster.etcd.process, UnitSeen(cluster.etcd.process))
+    return unit.flags.get("wal-dir") or f"{cluster.etcd.data_dir}/member/wal"
+
+
 def processes(cluster: Cluster) -> tuple[str, ...]:
     return (cluster.etcd.process, *(component.process for component in cluster.control_plane))
 
@@ -84,51 +117,94 @@ def processes(cluster: Cluster) -> tuple[str, ...]:
 def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     """The plan for one request on a cluster as it was seen; what was only measured stays out of its digest."""
     settings = request.settings
-    manifest = find(seen.manifests, request.snapshot, request.cluster, seen.related())
-    gates = closed(settings, seen, manifest)
+    source, origin, snapshot = restored(request, seen)
+    gates = closed(settings, seen, origin)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
     chosen = Chosen(
         runbook="restore",
         cluster=request.cluster,
         cluster_id=seen.cluster_id,
-        snapshot=reference(manifest),
+        snapshot=snapshot,
         store=request.store,
         shares=tuple(share(request, member, seen) for member in settings.members),
-        steps=steps_for(settings),
-        bump=0 if old_tools(settings, seen) else bump(manifest.revision, seen.high_water()),
+        steps=steps_for(settings, source),
+        bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
         approvers=settings.approval.approvers,
         kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
         api_urls=settings.kubernetes.api_urls if settings.kubernetes else (),
+        source=source,
     )
     return Plan(
         operation=request.operation,
         chosen=chosen,
         refusals=refusals,
         overridden=tuple(gate for gate in gates if gate not in refusals),
-        losses=(*losses(manifest, seen), *open_ports(request, seen), *raised(request, seen, manifest)),
+        losses=(*lost(origin, source, seen), *open_ports(request, seen), *raised(request, seen, origin)),
         seen=tuple(described(seen)),
         high_water=seen.high_water(),
         had_quorum=seen.has_quorum,
-        mark=mark(seen) if by_canary(request, seen, manifest) else 0,
+        mark=mark(seen) if by_canary(request, seen, origin) else 0,
     )
 
 
-def by_canary(request: RestoreRequest, seen: ClusterSeen, manifest: Manifest) -> bool:
+def restored(request: RestoreRequest, seen: ClusterSeen) -> tuple[FromMember | None, Origin, SnapshotRef]:
+    """What is restored: as it is approved, as gates judge it, and as every step names it."""
+    if request.from_member:
+        source, holdings = held_by(request.from_member, request.cluster, request.settings, seen)
+        return source, holdings, to_be_taken(request.cluster, holdings)
+    manifest = find(seen.manifests, request.snapshot, request.cluster, seen.related())
+    return None, manifest, reference(manifest)
+
+
+def to_be_taken(cluster: str, holdings: Holdings) -> SnapshotRef:
+    """Stands for a snapshot that does not exist yet, with nothing in it that is only measured."""
+    return SnapshotRef(
+        id=f"{cluster}/member:{holdings.member}",
+        key="",
+        revision=0,
+        cluster_id=holdings.cluster_id,
+        created_at="",
+        size_bytes=0,
+        sha256="",
+        db_sha256="",
+        stored_bytes=0,
+        stored_sha256="",
+        etcd_version=holdings.version,
+    )
+
+
+def lost(origin: Origin, source: FromMember | None, seen: ClusterSeen) -> tuple[str, ...]:
+    if isinstance(origin, Holdings) and source:
+        return tuple(left_behind(source, origin, seen))
+    assert isinstance(origin, Manifest), "what is no member's is a backup"
+    return losses(origin, seen)
+
+
+def by_canary(request: RestoreRequest, seen: ClusterSeen, origin: Origin) -> bool:
     """Whether canary writes do what a tool is too old for; impractical, they are left to whoever opens the gate."""
-    return bool(old_tools(request.settings, seen)) and practical(seen, manifest.revision)
+    return bool(old_tools(request.settings, seen)) and practical(seen, origin.revision)
 
 
-def raised(request: RestoreRequest, seen: ClusterSeen, manifest: Manifest) -> Iterator[str]:
-    if by_canary(request, seen, manifest):
-        yield foretold(seen, manifest.revision)
+def raised(request: RestoreRequest, seen: ClusterSeen, origin: Origin) -> Iterator[str]:
+    if by_canary(request, seen, origin):
+        yield foretold(seen, origin.revision)
 
 
-def steps_for(settings: Cluster) -> tuple[Step, ...]:
+def steps_for(settings: Cluster, source: FromMember | None = None) -> tuple[Step, ...]:
     """Without a control plane the steps about one are left out."""
-    about = {"fence-api", "start-api", "verify-api"}
-    return tuple(step for step in STEPS if settings.control_plane or step.key not in about)
+    about = set() if settings.control_plane else {"fence-api", "start-api", "verify-api"}
+    return ordered(tuple(step for step in STEPS if step.key not in about), source)
+
+
+def ordered(steps: tuple[Step, ...], source: FromMember | None) -> tuple[Step, ...]:
+    """A member's data is taken when nothing writes any more, and before anything of it is staged."""
+    if source is None:
+        return steps
+    taking = tuple(step for step in TAKING if source.scratch or step.place != "source")
+    first = tuple(step for step in steps if step.key in FIRST)
+    return (*first, *taking, *(step for step in steps if step.key not in FIRST))
 
 
 def reference(manifest: Manifest) -> SnapshotRef:
@@ -236,3 +312,8 @@ def described(seen: ClusterSeen) -> Iterator[str]:
         else:
             role = "leader" if etcd.leads else "follower" if etcd.leader else "no leader"
             yield f"{name}: {where}; etcd {etcd.version} {role}, revision {etcd.revision}, cluster {etcd.cluster_id}"
+    for name, disk in sorted(seen.disks.items()):
+        if isinstance(disk, Silence):
+            yield f"{name}: its log cannot be read ({disk.reason})"
+        else:
+            yield f"{name}: its log {went(disk)}, and knows {disk.commit} to be committed"

@@ -1,6 +1,7 @@
 """Plans and seen things for tests, all of one small cluster."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import zstandard
@@ -11,7 +12,9 @@ from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
 from quorate.inventory import Inventory, Ssh, Store
 from quorate.plan import Chosen, Plan, Share, SnapshotRef
 from quorate.reading import parse
-from quorate.restore import STEPS
+from quorate.restore import STEPS, ordered
+from quorate.scratch import Scratch
+from quorate.source import REPLAY, FromMember
 from quorate.supervisor import Systemd
 
 LIVE = "/var/lib/etcd/default"
@@ -97,6 +100,16 @@ def plan(operation: str = "restore-1", names: str = "abc", people: int = 1) -> P
             people=people,
         ),
     )
+
+
+SCRATCH = Scratch("etcd.service", "/usr/local/bin/etcd", "a", "etcd", LIVE)
+
+
+def from_member(how: str = REPLAY) -> Plan:
+    """Of member a's own data, which etcd has to replay, or which it streams."""
+    whole = plan()
+    source = FromMember("a", how, SCRATCH if how == REPLAY else None)
+    return replace(whole, chosen=replace(whole.chosen, source=source, steps=ordered(STEPS, source)))
 
 
 def etcd_seen(member: str = "1", **changes: object) -> EtcdSeen:

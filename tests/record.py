@@ -1,4 +1,4 @@
-"""Record the histories that `test_replay` replays: `python -m tests.record DIRECTORY` (before a release).
+"""Record the histories that `test_replay` replays: `python -m tests.record DIRECTORY [ENDING...]` (before a release).
 
 Every ending of a restore, from the real workflow on the real server against machines of memory.
 """
@@ -47,6 +47,13 @@ async def refused(world: World) -> Handle:
     return await world.begin(approved="0" * 64)
 
 
+async def from_member(world: World) -> Handle:
+    world.replays = True
+    for each in world.machines.values():
+        each.units["etcd.service"].state = "inactive"
+    return await world.begin()
+
+
 def cleaned(history: str, places: dict[str, str]) -> str:
     """Without stacks and without the paths of the machine that it was recorded on."""
 
@@ -65,16 +72,22 @@ def cleaned(history: str, places: dict[str, str]) -> str:
     return json.dumps(clean(json.loads(history)), indent=1) + "\n"
 
 
-ENDINGS: tuple[Callable[[World], Awaitable[Handle]], ...] = (restored, undone, held_then_retried, refused)
+ENDINGS: tuple[Callable[[World], Awaitable[Handle]], ...] = (
+    restored,
+    undone,
+    held_then_retried,
+    refused,
+    from_member,
+)
 
 
-async def main(directory: Path) -> None:
+async def main(directory: Path, *names: str) -> None:
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(TEMPORAL.path("temporal")), data_converter=pydantic_data_converter
     )
     directory.mkdir(parents=True, exist_ok=True)
     async with environment:
-        for ending in ENDINGS:
+        for ending in (each for each in ENDINGS if not names or each.__name__ in names):
             with tempfile.TemporaryDirectory() as root:
                 world = World(environment.client, Path(root))
                 async with world.worker():
@@ -86,4 +99,4 @@ async def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(Path(sys.argv[1]), *sys.argv[2:]))

@@ -19,11 +19,11 @@ from activities.nodes import Nodes
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
-from quorate.plan import NodeTask, Step
+from quorate.plan import NodeTask, Plan, Step
 from quorate.ports import Host
-from quorate.restore import STEPS
+from quorate.restore import STEPS, TAKING
 from quorate.seen import Look, NodeSeen
-from tests.factory import STORED, plan, snapshot
+from tests.factory import STORED, from_member, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine
 from tests.world import Shelf, machine
 
@@ -33,6 +33,7 @@ COMMITS = next(number for number, step in enumerate(STEPS) if step.commits)
 ADMITS = next(number for number, step in enumerate(STEPS) if step.admits)
 UNDO = f"Undo, before step {COMMITS + 1}"
 ROLLBACK = f"Roll back, before step {ADMITS + 1}"
+MEMBER = "From what a member still holds"
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -87,6 +88,7 @@ class Rehearsal:
     root: Path
     machine: Machine = field(default_factory=lambda: machine("a"))
     turn: int = 0
+    plan: Plan = field(default_factory=lambda: plan("restore-1"))
 
     def __post_init__(self) -> None:
         journals = FileJournals(self.root, "chain", time.time).at
@@ -99,7 +101,7 @@ class Rehearsal:
         """The lines that a verb of a step leaves in the notebook; none for a step about the whole cluster."""
         self.turn += 1
         before = len(self.notebook.lines)
-        task = plan("restore-1").tasks(step, self.turn, "ann")[0]
+        task = self.plan.tasks(step, self.turn, "ann")[0]
         if isinstance(task, NodeTask):
             ActivityEnvironment().run(getattr(self.nodes, verb.partition(".")[2]), task)
         return self.notebook.lines[before:]
@@ -118,9 +120,18 @@ def blocks() -> dict[str, list[str]]:
     with tempfile.TemporaryDirectory() as root:
         whole = Rehearsal(Path(root) / "whole")
         by_heading = {heading(number): whole.run(step, step.verb) for number, step in enumerate(STEPS)}
+        by_heading[MEMBER] = replayed(Path(root) / "member")
         by_heading[UNDO] = Rehearsal(Path(root) / "undone").undo(COMMITS)
         by_heading[ROLLBACK] = Rehearsal(Path(root) / "rolled-back").undo(ADMITS)
     return {title: lines for title, lines in by_heading.items() if lines}
+
+
+def replayed(root: Path) -> list[str]:
+    """What is typed on the node of a member that does not run, for its data to be had; the claim comes first."""
+    rehearsal = Rehearsal(root, plan=from_member())
+    rehearsal.machine.units["etcd.service"].state = "inactive"
+    rehearsal.run(STEPS[0], STEPS[0].verb)
+    return [line for step in TAKING if step.place == "source" for line in rehearsal.run(step, step.verb)]
 
 
 def heading(number: int) -> str:

@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from quorate.operation import Approval, Outcome
 from quorate.plan import Choice
 from tests.factory import LIVE
-from tests.world import World, held, phase, resolve
+from tests.world import TAKEN, World, held, phase, resolve
 from workflows.restore import Restore
 
 pytestmark = pytest.mark.server
@@ -55,6 +55,41 @@ async def test_one_stuck_node_before_the_point_of_no_return_puts_every_node_back
     assert result.error is not None
     assert "b: " in result.error.message
     assert world.state == before
+
+
+def switch_off(world: World) -> None:
+    for machine in world.machines.values():
+        machine.units["etcd.service"].state = "inactive"
+
+
+def left_of_the_copy(world: World) -> list[str]:
+    there = world.machines["a"]
+    return [name for name in (*there.files, *there.directories, *there.units) if "-copy" in name or "scratch" in name]
+
+
+async def test_what_a_member_held_is_what_every_step_restores(world: World) -> None:
+    world.replays = True
+    switch_off(world)
+    result = await world.restore()
+    assert (result.outcome, result.snapshot, result.revision) == (Outcome.RESTORED, TAKEN.id, TAKEN.revision)
+    assert restored(world)
+    assert any("--force-new-cluster" in line for line in world.machines["a"].ran)
+    assert left_of_the_copy(world) == []
+
+
+@pytest.mark.parametrize("stuck", ["cp -a", "systemd-run", "take"])
+async def test_a_member_that_cannot_be_taken_leaves_no_copy_and_everything_as_before(
+    world: World, stuck: str
+) -> None:
+    world.replays = True
+    switch_off(world)
+    before = world.state
+    world.machines["a"].breaks = stuck
+    world.cluster.wrong["members.take"] = "the store is away" if stuck == "take" else ""
+    result = await world.restore()
+    assert result.outcome is Outcome.UNDONE
+    assert left_of_the_copy(world) == []
+    assert world.state["b"] == before["b"]
 
 
 async def test_a_snapshot_that_is_not_what_was_stored_changes_nothing(world: World) -> None:

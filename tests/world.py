@@ -26,11 +26,13 @@ from quorate.inventory import Store as StoreSettings
 from quorate.operation import Hold, Progress, Resolution, RestoreRequest, RestoreResult
 from quorate.plan import Choice, ClusterTask, Plan
 from quorate.records import RESULT, Entry
-from tests.factory import LIVE, STORED, inventory, plan, snapshot
+from quorate.taking import FACT, REFERENCE
+from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from workflows.patience import STEPS_QUEUE
 from workflows.restore import Restore
 
+TAKEN = replace(snapshot(), id="demo/20261121T120000Z-44", revision=44)
 NUMBERS = itertools.count(1)
 
 
@@ -55,7 +57,7 @@ class Cluster:
     wrong: dict[str, str] = field(default_factory=dict)
 
     def activities(self) -> list[Any]:
-        return [self._of(name) for name in ("nodes.same", "members.verify", "kubernetes.verify")]
+        return [self._of(name) for name in ("nodes.same", "members.verify", "kubernetes.verify", "members.take")]
 
     def _of(self, name: str) -> Any:
         @activity.defn(name=name)
@@ -63,6 +65,7 @@ class Cluster:
             if said := self.wrong.get(name, ""):
                 raise Failed(said)
             facts = {"served_revision": str(10**9 + 42), "first_write": repr(time.time()), "cluster_id": "c2"}
+            facts |= {FACT: REFERENCE.dump_json(TAKEN).decode()} if name == "members.take" else {}
             return Receipt(started=time.time(), facts=facts)
 
         return verify
@@ -78,6 +81,7 @@ class World:
     people: int = 1
     skippable: str = ""
     before: dict[str, str] = field(default_factory=dict)  # the state of a node's etcd that the survey saw
+    replays: bool = False
     closed: list[RestoreResult] = field(default_factory=list)
     shelf: Shelf = field(default_factory=lambda: Shelf({snapshot().key: STORED}))
 
@@ -88,6 +92,9 @@ class World:
     @property
     def plan(self) -> Plan:
         whole = plan(self.operation, people=self.people)
+        if self.replays:  # the data of member a
+            source = from_member().chosen
+            whole = replace(whole, chosen=replace(whole.chosen, source=source.source, steps=source.steps))
         steps = tuple(
             replace(step, patience_s=self.patience_s, may_skip=step.key == self.skippable)
             for step in whole.chosen.steps

@@ -21,6 +21,7 @@ from activities.nodes import VERBS, Nodes
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
+from activities.taking import Taking
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Secrets, Store
 from worker.settings import Settings
@@ -86,12 +87,14 @@ class Wiring:
         stores = RecordedStores(self.stores, self.journals.at, time)
         nodes = Nodes(hosts, stores, time)
         members = Members(hosts, etcds, self.hosts, time)
+        taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts), time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time)
         return [
             self.surveyor.plan_restore,
             *(getattr(nodes, verb) for verb in VERBS),
             members.same,
             members.verify,
+            taking.take,
             kubernetes.verify,
             self.ledger.write,
             self.ledger.seal,

@@ -99,7 +99,12 @@ class Operation:
                     return Outcome.HELD
                 case Choice.SKIP:
                     self.skipped(step)
+            plan = self.learnt(plan, step)
         return Outcome.RESTORED
+
+    def learnt(self, plan: Plan, step: Step) -> Plan:  # noqa: ARG002 - a runbook may look at the step's answers
+        """The plan for the steps to come, in a runbook that learns something on its way."""
+        return plan
 
     async def undo(self, plan: Plan, begun: tuple[Step, ...]) -> Outcome:
         """Undo on every node, last step first: a node that did nothing has nothing left."""

@@ -1,12 +1,15 @@
-"""Restore a cluster from a snapshot."""
+"""Restore a cluster, from a snapshot or from what one member still holds."""
+
+from dataclasses import replace
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from quorate.operation import Outcome, RestoreRequest, RestoreResult, Trouble
-    from quorate.plan import Plan
+    from quorate.plan import Plan, Step
     from quorate.records import Entry, plan_text, result_text
+    from quorate.taking import reference_of
     from quorate.timing import measured
     from quorate.whereabouts import whereabouts
     from workflows import patience
@@ -48,7 +51,15 @@ class Restore(Operation):
             return self.refused(snapshot.id, snapshot.revision, Trouble("not-approved", why_not, exit_code=5))
         began = workflow.time()
         outcome = await self.carry_out(plan)
-        return self.result(plan, outcome, began)
+        return self.result(self.plan, outcome, began)
+
+    def learnt(self, plan: Plan, step: Step) -> Plan:
+        """From where a member's data was taken on, that snapshot is what is restored."""
+        if step.key == "take":
+            (answer,) = self.answers["take"]
+            assert answer.receipt
+            plan = self.plan = replace(plan, taken=reference_of(answer.receipt.facts))
+        return plan
 
     def result(self, plan: Plan, outcome: Outcome, began: float) -> RestoreResult:
         receipts = {key: [a.receipt for a in answers if a.receipt] for key, answers in self.answers.items()}
@@ -57,8 +68,8 @@ class Restore(Operation):
         return RestoreResult(
             operation=plan.operation,
             outcome=outcome,
-            snapshot=plan.chosen.snapshot.id,
-            revision=plan.chosen.snapshot.revision,
+            snapshot=plan.snapshot.id,
+            revision=plan.snapshot.revision,
             served_revision=times.served_revision if outcome is Outcome.RESTORED else None,
             outage_s=times.outage_s if plan.had_quorum else None,
             api_outage_s=times.api_outage_s,

@@ -50,6 +50,21 @@ class SshHosts:
     def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
         return SshHost(self, node, look, ticket)
 
+    def read(self, node: Node, command: Command) -> Iterator[bytes]:
+        """Its standard output on the bulk connection; what it says on the other stream is for the error."""
+        with mapped(node):
+            channel = self.transport(node, "bulk").open_session(timeout=node.ssh.connect_timeout_s)
+            try:
+                channel.settimeout(node.ssh.connect_timeout_s)
+                channel.exec_command(sudo(node, str(command)))
+                while data := channel.recv(CHUNK_BYTES):
+                    yield data
+                if not channel.status_event.wait(10) or channel.exit_status:
+                    said = tail(channel.recv_stderr(TAIL_BYTES).decode(errors="replace"))
+                    raise CommandFailed(f"{node.name}: `{command}` exited {channel.exit_status}: {said}")
+            finally:
+                channel.close()
+
     def run(
         self, node: Node, purpose: str, line: str, chunks: Iterable[bytes], tick: Tick, deadline_s: float
     ) -> tuple[int, str]:

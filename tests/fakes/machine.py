@@ -1,7 +1,8 @@
 """Machines of memory: they refuse what real ones refuse."""
 
+import gzip
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from zlib import crc32
 
@@ -63,6 +64,14 @@ class FakeHosts:
 
     def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
         return FakeHost(self._machine(node), node, look, ticket)
+
+    def read(self, node: Node, command: Command) -> Iterator[bytes]:
+        """Of its files, by the words of the command that name one."""
+        there = self._machine(node)
+        found = [
+            text for path, text in sorted(there.files.items()) if any(below(path, word) for word in command.argv)
+        ]
+        yield gzip.compress(found[-1].encode("latin-1")) if found else gzip.compress(b"")
 
     def _machine(self, node: Node) -> Machine:
         machine = self.machines[node.name]
@@ -163,6 +172,8 @@ def path_seen(machine: Machine, path: str) -> PathSeen:
 
 
 def unit_seen(machine: Machine, name: str) -> UnitSeen:
+    if name not in machine.units:
+        return UnitSeen(name)
     unit = machine.units[name]
     there = tuple(sorted(path for path in machine.files if path.startswith(f"/etc/systemd/system/{name}.d/")))
     pid = 0 if unit.state in {"inactive", "failed"} else 42
@@ -175,7 +186,8 @@ def unit_seen(machine: Machine, name: str) -> UnitSeen:
 def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     verb: dict[str, Callable[[Machine, tuple[str, ...], str], int]] = {
         "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
-        "systemctl": systemctl, "sh": shell, "journalctl": journal, "/usr/sbin/nft": nft,
+        "systemctl": systemctl,
+        "cp": copy, "mkdir": make, "systemd-run": transient, "sh": shell, "journalctl": journal, "/usr/sbin/nft": nft,
     }  # fmt: skip
     if argv[1:3] == ("snapshot", "restore"):
         return restore(machine, argv)
@@ -209,6 +221,33 @@ def move(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     return 0
 
 
+def copy(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    source, target = argv[-2:]
+    if not any(below(name, source) for name in (*machine.files, *machine.directories)) or machine.exists(target):
+        return 1
+    machine.files |= {renamed(n, source, target): text for n, text in machine.files.items() if below(n, source)}
+    machine.directories |= {renamed(name, source, target) for name in machine.directories if below(name, source)}
+    return 0
+
+
+def make(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    """`mkdir` without -p refuses what is there."""
+    if machine.exists(argv[-1]):
+        return 1
+    machine.directories.add(argv[-1])
+    return 0
+
+
+def transient(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    """A unit that listens where its program is told to."""
+    name = next(word for word in argv if word.startswith("--unit=")).partition("=")[2]
+    if name in machine.units:
+        return 1
+    ports = tuple(int(word.rpartition(":")[2]) for word in argv if word.startswith("--listen-"))
+    machine.units[name] = Unit(ports=ports)
+    return 0
+
+
 def sync(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     paths = [word for word in argv[1:] if word.startswith("/")]
     known = [path for path in paths if not path.endswith("/claim") and path != "/var/lib/etcd"]
@@ -222,6 +261,8 @@ def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
         return 0
     unit = machine.units[argv[-1]]
     match argv[1]:
+        case "stop" if argv[-1].startswith("quorate-scratch-"):
+            del machine.units[argv[-1]]  # a transient unit that ends well is forgotten
         case "stop" if unit.state in {"active", "activating"}:
             unit.state = "deactivating" if unit.hangs else "inactive"
         case "kill":

@@ -27,6 +27,13 @@ Gates = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why a gate is overridden; it goes on record.")]
 
+FromMember = Annotated[
+    str,
+    typer.Option(
+        "--from-member", metavar="NAME", help="What this member still holds, instead of a backup: it loses least."
+    ),
+]
+
 app = typer.Typer(help="What an operation would do.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -41,6 +48,7 @@ def restore(
     cluster: ClusterName,
     *,
     snapshot: Snapshot = "latest",
+    from_member: FromMember = "",
     override_gate: Gates = None,
     reason: Reason = "",
     output: As = Output.TABLE,
@@ -50,7 +58,13 @@ def restore(
     with contract(here, output, dict.fromkeys(FIELDS)):
         wiring = here.wiring()
         request = request_for(
-            wiring.settings, cluster, snapshot=snapshot, gates=override_gate or [], reason=reason, who=""
+            wiring.settings,
+            cluster,
+            snapshot=snapshot,
+            from_member=from_member,
+            gates=override_gate or [],
+            reason=reason,
+            who="",
         )
         plan = wiring.surveyor.plan(request)
     if output is Output.JSON:
@@ -63,7 +77,14 @@ def restore(
 
 
 def request_for(
-    settings: "Settings", cluster: str, *, snapshot: str, gates: list[str], reason: str, who: str
+    settings: "Settings",
+    cluster: str,
+    *,
+    snapshot: str,
+    from_member: str,
+    gates: list[str],
+    reason: str,
+    who: str,
 ) -> "RestoreRequest":
     """BadInput for a gate that does not exist, or an override without a reason."""
     from quorate.gates import IDS
@@ -74,6 +95,8 @@ def request_for(
         raise BadInput(f"there is no gate {', '.join(unknown)}; gates: {', '.join(IDS)}")
     if gates and not reason.strip():
         raise BadInput("--override-gate needs --reason TEXT: it goes on record with your name")
+    if from_member and snapshot != "latest":
+        raise BadInput("either --snapshot or --from-member: a restore has one source")
     return RestoreRequest(
         operation=new_id("restore"),
         cluster=cluster,
@@ -83,6 +106,7 @@ def request_for(
         actor=actor(who),
         overrides=tuple(dict.fromkeys(gates)),
         reason=reason,
+        from_member=from_member,
     )
 
 
@@ -92,6 +116,7 @@ def as_object(plan: "Plan") -> dict[str, Any]:
         "cluster": chosen.cluster,
         "cluster_id": chosen.cluster_id,
         "snapshot": chosen.snapshot.id,
+        "from_member": chosen.source.member if chosen.source else None,
         "revision": chosen.snapshot.revision,
         "digest": chosen.digest(),
         "refusals": [gate_object(gate) for gate in plan.refusals],
@@ -135,7 +160,13 @@ def again(plan: "Plan") -> str:
     """The command that asks for just this."""
     gates = "".join(f" --override-gate {each}" for each in plan.chosen.overrides)
     reason = " --reason '…'" if gates else ""
-    return f"quorate restore {plan.chosen.cluster} --snapshot {plan.chosen.snapshot.id}{gates}{reason}"
+    return f"quorate restore {plan.chosen.cluster} {source_flag(plan)}{gates}{reason}"
+
+
+def source_flag(plan: "Plan") -> str:
+    if plan.chosen.source:
+        return f"--from-member {plan.chosen.source.member}"
+    return f"--snapshot {plan.chosen.snapshot.id}"
 
 
 def page(plan: "Plan", here: Given, colour: "Paint") -> str:
@@ -143,7 +174,7 @@ def page(plan: "Plan", here: Given, colour: "Paint") -> str:
     chosen = plan.chosen
     parts = [
         f"{colour('RESTORE ' + chosen.cluster, 'bold')}  cluster {chosen.cluster_id or 'id unknown: nobody answers'}",
-        snapshot_lines(plan),
+        source_lines(plan),
         "seen now:\n" + "\n".join(f"  {line}" for line in plan.seen),
         f"what happens on each host:\n{host_lines(plan)}",
         colour("what will be lost:", "yellow") + "\n" + "\n".join(f"  {line}" for line in plan.losses),
@@ -151,6 +182,19 @@ def page(plan: "Plan", here: Given, colour: "Paint") -> str:
     ]
     parts += [f"{colour('overridden', 'yellow')} {gate.id}: {gate.evidence}" for gate in plan.overridden]
     return "\n\n".join([*parts, f"digest {chosen.digest()}", *refusals(plan, here, colour)])
+
+
+def source_lines(plan: "Plan") -> str:
+    """Where what comes back is from."""
+    source = plan.chosen.source
+    if source is None:
+        return snapshot_lines(plan)
+    if source.scratch is None:
+        return f"from {source.member}: it answers, and its snapshot is taken once the control plane is stopped"
+    return (
+        f"from {source.member}: it does not run; {source.scratch.binary} replays a copy of {source.scratch.data_dir} "
+        "there, on loopback alone, and is snapshotted"
+    )
 
 
 def snapshot_lines(plan: "Plan") -> str:
@@ -206,5 +250,6 @@ def way_out(plan: "Plan", here: Given) -> str:
         return f"put right first, it cannot be overridden: {', '.join(fixed)}"
     gates = (*plan.chosen.overrides, *(gate.id for gate in plan.refusals))
     flags = "".join(f" --override-gate {each}" for each in dict.fromkeys(gates))
-    command = f"quorate plan restore {plan.chosen.cluster}{flags} --reason '…'"
+    source = f" {source_flag(plan)}" if plan.chosen.source else ""
+    command = f"quorate plan restore {plan.chosen.cluster}{source}{flags} --reason '…'"
     return f"only if you are sure that the evidence does not matter:\n  {here.command(command)}"

@@ -23,7 +23,7 @@ from worker.cli.options import (
     say_json,
     warn,
 )
-from worker.cli.plan import Gates, Reason, Snapshot
+from worker.cli.plan import FromMember, Gates, Reason, Snapshot
 from worker.cli.results import RESTORE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
@@ -43,6 +43,7 @@ def restore(
     cluster: ClusterName,
     *,
     snapshot: Snapshot = "latest",
+    from_member: FromMember = "",
     confirm: Confirm = "",
     override_gate: Gates = None,
     reason: Reason = "",
@@ -50,7 +51,7 @@ def restore(
     who: Actor = "",
     output: As = Output.TABLE,
 ) -> int:
-    """Bring a cluster back from a snapshot. Live data is kept; a failure before etcd starts undoes everything."""
+    """Bring a cluster back. Live data is kept; a failure before etcd starts undoes everything."""
     from worker.cli.plan import request_for
     from worker.operations import up
 
@@ -59,7 +60,13 @@ def restore(
         patience_s = duration(wait_timeout)
         wiring = here.wiring()
         request = request_for(
-            wiring.settings, cluster, snapshot=snapshot, gates=override_gate or [], reason=reason, who=who
+            wiring.settings,
+            cluster,
+            snapshot=snapshot,
+            from_member=from_member,
+            gates=override_gate or [],
+            reason=reason,
+            who=who,
         )
         confirmable(cluster, confirm)
         somebody = standing(wiring.settings, cluster)
@@ -120,8 +127,10 @@ def shown(plan: "Plan", here: Given) -> str:
 
 def refused(plan: "Plan", fields: dict[str, Any], here: Given, output: Output) -> int:
     """The gates said no; nothing was started."""
+    from worker.cli.plan import source_flag
+
     said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
-    following = here.command(f"quorate plan restore {plan.chosen.cluster} --snapshot {plan.chosen.snapshot.id}")
+    following = here.command(f"quorate plan restore {plan.chosen.cluster} {source_flag(plan)}")
     if output is Output.JSON:
         error = {"kind": "refused", "message": said, "next": following}
         gates = [

@@ -1,0 +1,55 @@
+"""A snapshot of one member in the middle of a restore: of itself, or of the etcd that replays a copy of its data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from temporalio import activity
+
+from activities.members import Tunnels
+from activities.nodes import ticket_of
+from activities.pipeline import beaten
+from activities.recorded import RecordedEtcds
+from activities.snapshots import Snapshots
+from quorate.converge import Clock, Receipt, Tick
+from quorate.etcd import EtcdTarget
+from quorate.plan import ClusterTask, Share
+from quorate.taking import facts, taking
+
+
+@dataclass(frozen=True)
+class Taking:
+    etcds: RecordedEtcds
+    tunnels: Tunnels
+    snapshots: Snapshots
+    clock: Clock
+    tick: Tick = activity.heartbeat
+
+    @activity.defn(name="members.take", no_thread_cancel_exception=True)
+    def take(self, task: ClusterTask) -> Receipt:
+        """Into the store as any backup, proved by being read back, so that it is there for a second try too."""
+        started, began = self.clock.time(), self.clock.monotonic()
+        ticket = ticket_of(task)
+        with self._member(task) as target:
+            with self.etcds.at(target, ticket) as etcd:
+                wanted = taking(task, target, etcd.look())
+            made = beaten(lambda tick: self.snapshots.taken(wanted, ticket, tick), self.tick)
+        return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts(made))
+
+    @contextmanager
+    def _member(self, task: ClusterTask) -> Iterator[EtcdTarget]:
+        """As its own node reaches it."""
+        assert task.source, "only a plan with a source has this step"
+        share = next(share for share in task.shares if share.member == task.source.member)
+        target, host = share.target, urlsplit(share.target.url).hostname or ""
+        if scratch := task.source.scratch:
+            target, host = on_scratch(share, scratch.port, tls=bool(scratch.tls)), "127.0.0.1"
+        with self.tunnels.tunnel(share.node, host, urlsplit(target.url).port or 0) as dial:
+            yield replace(target, dial=dial)
+
+
+def on_scratch(share: Share, port: int, *, tls: bool) -> EtcdTarget:
+    """The member's name stays, for its certificate; who dials goes elsewhere."""
+    host = urlsplit(share.target.url).netloc.rpartition(":")[0]
+    return replace(share.target, url=f"{'https' if tls else 'http'}://{host}:{port}")

@@ -1,0 +1,152 @@
+"""The same etcd on a copy of a stopped member's data: it alone can replay a log, and the original is not touched.
+
+It hears nobody but its own node, on ports of its own, with the certificates of the member; `--force-new-cluster`
+makes it a cluster of one, so it never looks for its peers. The database alone would not do: of a member that was
+killed it lacks acknowledged writes (etcd.md, 3.3).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from quorate.command import Command
+from quorate.converge import Await, Left
+from quorate.errors import BadInput, CommandFailed, Refusal
+from quorate.inventory import Cluster, Member
+from quorate.seen import Look, NodeSeen, UnitSeen
+
+CLIENT_PORT, PEER_PORT = 12379, 12380
+POLL_S = 0.2
+TLS = ("cert-file", "key-file", "trusted-ca-file", "client-cert-auth")
+SECTION = "client-transport-security"  # where a configuration file has the same
+
+
+@dataclass(frozen=True, slots=True)
+class Scratch:
+    """What runs, on a copy of which data; `process` is the member's own, which must not run."""
+
+    process: str
+    binary: str
+    name: str
+    user: str
+    data_dir: str
+    wal_dir: str = ""  # where it is not inside the data directory
+    tls: tuple[str, ...] = ()
+
+    @property
+    def port(self) -> int:
+        return CLIENT_PORT
+
+    def copy(self, operation: str) -> str:
+        return f"{self.data_dir}.quorate-{operation}-copy"
+
+    def unit(self, operation: str) -> str:
+        return f"quorate-scratch-{operation}.service"
+
+    def argv(self, operation: str) -> tuple[str, ...]:
+        client = f"{'https' if self.tls else 'http'}://127.0.0.1:{CLIENT_PORT}"
+        peer = f"http://127.0.0.1:{PEER_PORT}"
+        return (
+            self.binary,
+            f"--name={self.name}",
+            f"--data-dir={self.copy(operation)}",
+            "--force-new-cluster",
+            f"--listen-client-urls={client}",
+            f"--advertise-client-urls={client}",
+            f"--listen-peer-urls={peer}",
+            *self.tls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """One scratch member of one operation."""
+
+    scratch: Scratch
+    operation: str
+
+    @property
+    def copy(self) -> str:
+        return self.scratch.copy(self.operation)
+
+    @property
+    def part(self) -> str:
+        return f"{self.copy}.part"
+
+    @property
+    def unit(self) -> str:
+        return self.scratch.unit(self.operation)
+
+    def look(self) -> Look:
+        return Look(paths=(self.scratch.data_dir, self.copy, self.part), units=(self.unit, self.scratch.process))
+
+    def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Copy, then run: a copy that was cut off has another name, and is made anew."""
+        if not seen.units.get(self.scratch.process, UnitSeen(self.scratch.process)).gone:
+            raise Refusal(f"{self.scratch.process} runs: what it holds is streamed, not copied; plan again")
+        unit = seen.units.get(self.unit, UnitSeen(self.unit))
+        if self.copy not in seen.paths:
+            return self._copy()
+        if unit.state == "failed":
+            raise CommandFailed(f"{self.scratch.binary} does not run on a copy of {self.scratch.data_dir}")
+        if unit.gone:
+            return (self._run(),)
+        up = unit.state == "active" and self.scratch.port in seen.listening
+        return () if up else Await(f"etcd replays the copy of {self.scratch.data_dir}", POLL_S)
+
+    def forget(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Stop it and remove the copy: only ever this operation's own names."""
+        unit = seen.units.get(self.unit, UnitSeen(self.unit))
+        left = tuple(path for path in (self.copy, self.part) if path in seen.paths)
+        stop = () if unit.gone else (Command(("systemctl", "stop", self.unit)),)
+        reset = (Command(("systemctl", "reset-failed", self.unit)),) if unit.state == "failed" else ()
+        remove = (Command(("rm", "-rf", *left)),) if left else ()
+        return (*stop, *reset, *remove)
+
+    def journal(self) -> Command:
+        return Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", self.unit))
+
+    def _copy(self) -> tuple[Command, ...]:
+        data, log = self.scratch.data_dir, self.scratch.wal_dir
+        member = f"{self.part}/member"
+        logs = (Command(("cp", "-a", "--reflink=auto", log, f"{member}/wal")),) if log else ()
+        return (
+            Command(("rm", "-rf", self.part)),
+            Command(("mkdir", "-m", "0700", self.part), given=(f"!{self.copy}",)),
+            Command(("chown", f"--reference={data}", self.part)),
+            Command(("cp", "-a", "--reflink=auto", f"{data}/member", member), given=(data,)),
+            *logs,
+            Command(("mv", "-T", self.part, self.copy), given=(self.part, f"!{self.copy}")),
+        )
+
+    def _run(self) -> Command:
+        """Not waited for: a start that takes long is polled for."""
+        run = ("systemd-run", "--quiet", "--no-block", f"--unit={self.unit}", "--property=Type=notify")
+        user = (f"--uid={self.scratch.user}",) if self.scratch.user else ()
+        return Command((*run, *user, *self.scratch.argv(self.operation)), given=(self.copy,))
+
+
+def scratch_of(settings: Cluster, member: Member, unit: UnitSeen) -> Scratch:
+    """From what the unit says; BadInput where the program is not on the node, as with a static pod's image."""
+    binary = unit.argv[0] if unit.argv else ""
+    if settings.etcd.manifest or not PurePosixPath(binary).is_absolute():
+        raise BadInput(
+            f"{member.name} does not run and its etcd is not a program on the node ({settings.etcd.process}): its "
+            "data cannot be replayed there; start it, then its data can be streamed even without a quorum"
+        )
+    flags = unit.flags
+    return Scratch(
+        process=unit.unit,
+        binary=binary,
+        name=member.name,
+        user=unit.user,
+        data_dir=settings.etcd.data_dir,
+        wal_dir=flags.get("wal-dir", ""),
+        tls=client_tls(flags),
+    )
+
+
+def client_tls(flags: Mapping[str, str]) -> tuple[str, ...]:
+    """The member's own certificate for clients, as flags, wherever it was told of it."""
+    known = {name: flags.get(name) or flags.get(f"{SECTION}.{name}", "") for name in TLS}
+    return tuple(f"--{name}={value}" for name, value in known.items() if value) if known["cert-file"] else ()

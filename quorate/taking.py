@@ -1,0 +1,45 @@
+"""A snapshot of one member, taken in the middle of a restore, and how the steps after it get to know of it."""
+
+from collections.abc import Mapping
+
+from pydantic import TypeAdapter
+
+from quorate.backup import BackupRequest, BackupTask, Choice
+from quorate.catalogue import Manifest
+from quorate.etcd import EtcdSeen, EtcdTarget
+from quorate.plan import ClusterTask, SnapshotRef
+from quorate.restore import reference
+
+REFERENCE: TypeAdapter[SnapshotRef] = TypeAdapter(SnapshotRef)
+FACT = "snapshot"
+
+
+def taking(task: ClusterTask, target: EtcdTarget, seen: EtcdSeen) -> BackupTask:
+    """A backup of that very member, which says that nobody but the member vouches for it."""
+    assert task.store, "only a plan with a source has this step"
+    assert task.source
+    name = task.source.member
+    return BackupTask(
+        request=BackupRequest(task.operation, task.cluster, (target,), task.store, task.actor),
+        step=task.step,
+        turn=task.turn,
+        choice=Choice(
+            target=target,
+            member_id=seen.member_id,
+            version=seen.version,
+            cluster_id=seen.cluster_id,
+            revision=seen.revision,
+            members=seen.members,
+            findings=(f"taken from {name} alone by {task.operation}",),
+            alone=True,
+        ),
+    )
+
+
+def facts(manifest: Manifest) -> dict[str, str]:
+    """For the receipt of the step."""
+    return {FACT: REFERENCE.dump_json(reference(manifest)).decode()}
+
+
+def reference_of(facts: Mapping[str, str]) -> SnapshotRef:
+    return REFERENCE.validate_json(facts[FACT])

@@ -1,0 +1,82 @@
+"""A quorum that is lost while one disk is sound: what that member holds comes back, not only the last backup."""
+
+import pytest
+
+from deploy.lab.lab import digest, load, node_exec, wreck
+from tests.e2e.product import Product, until
+from tests.e2e.test_restore import get, put, revision
+
+pytestmark = pytest.mark.lab
+
+
+def on(product: Product, node: int, script: str) -> str:
+    code, said = node_exec(product.lab, product.lab.nodes[node].name, ["sh", "-ec", script])
+    assert code == 0, said
+    return said
+
+
+def stop_everywhere(product: Product, *nodes: int) -> None:
+    """As a power cut leaves them: killed, and with nobody to start them again."""
+    for node in nodes:
+        on(product, node, "systemctl kill -s KILL etcd; systemctl stop etcd")
+
+
+def put_works(product: Product, key: str) -> bool:
+    """Not while the others elect a leader."""
+    try:
+        put(product, key)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_a_member_that_still_answers_gives_back_every_write(bare: Product) -> None:
+    load(bare.lab, 4)
+    put(bare, "after-the-backup")
+    before, highest = digest(bare.lab), revision(bare)
+    wreck(bare.lab, "quorum-loss")
+    survivor = next(n.name for n in bare.lab.nodes if node_exec(bare.lab, n.name, ["pidof", "etcd"])[0] == 0)
+    result = bare.restore("--from-member", survivor)
+    assert (result["outcome"], result["revision"]) == ("restored", highest)
+    assert digest(bare.lab) == before
+    assert get(bare, "after-the-backup") == "x"
+    assert result["served_revision"] > highest
+    listed = bare.json("snapshots", "show", result["snapshot"])
+    assert f"taken from {survivor} alone by {result['operation']}" in str(listed)
+    assert bare.json("inspect", bare.cluster)["findings"] == []
+
+
+def test_what_only_the_log_of_a_killed_member_has_comes_back_too(bare: Product) -> None:
+    """Its database lacks the newest writes; etcd replays them on a copy, of which nothing is left."""
+    name = bare.lab.nodes[2].name
+    for number in range(3):
+        put(bare, f"/late/{number}")
+    before = digest(bare.lab)
+    stop_everywhere(bare, 0, 1, 2)
+    for node in (0, 1):
+        on(bare, node, "rm -rf /var/lib/etcd/default/*")
+    plan = bare.json("plan", "restore", bare.cluster, "--from-member", name)
+    assert "replay" in [step["id"] for step in plan["steps"]]
+    result = bare.restore("--from-member", name)
+    assert result["outcome"] == "restored"
+    assert digest(bare.lab) == before
+    assert on(bare, 2, "ls -d /var/lib/etcd/default.*-copy* 2>/dev/null || true") == ""
+    assert on(bare, 2, "systemctl list-units --all --no-legend 'quorate-scratch-*'").strip() == ""
+
+
+def test_of_two_disks_the_one_that_is_behind_is_not_taken_unasked(bare: Product) -> None:
+    names = [node.name for node in bare.lab.nodes]
+    stop_everywhere(bare, 1)
+    until(lambda: put_works(bare, "without-the-second"))
+    stop_everywhere(bare, 0, 2)
+    refused = bare.json("plan", "restore", bare.cluster, "--from-member", names[1], exit_code=4)
+    (gate,) = [gate for gate in refused["refusals"] if gate["id"] == "not-the-newest"]
+    assert names[0] in gate["evidence"]
+    assert bare.json("plan", "restore", bare.cluster, "--from-member", names[0])["refusals"] == []
+    for node in range(3):
+        on(bare, node, "systemctl start --no-block etcd")
+
+
+def test_a_member_that_holds_nothing_is_named_and_nothing_is_changed(bare: Product) -> None:
+    answer = bare.json("plan", "restore", bare.cluster, "--from-member", "nobody", exit_code=2)
+    assert "has no member nobody" in answer["error"]["message"]

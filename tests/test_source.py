@@ -1,0 +1,176 @@
+"""What is restored: which member, how its data is had, and what taking it leaves behind."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quorate.cluster import ClusterSeen, Silence
+from quorate.converge import Await
+from quorate.errors import BadInput, CommandFailed, Refusal
+from quorate.inventory import Cluster
+from quorate.plan import Step
+from quorate.restore import STEPS, TAKING, ordered
+from quorate.scratch import Replay, client_tls
+from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.source import REPLAY, STREAM, FromMember, held_by, losses, not_the_newest
+from quorate.wal import Reach
+from tests.factory import LIVE, SCRATCH, etcd_seen, from_member, inventory, plan
+
+DB = PathSeen("regular file", "etcd:etcd", "600", "1", 4096)
+UNIT = UnitSeen("etcd.service", "loaded", "inactive", user="etcd", argv=("/usr/local/bin/etcd", "--cert-file=/c"))
+HERE = Reach("c1", "a1", term=5, index=950, commit=948)
+
+
+def node(**changes: object) -> NodeSeen:
+    base = NodeSeen(
+        paths={f"{LIVE}/member/snap/db": DB},
+        units={"etcd.service": UNIT},
+        tools={"/usr/local/bin/etcdutl": "3.6.14"},
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def seen(**changes: object) -> ClusterSeen:
+    silent = Silence("connection refused")
+    base = ClusterSeen(
+        nodes={"a": node(), "b": node(), "c": silent},
+        etcd=dict.fromkeys("abc", silent),
+        disks={"a": HERE, "b": HERE},
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Cluster:
+    return inventory(tmp_path).clusters["demo"]
+
+
+def test_a_member_that_answers_streams(settings: Cluster) -> None:
+    source, holdings = held_by("a", "demo", settings, seen(etcd={"a": etcd_seen(leader="", revision=77)}))
+    assert (source, holdings.revision, holdings.version) == (FromMember("a", STREAM), 77, "3.6.14")
+
+
+def test_one_that_does_not_run_is_replayed_with_its_own_program_and_certificates(settings: Cluster) -> None:
+    source, holdings = held_by("a", "demo", settings, seen())
+    assert source.how == REPLAY
+    assert source.scratch
+    assert (source.scratch.binary, source.scratch.user, source.scratch.tls) == (
+        "/usr/local/bin/etcd",
+        "etcd",
+        ("--cert-file=/c",),
+    )
+    assert (holdings.cluster_id, holdings.revision, holdings.version) == ("c1", 0, "3.6.14")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "said"),
+    [
+        ("x", {}, "demo has no member x; members: a, b, c"),
+        ("c", {}, "the node of c cannot be looked at: connection refused"),
+        ("a", {"nodes": {"a": node(units={"etcd.service": replace(UNIT, state="active", pid=7)})}}, "stop it first"),
+        ("a", {"nodes": {"a": node(paths={})}}, f"no database in {LIVE}"),
+        ("a", {"disks": {}}, "log of a cannot be read (not there)"),
+        ("a", {"disks": {"a": Reach()}}, "log of a cannot be read (it is not a log of etcd)"),
+        ("a", {"nodes": {"a": node(units={"etcd.service": replace(UNIT, argv=())})}}, "not a program on the node"),
+    ],
+)
+def test_what_cannot_be_taken_is_named(name: str, changes: dict[str, object], said: str, settings: Cluster) -> None:
+    with pytest.raises(BadInput) as caught:
+        held_by(name, "demo", settings, seen(**changes))
+    assert said in str(caught.value)
+
+
+def test_a_log_that_ends_before_another_is_not_taken_unasked() -> None:
+    ahead = seen(disks={"a": HERE, "b": replace(HERE, term=6, index=3)})
+    assert not_the_newest("a", ahead) == (
+        "b has entries up to index 3 of term 6, a has entries up to index 950 of term 5"
+    )
+    assert not_the_newest("b", ahead) == not_the_newest("a", seen()) == ""
+
+
+def test_the_losses_name_what_may_have_been_acknowledged_and_who_was_not_asked(settings: Cluster) -> None:
+    source, holdings = held_by("a", "demo", settings, seen())
+    told = " ".join(losses(source, holdings, seen()))
+    assert "2 entries of its log, 949 to 950" in told
+    assert "what only c may hold" in told
+
+
+def keys(steps: tuple[Step, ...]) -> list[str]:
+    return [step.key for step in steps]
+
+
+def test_the_data_is_taken_when_no_apiserver_writes_any_more_and_before_anything_is_staged() -> None:
+    order = keys(from_member().chosen.steps)
+    assert order[:7] == ["claim", "bar", "fence-api", "replay", "take", "forget", "stage"]
+    assert keys(from_member(STREAM).chosen.steps)[:5] == ["claim", "bar", "fence-api", "take", "stage"]
+    assert sorted(order) == sorted(keys((*STEPS, *TAKING)))
+    assert ordered(STEPS, None) == STEPS
+
+
+def test_only_the_member_itself_is_asked_to_replay() -> None:
+    whole = from_member()
+    assert [task.share.member for task in whole.tasks(TAKING[0], 1, "ann")] == ["a"]  # type: ignore[union-attr]
+    assert plan().chosen.digest() != whole.chosen.digest()
+
+
+SCENE = Replay(SCRATCH, "op")
+COPY, PART = SCENE.copy, SCENE.part
+STOPPED = {"etcd.service": UNIT}
+
+
+def scratch(state: str) -> dict[str, UnitSeen]:
+    return {**STOPPED, SCENE.unit: UnitSeen(SCENE.unit, "loaded", state, pid=int(state == "active"))}
+
+
+def here(units: dict[str, UnitSeen], *paths: str, ports: tuple[int, ...] = ()) -> NodeSeen:
+    return NodeSeen(paths=dict.fromkeys(paths, DB), units=units, listening=frozenset(ports))
+
+
+def test_it_copies_then_runs_then_waits_for_it_to_listen() -> None:
+    first = SCENE.start(here(STOPPED, LIVE), 0)
+    assert isinstance(first, tuple)
+    assert [act.argv[0] for act in first] == ["rm", "mkdir", "chown", "cp", "mv"]
+    (run,) = SCENE.start(here(STOPPED, LIVE, COPY), 0)  # type: ignore[misc]
+    assert run.argv[0] == "systemd-run"
+    assert "--force-new-cluster" in run.argv
+    assert isinstance(SCENE.start(here(scratch("activating"), LIVE, COPY), 0), Await)
+    assert SCENE.start(here(scratch("active"), LIVE, COPY, ports=(12379,)), 0) == ()
+
+
+def test_a_log_outside_the_data_directory_is_copied_to_where_the_copy_looks() -> None:
+    apart = Replay(replace(SCRATCH, wal_dir="/wal"), "op")
+    acts = apart.start(here(STOPPED, LIVE), 0)
+    assert ("cp", "-a", "--reflink=auto", "/wal", f"{PART}/member/wal") in [act.argv for act in acts]  # type: ignore[union-attr]
+
+
+def test_data_that_somebody_writes_is_never_copied() -> None:
+    with pytest.raises(Refusal, match="runs: what it holds is streamed"):
+        SCENE.start(here({"etcd.service": replace(UNIT, state="active", pid=7)}, LIVE), 0)
+
+
+def test_an_etcd_that_cannot_replay_fails_the_step() -> None:
+    with pytest.raises(CommandFailed, match="does not run on a copy"):
+        SCENE.start(here(scratch("failed"), LIVE, COPY), 0)
+
+
+@pytest.mark.parametrize(
+    ("units", "paths", "verbs"),
+    [
+        (STOPPED, (), []),
+        (STOPPED, (PART,), ["rm"]),
+        (scratch("active"), (COPY,), ["systemctl", "rm"]),
+        (scratch("failed"), (COPY, PART), ["systemctl", "rm"]),
+    ],
+)
+def test_whatever_is_left_of_it_is_removed(
+    units: dict[str, UnitSeen], paths: tuple[str, ...], verbs: list[str]
+) -> None:
+    acts = SCENE.forget(here(units, LIVE, *paths), 0)
+    assert [act.argv[0] for act in acts] == verbs  # type: ignore[union-attr]
+    assert all(LIVE not in act.argv for act in acts)  # type: ignore[union-attr]
+
+
+def test_the_certificate_is_found_wherever_etcd_was_told_of_it() -> None:
+    assert client_tls({"client-transport-security.cert-file": "/c", "name": "a"}) == ("--cert-file=/c",)
+    assert client_tls({"trusted-ca-file": "/ca"}) == ()
