@@ -1,7 +1,7 @@
 """What is done at one node: every verb is a decider handed to the one loop."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from temporalio import activity
@@ -9,7 +9,7 @@ from temporalio import activity
 from activities.compression import expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Ticket
-from quorate.converge import Clock, Converged, Decide, Receipt, Tick, converge
+from quorate.converge import Clock, Converged, Decide, Receipt, Tick, converge, succeeded
 from quorate.errors import CommandFailed, Corrupt, DidNotConverge
 from quorate.node import Restored
 from quorate.plan import ClusterTask, NodeTask
@@ -50,7 +50,9 @@ class Nodes:
 
     @verb("nodes.claim")
     def claim(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.claim.look(), task.claim.hold)
+        """And what would be needed to go on without us: see `quorate adopt`."""
+        look = task.claim.look() | task.records.look()
+        return self._converge(task, look, lambda seen, s: task.claim.hold(seen, s) or task.records.write(seen))
 
     @verb("nodes.release")
     def release(self, task: NodeTask) -> Receipt:
@@ -60,13 +62,13 @@ class Nodes:
     def stage(self, task: NodeTask) -> Receipt:
         """Bring the snapshot to the node unless it is there, then restore it beside the live data."""
         started, began = self.clock.time(), self.clock.monotonic()
-        look = task.data.look() | Look(paths=(ZSTD,))
+        look = task.data.look() | task.records.look() | Look(paths=(ZSTD,))
         host = self._host(task, look)
         seen = host.look()
         if task.data.needs_snapshot(seen, task.snapshot.size_bytes):
             self._send(task, host, unpack_there=ZSTD in seen.paths)
         restored = restored_of(task)
-        done = self._loop(task, host, lambda seen, _: task.data.stage(restored, seen))
+        done = self._loop(task, host, lambda seen, _: task.records.write(seen) or task.data.stage(restored, seen))
         facts = {"staged": done.seen.texts.get(task.data.digest, "")}
         return Receipt(done.receipt.ran, started, self.clock.monotonic() - began, facts)
 
@@ -76,10 +78,12 @@ class Nodes:
 
     @verb("nodes.bar")
     def bar(self, task: NodeTask) -> Receipt:
-        """Before anything stops, so that no reload of systemd is part of the outage."""
+        """Before anything stops, so that no reload of systemd and no reading of a disk is part of the outage."""
         clients, units = task.share.clients, task.everything
-        look = units.look() | clients.look()
-        return self._converge(task, look, lambda seen, s: join([units.bar(seen, s), clients.close(seen, s)]))
+        host = self._host(task, units.look() | clients.look())
+        done = self._loop(task, host, lambda seen, s: join([units.bar(seen, s), clients.close(seen, s)]))
+        warmed = succeeded(host.do((task.data.warm(),), self.tick))
+        return replace(done.receipt, ran=(*done.receipt.ran, *warmed.ran))
 
     @verb("nodes.unbar")
     def unbar(self, task: NodeTask) -> Receipt:
@@ -187,7 +191,8 @@ def restored_of(task: NodeTask) -> Restored:
 
 
 def ticket_of(task: NodeTask | ClusterTask) -> Ticket:
-    return Ticket(task.operation, task.turn, activity.info().attempt, task.step, task.actor)
+    info = activity.info()
+    return Ticket(task.operation, task.turn, info.attempt, task.step, task.actor, task.verb or info.activity_type)
 
 
 def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:

@@ -23,13 +23,14 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The fencing token: who acts, and whether a later attempt has taken over."""
+    """The fencing token: who acts, and whether a later attempt has taken over; `verb` tells doing from undoing."""
 
     operation: str
     turn: int
     attempt: int
     step: str
     actor: str = ""
+    verb: str = ""
 
     @property
     def order(self) -> tuple[int, int]:

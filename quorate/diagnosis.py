@@ -103,7 +103,10 @@ def mixed_ids(case: Case) -> Iterator[Finding]:
 def claimed(case: Case) -> Iterator[Finding]:
     if case.claim:
         message = f"operation {case.claim} has claimed the nodes: it runs, is held, or was aborted"
-        evidence = f"{case.settings.lock_dir}/{case.name}/claim on the nodes names it"
+        evidence = (
+            f"{case.settings.lock_dir}/{case.name}/claim on the nodes names it; where no record of it is left, or "
+            f"after an abort: quorate adopt {case.name}"
+        )
         yield Finding("claimed", "WARN", message, evidence, f"quorate watch {case.claim}")
 
 

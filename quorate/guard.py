@@ -11,20 +11,21 @@ from quorate.errors import Busy, QuorateError, Superseded, Unreachable
 
 SAID = "quorate-guard: "
 
-# $1 directory, $2 operation, $3 turn, $4 attempt, $5 how: look | do | send, $6 number of preconditions
+# $1 directory, $2 operation, $3 turn, $4 attempt, $5 step and verb, $6 how: look | do | send, $7 number of
+# preconditions. The step in the claim is for whoever has to take over with nothing but the nodes.
 _GUARD = r"""
-d=$1 op=$2 turn=$3 attempt=$4 how=$5 n=$6; shift 6; umask 022
+d=$1 op=$2 turn=$3 attempt=$4 at=$5 how=$6 n=$7; shift 7; umask 022
 no() { printf 'quorate-guard: %s\n' "$*"; exit 79; }
 [ -d "$d" ] || mkdir -p -m 0700 "$d" || exit 1
 if [ "$how" != send ]; then exec 9>>"$d/lock"; flock -w 3 9 || no busy; fi
 over= c=$op t=-1 a=0
-if [ -f "$d/claim" ]; then read -r c t a <"$d/claim"
-elif [ -f "$d/$op/released" ]; then read -r c t a <"$d/$op/released"; over=1; fi
+if [ -f "$d/claim" ]; then read -r c t a _ <"$d/claim"
+elif [ -f "$d/$op/released" ]; then read -r c t a _ <"$d/$op/released"; over=1; fi
 [ "$c" = "$op" ] || no claimed "$c"
 if [ "$t" -gt "$turn" ] || { [ "$t" -eq "$turn" ] && [ "$a" -gt "$attempt" ]; }; then no superseded "$t" "$a"; fi
 if [ "$how" = look ]; then
   if [ -z "$over" ] && [ "$t $a" != "$turn $attempt" ]; then
-    printf '%s %s %s\n' "$op" "$turn" "$attempt" >"$d/claim.new" && mv "$d/claim.new" "$d/claim" || exit 1
+    printf '%s %s %s %s\n' "$op" "$turn" "$attempt" "$at" >"$d/claim.new" && mv "$d/claim.new" "$d/claim" || exit 1
   fi
 elif [ -n "$over" ] || [ "$t" -lt 0 ]; then no fell claim; fi
 while [ "$n" -gt 0 ]; do
@@ -42,7 +43,7 @@ def guarded(directory: str, ticket: Ticket, how: str, command: Command) -> str:
     """The whole remote command line; every word of it is quoted."""
     words = (
         "sh", "-c", _GUARD, "quorate", directory,
-        ticket.operation, str(ticket.turn), str(ticket.attempt), how,
+        ticket.operation, str(ticket.turn), str(ticket.attempt), f"{ticket.step} {ticket.verb}".strip(), how,
         str(len(command.given)), *command.given, *command.argv,
     )  # fmt: skip
     return shlex.join(words)

@@ -47,6 +47,29 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Records:
+    """Small files that an operation leaves at its home on a node, by name: whole or not there."""
+
+    home: str
+    texts: tuple[tuple[str, str], ...] = ()
+
+    def look(self) -> Look:
+        return Look(paths=tuple(f"{self.home}/{name}" for name, _ in self.texts))
+
+    def write(self, seen: NodeSeen) -> tuple[Command, ...]:
+        missing = [(path, text) for name, text in self.texts if (path := f"{self.home}/{name}") not in seen.paths]
+        return tuple(act for path, text in missing for act in self._written(path, text))
+
+    def _written(self, path: str, text: str) -> tuple[Command, ...]:
+        part = f"{path}.part"
+        return (
+            Command(("install", "-m", "0600", "/dev/stdin", part), stdin=text),
+            Command(("sync", part)),
+            Command(("mv", "-T", part, path), given=(part, f"!{path}")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Restored:
     """How the member is restored; byte-identical on every node but for its name and URLs."""
 
@@ -165,6 +188,11 @@ class DataDir:
             Command(("sync", parent(self.live)), given=(self.staged,)),
         )
         return finish if self.restored(seen) else (*restore, *finish)
+
+    def warm(self) -> Command:
+        """Read once more what etcd is about to map: under a full memory much of it was put out again."""
+        db = f"{self.staged}/member/snap/db"
+        return Command(("sh", "-c", 'cat "$0" >/dev/null', db), given=(db,))
 
     def discard(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Remove what this operation built and nobody ever ran: only ever its own names."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quorate.inventory import Cluster, Store
-from quorate.plan import Choice
+from quorate.plan import Choice, Plan
 
 
 class Outcome(StrEnum):
@@ -15,6 +15,17 @@ class Outcome(StrEnum):
 
 
 EXIT = {Outcome.RESTORED: 0, Outcome.REFUSED: 4, Outcome.UNDONE: 9, Outcome.HELD: 10}
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """An operation that is taken over where another left it; its turns begin above all that were before."""
+
+    plan: Plan
+    step: str
+    verb: str
+    undoing: bool
+    turn: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +42,7 @@ class RestoreRequest:
     reason: str = ""
     approved: str = ""  # the digest the requester has seen and confirmed; "" = not yet
     from_member: str = ""  # whose data is taken instead of a backup
+    adopted: Adopted | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdTarget
 from quorate.inventory import Store
-from quorate.node import Claim, DataDir
+from quorate.node import Claim, DataDir, Records
 from quorate.scratch import Replay
 from quorate.source import FromMember
 from quorate.supervisor import Supervised, Together
@@ -156,6 +156,12 @@ class NodeTask:
     bump: int
     patience_s: float
     source: FromMember | None = None
+    verb: str = ""  # in the claim, where it is not the activity's own
+    leaves: tuple[tuple[str, str], ...] = ()  # files at the operation's home on the node, for whoever takes over
+
+    @property
+    def records(self) -> Records:
+        return Records(self.claim.home, self.leaves)
 
     @property
     def replay(self) -> Replay:
@@ -199,6 +205,7 @@ class ClusterTask:
     mark: int = 0
     store: Store | None = None
     source: FromMember | None = None
+    verb: str = ""
 
     @property
     def floor(self) -> int:
@@ -282,10 +289,17 @@ class Plan:
             )
         return ""
 
-    def undoing(self, begun: tuple[Step, ...]) -> tuple[Step, ...]:
-        """What is undone of the steps that were begun, the last first."""
-        started = any(step.commits for step in begun)
+    def undoing(self, begun: tuple[Step, ...], *, kept: bool = False) -> tuple[Step, ...]:
+        """What is undone of the steps that were begun, the last first; `kept` where it may have been started."""
+        started = kept or any(step.commits for step in begun)
         return tuple(step for step in reversed(begun) if step.undo and not (started and step.keeps))
+
+    def at(self, key: str) -> Step:
+        return next(step for step in self.chosen.steps if step.key == key)
+
+    def rest(self, step: Step) -> tuple[Step, ...]:
+        """From this step on."""
+        return self.chosen.steps[self.chosen.steps.index(step) :]
 
     def _node_task(self, step: Step, turn: int, actor: str, share: Share) -> NodeTask:
         return NodeTask(

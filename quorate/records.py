@@ -1,6 +1,7 @@
 """Operation records: request, plan and outcome, in the state directory and in the store."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from quorate.operation import Outcome, RestoreResult
 from quorate.plan import Plan
 from quorate.ports import Store
 
+OUTCOME = re.compile(r"/outcome(-\d+)?\.json$")  # an operation that was taken over has one more
 RESULT: TypeAdapter[RestoreResult] = TypeAdapter(RestoreResult)
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 
@@ -24,7 +26,7 @@ class Entry:
     operation: str
     cluster: str
     store: StoreSettings
-    name: str  # plan.json | outcome.json
+    name: str  # plan.json | outcome.json | outcome-TURN.json, of one that was taken over at that turn
     text: str
 
 
@@ -44,7 +46,7 @@ def result_text(result: RestoreResult) -> str:
 def lineages(store: Store, cluster: str) -> tuple[Lineage, ...]:
     """Every restore on record in the store, as links from an old cluster id to a new one."""
     listed = store.ls(f"{cluster}/operations/restore-")
-    keys = [each.key for each in listed if each.key.endswith("/outcome.json")]
+    keys = [each.key for each in listed if OUTCOME.search(each.key)]
     return tuple(link for key in keys if (link := _lineage(json.loads(b"".join(store.get(key))))))
 
 

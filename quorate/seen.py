@@ -86,7 +86,7 @@ class NodeSeen:
     now: float = 0.0
     machine: str = ""
     boot: str = ""
-    claim: str = ""  # "operation turn attempt"
+    claim: str = ""  # "operation turn attempt step verb"
     paths: dict[str, PathSeen] = field(default_factory=dict)
     units: dict[str, UnitSeen] = field(default_factory=dict)  # static pods too, by manifest
     texts: dict[str, str] = field(default_factory=dict)

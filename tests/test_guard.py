@@ -33,7 +33,7 @@ def act(home: Path, *order: int, operation: str = "op") -> tuple[int, str]:
 def test_looking_claims_a_free_node_and_raises_the_claim(tmp_path: Path) -> None:
     for order in ((1, 1), (1, 2), (2, 1)):
         assert look(tmp_path, *order) == (0, "seen\n")
-        assert (tmp_path / "claim").read_text() == f"op {order[0]} {order[1]}\n"
+        assert (tmp_path / "claim").read_text() == f"op {order[0]} {order[1]} swap\n"
 
 
 def test_nothing_acts_on_a_node_that_was_not_claimed(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from activities.ledger import Ledger
 from activities.members import Members
 from activities.nodes import VERBS, Nodes
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
+from activities.remains import Remains
 from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
 from activities.taking import Taking
@@ -71,6 +72,10 @@ class Wiring:
     @cached_property
     def surveyor(self) -> Surveyor:
         return Surveyor(self.hosts, self.etcds, self.stores)
+
+    @cached_property
+    def remains(self) -> Remains:
+        return Remains(self.hosts)
 
     @cached_property
     def journals(self) -> FileJournals:

@@ -10,9 +10,11 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
+    from quorate.adoption import leaves
     from quorate.converge import Receipt
     from quorate.errors import Busy
     from quorate.operation import (
+        Adopted,
         Approval,
         Awaiting,
         Hold,
@@ -87,8 +89,35 @@ class Operation:
 
     async def carry_out(self, plan: Plan) -> Outcome:
         """Take every step; undo before the point of no return, hold after it."""
+        return await self.take(plan, plan.chosen.steps)
+
+    async def take_over(self, plan: Plan, adopted: Adopted) -> Outcome:
+        """Raise every claim, so that nobody else goes on; then a person says how this does."""
+        step = plan.at(adopted.step)
+        self.turn = adopted.turn
+        self.committed = bool(plan.committed(step) or step.commits) and not adopted.undoing
+        troubles = [*await self.seize(plan, step, adopted.verb), taken_over(step, adopted)]
+        choices = UNDOING if adopted.undoing else plan.choices(step) or (*UNDOING, Choice.ROLLBACK)
+        note = "" if adopted.undoing else plan.no_rollback(step)
+        choice = await self.held(step, troubles, choices, note)
+        if choice is Choice.ABORT:
+            self.trouble = troubles[-1]
+            return Outcome.HELD
+        if choice is Choice.ROLLBACK or adopted.undoing:
+            return await self.undo(plan, plan.begun(step), kept=adopted.undoing)
+        return await self.take(plan, plan.rest(step))
+
+    async def seize(self, plan: Plan, step: Step, verb: str) -> list[Trouble]:
+        """What a node's claim says of the step stays as it was: it is where the next one would take over."""
+        self.title = "Take over the claims"
+        claim = plan.chosen.steps[0]
+        tasks = [replace(task, step=step.key, verb=verb) for task in plan.tasks(claim, self.turn, self.actor)]
+        answers = await asyncio.gather(*(self.at_place(task, claim.verb, "adopt", claim) for task in tasks))
+        return [answer.trouble for answer in answers if answer.trouble]
+
+    async def take(self, plan: Plan, steps: tuple[Step, ...]) -> Outcome:
         self.phase = "running"
-        for step in plan.chosen.steps:
+        for step in steps:
             if self.cancelled and not self.committed:
                 return await self.undo(plan, plan.begun(step)[:-1])
             self.committed = self.committed or step.commits
@@ -106,11 +135,11 @@ class Operation:
         """The plan for the steps to come, in a runbook that learns something on its way."""
         return plan
 
-    async def undo(self, plan: Plan, begun: tuple[Step, ...]) -> Outcome:
+    async def undo(self, plan: Plan, begun: tuple[Step, ...], *, kept: bool = False) -> Outcome:
         """Undo on every node, last step first: a node that did nothing has nothing left."""
         self.phase = "undoing"
         self.committed, self.rolled_back = False, self.committed
-        for step in plan.undoing(begun):
+        for step in plan.undoing(begun, kept=kept):
             if await self.settle(plan, step, step.undo, UNDOING) is Choice.ABORT:
                 return Outcome.HELD
         return Outcome.UNDONE
@@ -134,10 +163,14 @@ class Operation:
         self.turn += 1
         self.title = step.title if verb == step.verb else f"Undo: {step.title}"
         key = step.key if verb == step.verb else f"undo-{step.key}"
-        tasks = plan.tasks(step, self.turn, self.actor)
+        tasks = [self.equipped(plan, step, task) for task in plan.tasks(step, self.turn, self.actor)]
         answers = await asyncio.gather(*(self.at_place(task, verb, key, step) for task in tasks))
         self.answers[key] = list(answers)
         return [answer.trouble for answer in answers if answer.trouble]
+
+    def equipped(self, plan: Plan, step: Step, task: NodeTask | ClusterTask) -> NodeTask | ClusterTask:
+        """With what a node keeps for whoever has to take over with nothing else."""
+        return replace(task, leaves=leaves(plan, step.key)) if isinstance(task, NodeTask) else task
 
     async def at_place(self, task: NodeTask | ClusterTask, verb: str, key: str, step: Step) -> Answer:
         place = task.share.node.name if isinstance(task, NodeTask) else "cluster"
@@ -258,6 +291,11 @@ class Operation:
             awaiting=self.awaiting,
             digest=self.plan.chosen.digest() if self.plan else "",
         )
+
+
+def taken_over(step: Step, adopted: Adopted) -> Trouble:
+    doing = "the undo of" if adopted.undoing else "step"
+    return Trouble("adopted", f"taken over at {doing} {step.key}; whatever it was that stopped it is not known here")
 
 
 def refuse(reason: str) -> None:

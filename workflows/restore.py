@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from quorate.operation import Outcome, RestoreRequest, RestoreResult, Trouble
+    from quorate.operation import Adopted, Outcome, RestoreRequest, RestoreResult, Trouble
     from quorate.plan import Plan, Step
     from quorate.records import Entry, plan_text, result_text
     from quorate.taking import reference_of
@@ -32,11 +32,14 @@ class Restore(Operation):
     async def recorded(self, request: RestoreRequest) -> RestoreResult:
         result = await self.outcome(request)
         self.phase = "done"
-        await self.call("ledger.seal", "outcome.json", result_text(result))
+        name = f"outcome-{request.adopted.turn}.json" if request.adopted else "outcome.json"
+        await self.call("ledger.seal", name, result_text(result))
         await workflow.wait_condition(workflow.all_handlers_finished)
         return result
 
     async def outcome(self, request: RestoreRequest) -> RestoreResult:
+        if request.adopted:
+            return await self.adopted(request.adopted)
         try:
             plan = await workflow.execute_activity("plan.restore", request, result_type=Plan, **patience.step(60))
         except ActivityError as error:
@@ -52,6 +55,14 @@ class Restore(Operation):
         began = workflow.time()
         outcome = await self.carry_out(plan)
         return self.result(self.plan, outcome, began)
+
+    async def adopted(self, adopted: Adopted) -> RestoreResult:
+        """Its plan was approved when it was begun."""
+        self.plan = adopted.plan
+        self.decisions.append(f"adopted at step {adopted.step} by {self.actor}")
+        await self.call("ledger.write", "plan.json", plan_text(adopted.plan))
+        began = workflow.time()
+        return self.result(adopted.plan, await self.take_over(adopted.plan, adopted), began)
 
     def learnt(self, plan: Plan, step: Step) -> Plan:
         """From where a member's data was taken on, that snapshot is what is restored."""

@@ -1,6 +1,7 @@
 """Killing any process of ours at any instant changes nothing about the outcome."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
@@ -52,3 +53,32 @@ def test_a_restore_ends_well_whatever_is_killed_in_its_middle(
     assert digest(bare.lab) == before
     once(bare, result["operation"])
     assert bare.run("audit", "verify", result["operation"]).returncode == 0
+
+
+@pytest.mark.parametrize(("choice", "exit_code", "outcome"), [("rollback", 9, "undone"), ("retry", 0, "restored")])
+def test_with_all_our_state_gone_the_nodes_know_enough_to_go_on(
+    bare: Product, choice: str, exit_code: int, outcome: str
+) -> None:
+    """Daemon, Temporal, its database, records: nothing is left but the inventory."""
+    bare.backup()
+    before = digest(bare.lab)
+    known = {path.name for path in (bare.state / "operations").glob("restore-*")}
+    with bare.begin_restore(*OVERRIDE) as waiting:
+        until(lambda: at_step(bare, "swap", known))
+        for victim in ("daemon", "temporal"):
+            bare.kill(victim)
+        waiting.kill()
+        waiting.communicate()
+    shutil.rmtree(bare.state)
+    bare.up()
+    held = bare.json("adopt", bare.cluster, exit_code=10)
+    assert held["outcome"] == "held"
+    if choice == "retry":
+        bare.json("retry", held["operation"])
+    result = bare.json("rollback" if choice == "rollback" else "watch", held["operation"], exit_code=exit_code)
+    assert result["outcome"] == outcome
+    assert digest(bare.lab) == before
+    bare.json("adopt", bare.cluster, exit_code=2)
+    assert bare.run("audit", "verify", held["operation"]).returncode == 0
+    bare.backup()  # of a lineage that is on record
+    assert bare.json("inspect", bare.cluster)["findings"] == []

@@ -8,7 +8,7 @@ from zlib import crc32
 
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
-from quorate.errors import Busy, Superseded, Unreachable
+from quorate.errors import Busy, CommandFailed, Superseded, Unreachable
 from quorate.ports import Host
 from quorate.seen import Look, NodeSeen, PathSeen, UnitSeen
 
@@ -37,6 +37,7 @@ class Machine:
     units: dict[str, Unit] = field(default_factory=dict)
     tables: set[str] = field(default_factory=set)
     claim: tuple[str, int, int] | None = None
+    at: str = ""  # the step and verb of the claim
     released: tuple[str, int, int] | None = None
     breaks: str = ""
     stalls: str = ""
@@ -66,12 +67,17 @@ class FakeHosts:
         return FakeHost(self._machine(node), node, look, ticket)
 
     def read(self, node: Node, command: Command) -> Iterator[bytes]:
-        """Of its files, by the words of the command that name one."""
+        """What `cat` prints, or the newest of the files below a word of the command, packed as the node would."""
         there = self._machine(node)
         found = [
             text for path, text in sorted(there.files.items()) if any(below(path, word) for word in command.argv)
         ]
-        yield gzip.compress(found[-1].encode("latin-1")) if found else gzip.compress(b"")
+        if command.argv[0] != "cat":
+            yield gzip.compress(found[-1].encode("latin-1") if found else b"")
+        elif found:
+            yield found[-1].encode("latin-1")
+        else:
+            raise CommandFailed(f"{node.name}: `{command}` exited 1: no such file")
 
     def _machine(self, node: Node) -> Machine:
         machine = self.machines[node.name]
@@ -134,6 +140,8 @@ class FakeHost:
         if holder and holder[1:] > mine[1:]:
             raise Superseded(f"{machine.name}: a later attempt has taken over")
         if not acting and not over:
+            if machine.claim != mine:
+                machine.at = f"{self.ticket.step} {self.ticket.verb}"
             machine.claim = mine
         return not over and machine.claim is not None
 
@@ -156,6 +164,7 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
     listening = {port for unit in machine.units.values() if unit.state == "active" for port in unit.ports}
     return NodeSeen(
         machine=f"machine-{machine.name}",
+        claim=" ".join([*map(str, machine.claim), machine.at]) if machine.claim else "",
         paths=paths,
         units={name: unit_seen(machine, name) for name in look.units},
         texts={path: machine.files[path] for path in look.texts if path in machine.files},
@@ -311,6 +320,8 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     if script.startswith("umask"):
         machine.directories.add(argv[3].rpartition("/")[0])
         machine.files[argv[3]] = stdin
+    if script.startswith("cat "):
+        return 0 if machine.exists(argv[3]) else 1
     if "snapshot status" in script:
         machine.files[argv[6]] = '{"hash":%d}' % crc32(machine.files[argv[5]].encode())
     if script.startswith("test "):

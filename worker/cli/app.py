@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from quorate.errors import BadInput
-from worker.cli import audit, backup, clusters, config, daemon, doctor, operations, plan, restore, snapshots
+from worker.cli import adopt, audit, backup, clusters, config, daemon, doctor, operations, plan, restore, snapshots
 from worker.cli.options import As, Output, given
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.command()(operations.skip)
 app.command()(operations.rollback)
 app.command()(operations.abort)
 app.command()(operations.cancel)
+app.command()(adopt.adopt)
 app.add_typer(operations.app, name="operations")
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(audit.app, name="audit")

@@ -102,10 +102,16 @@ def watch(
     fields: dict[str, Any] = {**dict.fromkeys(RESTORE_FIELDS), "steps": [], "operation": operation}
     with contract(here, output, fields):
         over = local(settings.operations, operation)
-        if over and over.outcome:
+        if over and over.outcome and not runs(settings, operation):
             return told(finished(over.outcome), here, output)
         result = Waiting(here, output, duration(wait_timeout), fields).follow(settings, operation)
     return told(result, here, output)
+
+
+def runs(settings: "Settings", operation: str) -> bool:
+    """One that was adopted runs again, although an outcome is on record."""
+    open_now = asked(settings, lambda client: client.open()) or ()
+    return any(each.operation == operation for each in open_now)
 
 
 def approve(

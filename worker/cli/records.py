@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorate.errors import BadInput, QuorateError
+from quorate.records import OUTCOME
 
 if TYPE_CHECKING:
     from worker.wiring import Wiring
@@ -25,7 +26,9 @@ class Record:
 
     @property
     def outcome(self) -> dict[str, Any] | None:
-        return self.json("outcome.json")
+        """The last one, of an operation that was taken over and so ended more than once."""
+        names = [name for name in self.files if OUTCOME.search(f"/{name}")]
+        return self.json(max(names, key=turn_of)) if names else None
 
     @property
     def chains(self) -> dict[str, list[str]]:
@@ -42,6 +45,10 @@ class Record:
         except (KeyError, ValueError):
             return None
         return data if isinstance(data, dict) else None
+
+
+def turn_of(name: str) -> int:
+    return int(name.removesuffix(".json").partition("-")[2] or 0)
 
 
 def local(root: Path, operation: str) -> Record | None:
