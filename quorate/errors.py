@@ -7,6 +7,7 @@
   + NotApproved               5   denied, expired, or the plan is no longer true
   + Unreachable               6   a host, a store or a server did not answer, or refused us
     - HostKeyChanged          6   the host is not the one that was pinned
+    - HostKeyUnknown          6   no host key is pinned for it
     - NoDaemon                6   nothing runs that could carry it out
   + Corrupt                   7   bytes are not what they should be
   + StillRunning              8   our patience ended, the operation goes on
@@ -65,6 +66,10 @@ class Denied(Unreachable):
 
 class HostKeyChanged(Denied):
     kind = "host-key-changed"
+
+
+class HostKeyUnknown(Denied):
+    kind = "host-key-unknown"
 
 
 class NoDaemon(Unreachable):

@@ -10,6 +10,7 @@ from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Surface, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store as StoreSettings
+from quorate.known_hosts import HostKey
 from quorate.seen import Look, NodeSeen
 
 
@@ -39,6 +40,13 @@ class Hosts(Protocol):
 
     def read(self, node: Node, command: Command) -> Iterator[bytes]:
         """What a command that changes nothing prints, as it comes; CommandFailed behind it if it fails."""
+
+
+class HostKeys(Protocol):
+    """Who a machine says it is, before anybody logs in to it."""
+
+    def shown(self, host: str, port: int = 22) -> tuple[HostKey, ...]:
+        """Every host key it shows, one a type; nothing is learned from it."""
 
 
 class Etcd(Protocol):

@@ -7,23 +7,31 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import paramiko
-from paramiko.hostkeys import HostKeys, InvalidHostKey
+from paramiko.ssh_exception import IncompatiblePeer
 
 from quorate import batch, guard
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
-from quorate.errors import CommandFailed, Denied, HostKeyChanged, QuorateError, Unreachable
+from quorate.errors import CommandFailed, Denied, HostKeyChanged, HostKeyUnknown, QuorateError, Unreachable
+from quorate.known_hosts import HostKey, Pins, name_of, pins
 from quorate.ports import Host, Secrets
 from quorate.seen import Look, NodeSeen, parse, script
 
 CHUNK_BYTES = 256 * 1024  # measured: 32 MiB slices are five times slower (operations.md, 2.1)
 NEVER_REKEY_BYTES = 2**40  # paramiko#822: its own rekey at 512 MiB drops pooled connections
 TAIL_BYTES = 4096
+CONNECT_S = 5.0
+KEY_TYPES = (  # one handshake each
+    ("ssh-ed25519",),
+    ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
+    ("rsa-sha2-512", "rsa-sha2-256"),
+)
 WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
     "macs": ["hmac-sha1", "hmac-md5", "hmac-sha1-96", "hmac-md5-96"],
@@ -116,16 +124,11 @@ class SshHosts:
 
     def _connect(self, node: Node) -> paramiko.Transport:
         settings = node.ssh
-        known = host_keys(node)
+        known = pinned(node)
         raw = socket.create_connection((node.host, settings.port), settings.connect_timeout_s)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
-        transport = paramiko.Transport(raw, disabled_algorithms=WEAK)
-        transport.banner_timeout = transport.auth_timeout = transport.channel_timeout = settings.connect_timeout_s
-        transport.packetizer.REKEY_BYTES = NEVER_REKEY_BYTES
-        transport.packetizer.REKEY_PACKETS = NEVER_REKEY_BYTES
+        transport = self._begun(raw, settings.connect_timeout_s)
         try:
-            prefer(transport, known)
+            prefer(transport, known.types)
             transport.start_client(timeout=settings.connect_timeout_s)
             check_host_key(node, known, transport.get_remote_server_key())
             transport.auth_publickey(settings.user, self._identity(node))
@@ -134,6 +137,42 @@ class SshHosts:
             raise
         transport.set_keepalive(5)
         return transport
+
+    def _begun(self, raw: socket.socket, timeout_s: float) -> paramiko.Transport:
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)
+        transport = paramiko.Transport(raw, disabled_algorithms=WEAK)
+        transport.banner_timeout = transport.auth_timeout = transport.channel_timeout = timeout_s
+        transport.packetizer.REKEY_BYTES = NEVER_REKEY_BYTES
+        transport.packetizer.REKEY_PACKETS = NEVER_REKEY_BYTES
+        return transport
+
+    def shown(self, host: str, port: int = 22) -> tuple[HostKey, ...]:
+        """Every host key that a machine shows, one a type, without logging in to it."""
+        with ThreadPoolExecutor(len(KEY_TYPES)) as pool:
+            asked = [pool.submit(self._shown, host, port, types) for types in KEY_TYPES]
+        found = tuple(key for each in asked if (key := each.result()))
+        if not found:
+            raise Unreachable(f"{host}:{port} shows no host key of a type that is known here")
+        return found
+
+    def _shown(self, host: str, port: int, types: tuple[str, ...]) -> HostKey | None:
+        """Of one of these types, where it has one; a handshake answers with one key only."""
+        try:
+            transport = self._begun(socket.create_connection((host, port), CONNECT_S), CONNECT_S)
+        except OSError as error:
+            raise Unreachable(f"{host}:{port} does not answer: {error}") from error
+        transport.get_security_options().key_types = types
+        try:
+            transport.start_client(timeout=CONNECT_S)
+            key = transport.get_remote_server_key()
+        except IncompatiblePeer:
+            return None
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise Unreachable(f"{host}:{port} does not answer as sshd does: {error}") from error
+        finally:
+            transport.close()
+        return HostKey(key.get_name(), key.get_base64())
 
     def _identity(self, node: Node) -> paramiko.PKey:
         text = self.secrets.resolve(node.ssh.identity).decode()
@@ -281,39 +320,47 @@ def forward(
             channel.close()
 
 
-def host_keys(node: Node) -> dict[str, paramiko.PKey]:
-    """The pinned keys of a node by type; a port other than 22 is part of the name."""
+def pinned(node: Node) -> Pins:
+    """What is pinned for a node; read anew for every connection, so that a key just trusted counts."""
     path = Path(node.ssh.known_hosts)
-    if not path.is_file():
-        raise Denied(f"{node.name}: there is no known_hosts file at {path}")
-    name = node.host if node.ssh.port == 22 else f"[{node.host}]:{node.ssh.port}"
     try:
-        found = HostKeys(str(path)).lookup(name)
-    except InvalidHostKey as error:
-        raise Denied(f"{node.name}: {path} has a line that is not a host key: {error}") from error
-    if not found:
-        raise Denied(
-            f"{node.name}: no host key is pinned for {name} in {path}",
-            next=f"ssh-keyscan -p {node.ssh.port} {node.host}  # compare on the console, then add it to {path}",
-        )
-    return dict(found.items())
+        text = path.read_text() if path.exists() else ""
+        return pins(text, name_of(node.host, node.ssh.port))
+    except (OSError, ValueError) as error:
+        raise Denied(f"{node.name}: {path} cannot be read as known_hosts: {error}") from error
 
 
-def prefer(transport: paramiko.Transport, known: dict[str, paramiko.PKey]) -> None:
-    """Ask for a key of a type that is pinned, or a right host would look like a changed one."""
+def prefer(transport: paramiko.Transport, types: tuple[str, ...]) -> None:
+    """Ask for a key of a type that is pinned first, or a right host would look like a changed one."""
     options = transport.get_security_options()
-    pinned = tuple(t for t in options.key_types if t in known or ("rsa" in t and "ssh-rsa" in known))
-    if pinned:
-        options.key_types = pinned
+    wanted = [t for t in options.key_types if t in types or (t.startswith("rsa") and "ssh-rsa" in types)]
+    options.key_types = tuple(dict.fromkeys((*wanted, *options.key_types)))
 
 
-def check_host_key(node: Node, known: dict[str, paramiko.PKey], key: paramiko.PKey) -> None:
-    if known.get(key.get_name()) != key:
-        raise HostKeyChanged(
-            f"{node.name} ({node.host}) shows host key {key.fingerprint}, which is not the one pinned in "
-            f"{node.ssh.known_hosts}; nothing was sent to it",
-            next="find out on its console whether the machine was reinstalled before you pin a new key",
+def check_host_key(node: Node, known: Pins, key: paramiko.PKey) -> None:
+    """Refused, never learned."""
+    shown = HostKey(key.get_name(), key.get_base64())
+    if known.accept(shown):
+        return
+    who, where = f"{node.name} ({node.host})", f"{name_of(node.host, node.ssh.port)} in {node.ssh.known_hosts}"
+    remedy = (
+        f"quorate hosts trust {node.name} --fingerprint SHA256:…"
+        f"  # as its own console says: ssh-keygen -lf /etc/ssh/ssh_host_{short(shown.type)}_key.pub"
+    )
+    if shown in known.revoked:
+        raise HostKeyChanged(f"{who} shows {shown}, which is marked @revoked for {where}; nothing was sent to it")
+    if not known.keys:
+        said = "only a certificate authority is" if known.authorities else "nothing is"
+        raise HostKeyUnknown(
+            f"{who} shows {shown}, but {said} pinned for {where}; nothing was sent to it", next=remedy
         )
+    was = ", ".join(map(str, known.keys))
+    raise HostKeyChanged(f"{who} shows {shown}, but pinned for {where} is {was}; nothing was sent to it", next=remedy)
+
+
+def short(kind: str) -> str:
+    """As sshd names the files of its keys: ed25519, ecdsa, rsa."""
+    return kind.removeprefix("ssh-").partition("-")[0]
 
 
 @contextmanager

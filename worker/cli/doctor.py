@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worker.wiring import Wiring
 
 FINDINGS, UNREACHABLE = 3, 6
-SSH_KINDS = {"unreachable", "denied", "host-key-changed"}
+SSH_KINDS = {"unreachable", "denied", "host-key-changed", "host-key-unknown"}
 SKEW_S_MAX = 30.0
 EXPIRY = timedelta(days=14)
 
