@@ -53,6 +53,11 @@ def node_of(cluster: str, settings: Cluster, member: Member) -> Node:
     return Node(member.name, member.host, settings.ssh, settings.lock_dir, cluster)
 
 
+def nodes_of(cluster: str, settings: Cluster) -> tuple[Node, ...]:
+    """Every machine that is logged in to."""
+    return tuple(node_of(cluster, settings, member) for member in settings.members)
+
+
 def rename(source: str, target: str) -> Command:
     """Precondition and effect of a rename that can overwrite nothing."""
     return Command(("mv", "-T", source, target), given=(source, f"!{target}"))

@@ -1,6 +1,6 @@
 """What the domain needs from the world; adapters provide it, contract tests hold fakes to it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,6 +47,15 @@ class HostKeys(Protocol):
 
     def shown(self, host: str, port: int = 22) -> tuple[HostKey, ...]:
         """Every host key it shows, one a type; nothing is learned from it."""
+
+
+class KnownHosts(Protocol):
+    """The files of pinned host keys; one that is not there is empty."""
+
+    def read(self, path: str) -> str: ...
+
+    def rewrite(self, path: str, change: Callable[[str], str], keep: str) -> str:
+        """As a whole or not at all; where the old one is kept, "" if there was none."""
 
 
 class Etcd(Protocol):

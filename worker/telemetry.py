@@ -30,7 +30,6 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers, root.level = [handler], logging.INFO
     logging.getLogger("temporalio.activity").addFilter(unforeseen)
-    logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its failures arrive as our errors
     logging.getLogger("botocore").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -1,5 +1,6 @@
 """The composition root: the only place that knows every adapter."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcds
 from activities.adapters.journal import FileJournals
+from activities.adapters.known_hosts import KnownHostsFiles
 from activities.adapters.kubernetes import KubeApis
 from activities.adapters.s3 import S3Store
 from activities.adapters.secrets import LocalSecrets
@@ -23,6 +25,7 @@ from activities.remains import Remains
 from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
 from activities.taking import Taking
+from activities.trust import Trust
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Secrets, Store
 from worker.settings import Settings
@@ -59,6 +62,7 @@ class Wiring:
 
     @cached_property
     def hosts(self) -> SshHosts:
+        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its failures arrive as our errors
         return SshHosts(self.secrets)
 
     @cached_property
@@ -84,6 +88,10 @@ class Wiring:
     @cached_property
     def ledger(self) -> Ledger:
         return Ledger(self.settings.operations, self.journals.at, self.stores)
+
+    @cached_property
+    def trust(self) -> Trust:
+        return Trust(self.hosts, KnownHostsFiles(), self.journals.at, time)
 
     def steps(self) -> Activities:
         """What runs on the queue of steps."""

@@ -6,7 +6,20 @@ from typing import Annotated
 import typer
 
 from quorate.errors import BadInput
-from worker.cli import adopt, audit, backup, clusters, config, daemon, doctor, operations, plan, restore, snapshots
+from worker.cli import (
+    adopt,
+    audit,
+    backup,
+    clusters,
+    config,
+    daemon,
+    doctor,
+    hosts,
+    operations,
+    plan,
+    restore,
+    snapshots,
+)
 from worker.cli.options import As, Output, given
 
 app = typer.Typer(
@@ -51,6 +64,7 @@ app.command()(adopt.adopt)
 app.add_typer(operations.app, name="operations")
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(audit.app, name="audit")
+app.add_typer(hosts.app, name="hosts")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)
 app.command()(daemon.up)

@@ -265,7 +265,7 @@ def entry(record: "Record") -> dict[str, Any]:
     snapshot = outcome.get("snapshot") or plan.get("snapshot", {}).get("id")
     return {
         "operation": record.operation,
-        "cluster": plan.get("cluster") or (snapshot or "").partition("/")[0] or None,
+        "cluster": plan.get("cluster") or outcome.get("cluster") or (snapshot or "").partition("/")[0] or None,
         "outcome": outcome.get("outcome"),
         "state": outcome.get("outcome", "no outcome on record"),
         "snapshot": snapshot,
