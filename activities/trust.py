@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from activities.recorded import OpenJournal, Pen
-from quorate.command import Node, Ticket
+from quorate.command import Node, Ticket, jump_of
 from quorate.converge import Clock
 from quorate.errors import Denied, QuorateError, Refusal
 from quorate.known_hosts import HostKey, Pins, Row, compared, name_of, pins, replaced, same
@@ -83,7 +83,7 @@ class Trust:
             raise Denied(f"{node.name}: {node.ssh.known_hosts}: {error}") from error
 
     def _shown(self, node: Node) -> tuple[HostKey, ...]:
-        return self.keys.shown(node.host, node.ssh.port)
+        return self.keys.shown(node.host, node.ssh.port, jump_of(node))
 
 
 def said(keys: tuple[HostKey, ...]) -> str:

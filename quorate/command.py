@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from quorate.inventory import Cluster, Member, Ssh
 
+JUMP = "jump host "
+
 
 @dataclass(frozen=True, slots=True)
 class Command:
@@ -53,9 +55,46 @@ def node_of(cluster: str, settings: Cluster, member: Member) -> Node:
     return Node(member.name, member.host, settings.ssh, settings.lock_dir, cluster)
 
 
+def jump_of(node: Node) -> Node | None:
+    """The jump host before a node, as a machine of its own."""
+    ssh, jump = node.ssh, node.ssh.jump
+    if jump is None:
+        return None
+    same_key = jump.identity in {None, ssh.identity}
+    reached = Ssh(
+        user=jump.user or ssh.user,
+        identity=jump.identity or ssh.identity,
+        certificate=jump.certificate or (ssh.certificate if same_key else None),
+        known_hosts=jump.known_hosts or ssh.known_hosts,
+        port=jump.port,
+        sudo=False,
+        connect_timeout_s=ssh.connect_timeout_s,
+    )
+    return Node(f"{JUMP}{jump.host}", jump.host, reached, node.lock_dir, node.cluster)
+
+
 def nodes_of(cluster: str, settings: Cluster) -> tuple[Node, ...]:
-    """Every machine that is logged in to."""
-    return tuple(node_of(cluster, settings, member) for member in settings.members)
+    """Every machine that is logged in to, the jump host first."""
+    members = tuple(node_of(cluster, settings, member) for member in settings.members)
+    jump = jump_of(members[0])
+    return (jump, *members) if jump else members
+
+
+def way(node: Node) -> str:
+    """As a person types it: `ssh quorate@10.0.0.1`, through the jump host where there is one."""
+    jump = jump_of(node)
+    through = f"-J {address(jump)}{f':{jump.ssh.port}' if jump.ssh.port != 22 else ''} " if jump else ""
+    port = f"-p {node.ssh.port} " if node.ssh.port != 22 else ""
+    return f"ssh {through}{port}{address(node)}"
+
+
+def address(node: Node) -> str:
+    return f"{node.ssh.user}@{node.host}"
+
+
+def asked_for(node: Node) -> str:
+    """What a command takes for it: a member's name, a jump host's address."""
+    return node.name.removeprefix(JUMP)
 
 
 def rename(source: str, target: str) -> Command:

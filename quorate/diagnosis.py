@@ -7,6 +7,7 @@ from typing import Literal
 
 from quorate.catalogue import Manifest
 from quorate.cluster import ClusterSeen, Silence
+from quorate.command import node_of, way
 from quorate.inventory import Cluster
 from quorate.pods import container, parked
 from quorate.restore import losses
@@ -82,9 +83,9 @@ class Case:
 
     def at(self, name: str) -> str:
         """The beginning of a command on a member's node."""
-        host = next(member.host for member in self.settings.members if member.name == name)
+        member = next(member for member in self.settings.members if member.name == name)
         sudo = " sudo" if self.settings.ssh.sudo else ""
-        return f"ssh {self.settings.ssh.user}@{host}{sudo}"
+        return f"{way(node_of(self.name, self.settings, member))}{sudo}"
 
 
 def impostor(case: Case) -> Iterator[Finding]:

@@ -45,6 +45,16 @@ Reference = Annotated[
         description="env:NAME or file:/absolute/path, never the secret itself",
     ),
 ]
+Identity = Annotated[
+    str,
+    Field(
+        pattern=r"^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|agent|agent:SHA256:[A-Za-z0-9+/]{43})$",
+        description="env:NAME, file:/absolute/path, agent (any key of the SSH agent) or agent:SHA256:… (that one)",
+    ),
+]
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
+User = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Role = Literal["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
 
 
@@ -52,15 +62,31 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Ssh(Strict):
-    """How nodes are reached; the account needs password-less sudo unless it is root."""
+class Jump(Strict):
+    """The one machine behind which the nodes are; what is left out is as for them."""
 
-    user: str = Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")
-    identity: Reference
+    host: Host
+    port: Port = 22
+    user: User | None = None
+    identity: Identity | None = None
+    certificate: Reference | None = None
+    known_hosts: Path | None = None
+
+
+class Ssh(Strict):
+    """How nodes are reached; the account needs password-less sudo unless it is root.
+
+    `certificate` is what an authority has signed for the key of `identity` (`id-cert.pub`).
+    """
+
+    user: User
+    identity: Identity
+    certificate: Reference | None = None
     known_hosts: Path
-    port: int = Field(default=22, ge=1, le=65535)
+    port: Port = 22
     sudo: bool = True
     connect_timeout_s: Duration = 5.0
+    jump: Jump | None = None
 
 
 class Tls(Strict):
@@ -93,7 +119,7 @@ class EtcdSettings(Strict):
 
 class Member(Strict):
     name: Name
-    host: str = Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")
+    host: Host
     peer_urls: tuple[Url, ...] = Field(min_length=1)
     client_urls: tuple[Url, ...] = Field(min_length=1)
 

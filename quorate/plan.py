@@ -112,7 +112,8 @@ class Chosen:
         if self.source is None:  # added later: what was approved before has the digest it had
             del data["source"]
         for share in data["shares"]:
-            share["node"]["ssh"] = share["node"]["ssh"].model_dump(mode="json")
+            ssh = share["node"]["ssh"].model_dump(mode="json")
+            share["node"]["ssh"] = {k: v for k, v in ssh.items() if v is not None}  # jump, certificate: added later
             for unit in (share["etcd"], *share["control"]):
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
             if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had

@@ -45,8 +45,8 @@ class Hosts(Protocol):
 class HostKeys(Protocol):
     """Who a machine says it is, before anybody logs in to it."""
 
-    def shown(self, host: str, port: int = 22) -> tuple[HostKey, ...]:
-        """Every host key it shows, one a type; nothing is learned from it."""
+    def shown(self, host: str, port: int = 22, jump: Node | None = None) -> tuple[HostKey, ...]:
+        """Every host key it shows, one a type; from the jump host if there is one. Nothing is learned from it."""
 
 
 class KnownHosts(Protocol):

@@ -63,7 +63,7 @@ class Wiring:
     @cached_property
     def hosts(self) -> SshHosts:
         logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its failures arrive as our errors
-        return SshHosts(self.secrets)
+        return SshHosts(self.secrets, agent=os.environ.get("SSH_AUTH_SOCK", ""))
 
     @cached_property
     def etcds(self) -> GrpcEtcds:

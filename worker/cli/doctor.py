@@ -13,12 +13,15 @@ from worker.cli.options import As, Given, Output, given, paint, plain, say, say_
 
 if TYPE_CHECKING:
     from quorate.cluster import ClusterSeen
+    from quorate.command import Node
     from quorate.inventory import Cluster
     from worker.wiring import Wiring
 
 FINDINGS, UNREACHABLE = 3, 6
-SSH_KINDS = {"unreachable", "denied", "host-key-changed", "host-key-unknown"}
+KEY_KINDS = {"host-key-changed", "host-key-unknown"}
+SSH_KINDS = {"unreachable", "denied", *KEY_KINDS}
 SKEW_S_MAX = 30.0
+FOR_EVER = 2**64 - 1
 EXPIRY = timedelta(days=14)
 
 MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clusters if left out.")]
@@ -119,16 +122,28 @@ def attempt(key: str, about: str, ask: Callable[[], str], remedy: str) -> Check:
 
 def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     """Everything about one cluster, from one survey."""
+    from quorate.command import JUMP, node_of, nodes_of
+
     settings = wiring.settings
     cluster, store = settings.cluster(name), settings.store(name)
     yield attempt(
         "store", f"{name} {store.url}", lambda: stored(wiring, name), "put its settings or its server right"
     )
     yield from certificates(wiring, name, cluster)
+    jump = [jump_host(wiring, name, each) for each in nodes_of(name, cluster) if each.name.startswith(JUMP)]
+    yield from jump
+    broken = next((each.next for each in jump if not each.ok), "")
     seen = wiring.surveyor.survey(name, cluster, store)
     for member in cluster.members:
-        yield from node(cluster, member.name, seen)
+        yield from node(node_of(name, cluster, member), cluster, seen, broken)
         yield etcd(cluster, member.name, seen)
+
+
+def jump_host(wiring: "Wiring", name: str, jump: "Node") -> Check:
+    """Logged in to, as every connection to a node does first."""
+    from quorate.command import way
+
+    return attempt("jump", f"{name} {jump.host}", lambda: wiring.hosts.reach(jump), way(jump))
 
 
 def stored(wiring: "Wiring", name: str) -> str:
@@ -140,6 +155,8 @@ def certificates(wiring: "Wiring", name: str, cluster: "Cluster") -> Iterator[Ch
     if cluster.etcd.tls:
         for what, reference in (("ca", cluster.etcd.tls.ca), ("cert", cluster.etcd.tls.cert)):
             yield certificate(wiring, f"{name} {what}", reference)
+    if cluster.ssh.certificate:
+        yield ssh_certificate(wiring, f"{name} ssh", cluster.ssh.certificate)
 
 
 def certificate(wiring: "Wiring", about: str, reference: str) -> Check:
@@ -157,12 +174,33 @@ def certificate(wiring: "Wiring", about: str, reference: str) -> Check:
     return Check("certificate", about, ok=ok, said=f"valid until {until:%Y-%m-%d}", next="" if ok else "renew it")
 
 
-def node(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]:
-    """SSH, then what only shows through it."""
-    from quorate.cluster import Silence
+def ssh_certificate(wiring: "Wiring", about: str, reference: str) -> Check:
+    """These are often made for a day, so only one that has expired is a failure."""
+    from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
-    there = seen.nodes[name]
-    user = f"{cluster.ssh.user}@{next(m.host for m in cluster.members if m.name == name)}"
+    try:
+        found = load_ssh_public_identity(wiring.secrets.resolve(reference).strip())
+    except QuorateError as error:
+        return Check("certificate", about, ok=False, said=str(error), next=f"put a certificate at {reference}")
+    except ValueError:
+        found = None
+    if not isinstance(found, SSHCertificate):
+        return Check("certificate", about, ok=False, said=f"{reference} is not an OpenSSH certificate")
+    if found.valid_before == FOR_EVER:
+        return Check("certificate", about, ok=True, said="valid for ever")
+    until = datetime.fromtimestamp(found.valid_before, UTC)
+    ok = until > datetime.now(UTC)
+    return Check(
+        "certificate", about, ok=ok, said=f"valid until {until:%Y-%m-%d %H:%MZ}", next="" if ok else "renew it"
+    )
+
+
+def node(at: "Node", cluster: "Cluster", seen: "ClusterSeen", broken: str) -> Iterator[Check]:
+    """SSH, then what only shows through it; `broken` is the remedy of a jump host that does not answer."""
+    from quorate.cluster import Silence
+    from quorate.command import address, way
+
+    name, there = at.name, seen.nodes[at.name]
     if isinstance(there, Silence):
         ssh = there.kind not in SSH_KINDS
         yield Check(
@@ -170,13 +208,13 @@ def node(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]:
             name,
             ok=ssh,
             said="answers" if ssh else there.reason,
-            next="" if ssh else f"ssh {user}",
+            next="" if ssh else broken or (f"quorate hosts ls {at.cluster}" if there.kind in KEY_KINDS else way(at)),
             unreachable=not ssh,
         )
         if ssh:
-            yield Check("sudo", name, ok=False, said=there.reason, next=f"ssh {user} sudo -n true  # must not ask")
+            yield Check("sudo", name, ok=False, said=there.reason, next=f"{way(at)} sudo -n true  # must not ask")
         return
-    yield Check("ssh", name, ok=True, said=user)
+    yield Check("ssh", name, ok=True, said=address(at))
     yield Check("sudo", name, ok=True, said="without a password" if cluster.ssh.sudo else "not needed")
     yield tool(cluster, name, seen)
     yield space(cluster, name, seen)
@@ -187,7 +225,7 @@ def node(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]:
         name,
         ok=ok,
         said=f"{abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} ours",
-        next="" if ok else f"ssh {user} timedatectl",
+        next="" if ok else f"{way(at)} timedatectl",
     )
 
 

@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clusters if left out.")]
-NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A member's name.")]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="A member's name, or the address of a jump host.")]
 Fingerprint = Annotated[
     str, typer.Option("--fingerprint", metavar="SHA256:…", help="As you have read it on the machine's own console.")
 ]
@@ -95,10 +95,12 @@ def machines(wiring: "Wiring", cluster: str) -> "tuple[Node, ...]":
 
 def one(wiring: "Wiring", name: str, cluster: str) -> "Node":
     """BadInput names those there are, or the clusters that have one."""
+    from quorate.command import asked_for
+
     every = machines(wiring, cluster)
     found = [node for node in every if name in {node.name, node.host}]
     if not found:
-        raise BadInput(f"there is no node {name!r}; nodes: {', '.join(node.name for node in every)}")
+        raise BadInput(f"there is no node {name!r}; nodes: {', '.join(map(asked_for, every))}")
     if len({(node.host, node.ssh.port, node.ssh.known_hosts) for node in found}) > 1:
         where = ", ".join(node.cluster for node in found)
         raise BadInput(f"several clusters have a node {name!r}: {where}; say which with --cluster")
@@ -109,7 +111,7 @@ def told(node: "Node", pinned: "Pinned", operation: str | None) -> dict[str, Any
     return {
         "operation": operation,
         "cluster": node.cluster,
-        "node": node.name,
+        "node": named(node),
         "host": node.host,
         "type": pinned.key.type,
         "fingerprint": pinned.key.fingerprint,
@@ -149,7 +151,7 @@ def sentence(node: "Node", pinned: "Pinned", said: dict[str, Any], here: Given) 
 def as_fields(each: "Compared") -> dict[str, Any]:
     return {
         "cluster": each.node.cluster,
-        "node": each.node.name,
+        "node": named(each.node),
         "host": each.node.host,
         "port": each.node.ssh.port,
         "known_hosts": each.node.ssh.known_hosts,
@@ -163,20 +165,25 @@ def as_fields(each: "Compared") -> dict[str, Any]:
 
 
 def page(found: "list[Compared]", here: Given) -> str:
+    from quorate.command import asked_for
     from worker.screen import table
 
     colour = paint()
     rows = [["", "CLUSTER", "NODE", "HOST", "TYPE", "PINNED", "SHOWN", ""]]
     for each in found:
-        first = [colour.state("OK" if each.equal else "FAIL"), each.node.cluster, each.node.name, each.node.host]
+        first = [colour.state("OK" if each.equal else "FAIL"), each.node.cluster, named(each.node), each.node.host]
         if not each.rows:
             rows.append([*first, "-", "-", "-", each.said])
         for row in each.rows:
             rows.append([*first, row.type, " ".join(row.pinned) or "-", row.shown or "-", each.said or row.standing])
             first = [""] * len(first)
     differing = [each.node for each in found if not each.equal and not each.said]
-    remedies = [
-        f"next: {here.command(f'quorate hosts trust {node.name} --fingerprint SHA256:…')}  # as its own console says"
-        for node in differing
-    ]
+    commands = [f"quorate hosts trust {asked_for(node)} --fingerprint SHA256:…" for node in differing]
+    remedies = [f"next: {here.command(command)}  # as its own console says" for command in commands]
     return "\n".join([table(rows), *(["", *remedies] if remedies else [])])
+
+
+def named(node: "Node") -> str:
+    from quorate.command import JUMP
+
+    return "jump host" if node.name.startswith(JUMP) else node.name
