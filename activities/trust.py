@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from activities.recorded import OpenJournal, Pen
 from quorate.command import Node, Ticket, jump_of
 from quorate.converge import Clock
-from quorate.errors import Denied, QuorateError, Refusal
-from quorate.known_hosts import HostKey, Pins, Row, compared, name_of, pins, replaced, same
+from quorate.errors import Denied, HostKeyChanged, HostKeyUnknown, QuorateError, Refusal
+from quorate.known_hosts import HostKey, Pins, Row, compared, name_of, pins, replaced, same, vouched
 from quorate.ports import HostKeys, KnownHosts
 
 
@@ -44,10 +44,19 @@ class Trust:
         """Nobody logs in, nothing is changed."""
         pinned = self._pins(node)
         try:
-            shown = self._shown(node)
+            rows = compared(pinned, self._shown(node))
+            vouched = self._vouched(node, pinned) if pinned.authorities else ()
         except QuorateError as error:
             return Compared(node, compared(pinned, ()), str(error))
-        return Compared(node, compared(pinned, shown))
+        return Compared(node, (*vouched, *rows))
+
+    def _vouched(self, node: Node, pinned: Pins) -> tuple[Row, ...]:
+        """A machine whose own key is pinned needs no certificate."""
+        try:
+            found = self.keys.authority(node)
+        except (HostKeyChanged, HostKeyUnknown):
+            return (vouched(pinned, None),)
+        return (vouched(pinned, found),)
 
     def pin(self, node: Node, fingerprint: str, ticket: Ticket, reason: str) -> Pinned:
         """The key that the machine shows now, if it is the one that a person has read elsewhere; on record first."""

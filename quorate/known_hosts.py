@@ -108,6 +108,12 @@ def standing(pinned: Pins, kind: str, shown: HostKey | None) -> Standing:
     return "differs" if kind in pinned.types else "not pinned"
 
 
+def vouched(pinned: Pins, found: HostKey | None) -> Row:
+    """The row of the authorities: which of them has signed the certificate that is shown."""
+    known = tuple(key.fingerprint for key in pinned.authorities)
+    return Row("@cert-authority", known, found.fingerprint if found else "", "equal" if found else "not shown")
+
+
 def same(rows: Iterable[Row]) -> bool:
     """A key that is pinned is shown, and nothing speaks against it."""
     found = {row.standing for row in rows}

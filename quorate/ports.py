@@ -48,6 +48,9 @@ class HostKeys(Protocol):
     def shown(self, host: str, port: int = 22, jump: Node | None = None) -> tuple[HostKey, ...]:
         """Every host key it shows, one a type; from the jump host if there is one. Nothing is learned from it."""
 
+    def authority(self, node: Node) -> HostKey | None:
+        """Which pinned authority vouches for it; None where its own key is pinned, an error where neither is."""
+
 
 class KnownHosts(Protocol):
     """The files of pinned host keys; one that is not there is empty."""

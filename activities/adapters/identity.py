@@ -1,5 +1,6 @@
 """Who we are to a machine (paramiko): a key from a file or an agent, with a certificate where one was signed."""
 
+import base64
 import io
 import socket
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 
 import paramiko
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -14,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import (
     SSHCertificateType,
     load_ssh_public_identity,
 )
+from cryptography.hazmat.primitives.serialization.ssh import SSHCertPublicKeyTypes
 from paramiko.agent import AgentKey, AgentSSH
 from paramiko.pkey import PublicBlob
 
 from quorate.command import Node
 from quorate.errors import Denied
-from quorate.known_hosts import HostKey
+from quorate.known_hosts import HostKey, Pins
 from quorate.ports import Secrets
 
 AGENT_S = 15.0  # one that asks its owner before it signs
@@ -115,7 +118,7 @@ def certified(node: Node, key: paramiko.PKey, secrets: Secrets) -> paramiko.PKey
     signed, where = certificate(node, secrets), f"{node.name}: {node.ssh.certificate}"
     if fingerprint_of(signed) != fingerprint(key):
         raise Denied(f"{where} is for {fingerprint_of(signed)}, but {node.ssh.identity} is {fingerprint(key)}")
-    if why := unfit(signed, node.ssh.user, datetime.now(UTC)):
+    if why := unfit(signed, SSHCertificateType.USER, node.ssh.user, datetime.now(UTC)):
         raise Denied(f"{where} {why}", next=f"ssh-keygen -s CA -I quorate -n {node.ssh.user} -V +1d KEY.pub")
     key.load_certificate(secrets.resolve(node.ssh.certificate).decode())
     return key
@@ -132,18 +135,44 @@ def certificate(node: Node, secrets: Secrets) -> SSHCertificate:
     return found
 
 
-def unfit(signed: SSHCertificate, user: str, now: datetime) -> str:
-    """Why nobody would let it in as this user; "" if nothing speaks against it."""
-    if signed.type is not SSHCertificateType.USER:
-        return "is a certificate of a host, not of a user"
+def unfit(signed: SSHCertificate, kind: SSHCertificateType, name: str, now: datetime) -> str:
+    """Why nobody would believe it for this user or host; "" if nothing speaks against it."""
+    if signed.type is not kind:
+        return f"is a certificate of a {signed.type.name.lower()}, not of a {kind.name.lower()}"
     if now.timestamp() >= signed.valid_before:
         return f"has expired at {moment(signed.valid_before)}"
     if now.timestamp() < signed.valid_after:
         return f"is valid only from {moment(signed.valid_after)} on"
     named = [each.decode(errors="replace") for each in signed.valid_principals]
-    if named and user not in named:
-        return f"is for {', '.join(named)}, not for {user}"
+    if name not in named and (named or kind is SSHCertificateType.HOST):
+        return f"is for {', '.join(named) or 'nobody'}, not for {name}"
     return ""
+
+
+def unvouched(signed: SSHCertificate, known: Pins, host: str, now: datetime) -> str:
+    """Why the certificate that a host shows proves nothing; "" if an authority that is pinned vouches for it."""
+    signer, shown = public(signed.signature_key()), public(signed.public_key())
+    if signer in known.revoked or shown in known.revoked:
+        return "is of a key that is marked @revoked"
+    if signer not in known.authorities:
+        return f"was signed by {signer}, and pinned as @cert-authority is {', '.join(map(str, known.authorities))}"
+    try:
+        signed.verify_cert_signature()
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError):
+        return f"bears no valid signature of {signer}"
+    if signed.critical_options:
+        return "has critical options, of which a host may have none"
+    return unfit(signed, SSHCertificateType.HOST, host, now)
+
+
+def shown_certificate(key: paramiko.PKey) -> SSHCertificate | None:
+    """The certificate that came with a host's key."""
+    blob: PublicBlob | None = getattr(key, "public_blob", None)
+    if blob is None:
+        return None
+    text = f"{blob.key_type} {base64.b64encode(blob.key_blob).decode()}"
+    found = load_ssh_public_identity(text.encode())
+    return found if isinstance(found, SSHCertificate) else None
 
 
 def moment(seconds: int) -> str:
@@ -155,5 +184,9 @@ def fingerprint(key: paramiko.PKey) -> str:
 
 
 def fingerprint_of(signed: SSHCertificate) -> str:
-    kind, encoded = signed.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode().split()[:2]
-    return HostKey(kind, encoded).fingerprint
+    return public(signed.public_key()).fingerprint
+
+
+def public(key: SSHCertPublicKeyTypes) -> HostKey:
+    kind, encoded = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode().split()[:2]
+    return HostKey(kind, encoded)

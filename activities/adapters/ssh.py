@@ -9,12 +9,13 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import paramiko
 from paramiko.ssh_exception import IncompatiblePeer
 
-from activities.adapters.identity import fingerprint, keys_of
+from activities.adapters.identity import fingerprint, keys_of, public, shown_certificate, unvouched
 from quorate import batch, guard
 from quorate.command import JUMP, Command, Node, Ticket, address, asked_for, jump_of
 from quorate.converge import Done, Ran, Tick
@@ -34,6 +35,10 @@ KEY_TYPES = (  # one handshake each
     ("ssh-ed25519",),
     ("ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521"),
     ("rsa-sha2-512", "rsa-sha2-256"),
+)
+CERTIFICATES = tuple(
+    f"{kind}-cert-v01@openssh.com"
+    for kind in ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "rsa-sha2-512")
 )
 WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
@@ -145,13 +150,8 @@ class SshHosts:
             server.close()
 
     def _connect(self, node: Node) -> paramiko.Transport:
-        settings = node.ssh
-        known = pinned(node)
-        transport = self._begun(node.host, settings.port, jump_of(node), settings.connect_timeout_s)
+        transport, _ = self._greeted(node)
         try:
-            prefer(transport, known.types)
-            transport.start_client(timeout=settings.connect_timeout_s)
-            check_host_key(node, known, transport.get_remote_server_key())
             with keys_of(node, self.secrets, self.agent) as keys:
                 log_in(transport, node, keys)
         except BaseException:
@@ -161,6 +161,25 @@ class SshHosts:
         if node.name.startswith(JUMP):
             undelay(transport)
         return transport
+
+    def _greeted(self, node: Node) -> tuple[paramiko.Transport, HostKey | None]:
+        """It is the machine that was pinned, or one that a pinned authority vouches for; nobody has logged in yet."""
+        settings, known = node.ssh, pinned(node)
+        transport = self._begun(node.host, settings.port, jump_of(node), settings.connect_timeout_s)
+        try:
+            prefer(transport, known)
+            transport.start_client(timeout=settings.connect_timeout_s)
+            return transport, check_host_key(node, known, transport.get_remote_server_key())
+        except BaseException:
+            transport.close()
+            raise
+
+    def authority(self, node: Node) -> HostKey | None:
+        """Which pinned authority vouches for it; None where its own key is pinned, an error where neither is."""
+        with mapped(node):
+            transport, found = self._greeted(node)
+            transport.close()
+        return found
 
     def _begun(self, host: str, port: int, jump: Node | None, timeout_s: float) -> paramiko.Transport:
         """A connection on which nobody has said anything yet."""
@@ -416,33 +435,48 @@ def pinned(node: Node) -> Pins:
         raise Denied(f"{node.name}: {path} cannot be read as known_hosts: {error}") from error
 
 
-def prefer(transport: paramiko.Transport, types: tuple[str, ...]) -> None:
-    """Ask for a key of a type that is pinned first, or a right host would look like a changed one."""
+def prefer(transport: paramiko.Transport, known: Pins) -> None:
+    """Ask for what is pinned first, or a right host would look like a changed one."""
     options = transport.get_security_options()
-    wanted = [t for t in options.key_types if t in types or (t.startswith("rsa") and "ssh-rsa" in types)]
-    options.key_types = tuple(dict.fromkeys((*wanted, *options.key_types)))
+    certificates = CERTIFICATES if known.authorities else ()
+    types = [t for t in options.key_types if t in known.types or (t.startswith("rsa") and "ssh-rsa" in known.types)]
+    options.key_types = tuple(dict.fromkeys((*certificates, *types, *options.key_types)))
 
 
-def check_host_key(node: Node, known: Pins, key: paramiko.PKey) -> None:
-    """Refused, never learned."""
+def check_host_key(node: Node, known: Pins, key: paramiko.PKey) -> HostKey | None:
+    """Refused, never learned; the authority that vouches for it, if one does."""
     shown = HostKey(key.get_name(), key.get_base64())
+    signed = shown_certificate(key)
+    why = unvouched(signed, known, node.host, datetime.now(UTC)) if signed and known.authorities else ""
+    if signed and known.authorities and not why:
+        return public(signed.signature_key())
     if known.accept(shown):
-        return
+        return None
+    raise refusal(node, known, shown, why)
+
+
+def refusal(node: Node, known: Pins, shown: HostKey, why: str) -> Denied:
+    """With every fingerprint that there is; the one to trust has to be read elsewhere."""
     who = node.name if node.host in node.name else f"{node.name} ({node.host})"
     where = f"{name_of(node.host, node.ssh.port)} in {node.ssh.known_hosts}"
     remedy = (
         f"quorate hosts trust {asked_for(node)} --fingerprint SHA256:…"
         f"  # as its own console says: ssh-keygen -lf /etc/ssh/ssh_host_{short(shown.type)}_key.pub"
     )
-    if shown in known.revoked:
-        raise HostKeyChanged(f"{who} shows {shown}, which is marked @revoked for {where}; nothing was sent to it")
-    if not known.keys:
-        said = "only a certificate authority is" if known.authorities else "nothing is"
-        raise HostKeyUnknown(
-            f"{who} shows {shown}, but {said} pinned for {where}; nothing was sent to it", next=remedy
+    kind: type[Denied] = HostKeyUnknown
+    if why:
+        said, kind = f"with a certificate that {why}", HostKeyChanged
+    elif shown in known.revoked:
+        said, kind, remedy = f"which is marked @revoked for {where}", HostKeyChanged, ""
+    elif known.keys:
+        said, kind = f"but pinned for {where} is {', '.join(map(str, known.keys))}", HostKeyChanged
+    elif known.authorities:
+        said = (
+            f"and no certificate, but pinned for {where} is @cert-authority {', '.join(map(str, known.authorities))}"
         )
-    was = ", ".join(map(str, known.keys))
-    raise HostKeyChanged(f"{who} shows {shown}, but pinned for {where} is {was}; nothing was sent to it", next=remedy)
+    else:
+        said = f"but nothing is pinned for {where}"
+    return kind(f"{who} shows {shown}, {said}; nothing was sent to it", next=remedy)
 
 
 def short(kind: str) -> str:

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,12 +18,13 @@ from activities.adapters.secrets import LocalSecrets
 from activities.adapters.ssh import SshHosts, silent
 from deploy.lab.lab import Lab, LabSpec, down, node_exec, up
 from quorate.command import Node, jump_of, node_of
-from quorate.errors import Denied, HostKeyUnknown, Unreachable
+from quorate.errors import Denied, HostKeyChanged, HostKeyUnknown, Unreachable
 from quorate.inventory import Jump
 from tests.e2e.product import Product, until
 from worker.settings import load
 
 pytestmark = pytest.mark.lab
+RESTART = "systemctl reset-failed ssh; systemctl restart ssh"  # more than five in ten seconds are refused otherwise
 
 
 @dataclass
@@ -184,13 +186,13 @@ class TestJump:
 @contextmanager
 def configured(place: Place, number: int, *lines: str) -> Iterator[None]:
     """sshd of a node with more settings, for a while; they come before all others."""
-    path = "/etc/ssh/sshd_config.d/00-test.conf"
+    path = f"/etc/ssh/sshd_config.d/00-{uuid.uuid4().hex}.conf"
     text = "\\n".join(lines)
-    place.on(number, "sh", "-c", f"printf '{text}\\n' > {path}; systemctl restart ssh")
+    place.on(number, "sh", "-c", f"printf '{text}\\n' > {path}; {RESTART}")
     try:
         yield
     finally:
-        place.on(number, "sh", "-c", f"rm {path}; systemctl restart ssh")
+        place.on(number, "sh", "-c", f"rm {path}; {RESTART}")
 
 
 def keygen(path: Path, passphrase: str = "", kind: str = "ed25519") -> Path:
@@ -342,6 +344,67 @@ class TestCertificate:
         assert fingerprint(other) in str(error.value)
 
 
+@pytest.fixture(scope="module")
+def hosts_authority(place: Place, tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Whose signature stands for the second node's key."""
+    root = tmp_path_factory.mktemp("host-ca")
+    (root / "host.pub").write_text(place.on(2, "cat", "/etc/ssh/ssh_host_ed25519_key.pub"))
+    return Authority(keygen(root / "ca"))
+
+
+class TestHostCertificate:
+    @contextmanager
+    def shown(self, place: Place, authority: Authority, *options: str) -> Iterator[Node]:
+        """The second node shows a certificate; pinned is the authority alone, for every machine."""
+        key = authority.key.with_name("host")
+        signed = Path(authority.signed(key, "-h", *options).removeprefix("file:")).read_text().strip()
+        known = key.with_name("known_hosts")
+        known.write_text(f"@cert-authority * {Path(f'{authority.key}.pub').read_text()}")
+        place.on(2, "sh", "-c", f"echo '{signed}' > /etc/ssh/host-cert.pub")
+        with configured(place, 2, "HostCertificate /etc/ssh/host-cert.pub"):
+            yield changed(place.second, known_hosts=str(known))
+
+    def test_a_machine_that_a_pinned_authority_vouches_for_needs_no_pin(
+        self, place: Place, hosts_authority: Authority, hosts: SshHosts
+    ) -> None:
+        with self.shown(place, hosts_authority, "-n", place.second.host, "-V", "+1h") as node:
+            assert run(hosts, node, "id -un") == "quorate"
+            found = hosts.authority(node)
+            assert found and found.fingerprint == fingerprint(hosts_authority.key)
+            assert hosts.authority(place.second) is None
+
+    @pytest.mark.parametrize(
+        ("options", "why"),
+        [
+            (("-n", "another.lan"), "is for another.lan, not for"),
+            ((), "is for nobody, not for"),
+            (("-n", "HOST", "-V", "-2h:-1h"), "has expired at"),
+        ],
+    )
+    def test_a_certificate_that_does_not_speak_for_it_is_no_pin(
+        self, place: Place, hosts_authority: Authority, hosts: SshHosts, options: tuple[str, ...], why: str
+    ) -> None:
+        named = [place.second.host if each == "HOST" else each for each in options]
+        with self.shown(place, hosts_authority, *named) as node, pytest.raises(HostKeyChanged, match=why):
+            run(hosts, node, "true")
+
+    def test_nor_is_one_of_another_authority_nor_none_at_all(
+        self, place: Place, hosts_authority: Authority, hosts: SshHosts, tmp_path: Path
+    ) -> None:
+        (tmp_path / "host.pub").write_text(hosts_authority.key.with_name("host.pub").read_text())
+        other = Authority(keygen(tmp_path / "ca"))
+        known = tmp_path / "known"
+        known.write_text(f"@cert-authority * {Path(f'{hosts_authority.key}.pub').read_text()}")
+        strict = changed(place.second, known_hosts=str(known))
+        with self.shown(place, other, "-n", place.second.host):
+            with pytest.raises(HostKeyChanged, match="was signed by") as error:
+                run(hosts, strict, "true")
+            assert fingerprint(other.key) in str(error.value)
+            assert run(hosts, place.second, "id -un") == "quorate"  # its own key is pinned there
+        with pytest.raises(HostKeyUnknown, match="no certificate"):
+            run(hosts, strict, "true")
+
+
 @pytest.fixture
 def quorate(place: Place, tmp_path: Path) -> Product:
     """The command line with the second node behind the first, and pins of its own."""
@@ -362,7 +425,7 @@ def test_a_machine_that_was_reinstalled_is_refused_until_a_person_has_compared_i
     make = "rm /etc/ssh/ssh_host_ed25519_key*; ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key"
     place.on(2, "sh", "-c", "mkdir /root/old; cp -p /etc/ssh/ssh_host_ed25519_key* /root/old")
     try:
-        place.on(2, "sh", "-c", f"{make}; systemctl restart ssh")
+        place.on(2, "sh", "-c", f"{make}; {RESTART}")
         new = place.on(2, "ssh-keygen", "-lf", "/etc/ssh/ssh_host_ed25519_key.pub").split()[1]
 
         refused = checks(quorate)["ssh", name]
@@ -381,7 +444,7 @@ def test_a_machine_that_was_reinstalled_is_refused_until_a_person_has_compared_i
         assert quorate.json("hosts", "ls")["equal"]
         assert quorate.json("audit", "verify", trusted["operation"])["sealed"]
     finally:
-        place.on(2, "sh", "-c", "cp -p /root/old/* /etc/ssh/; rm -r /root/old; systemctl restart ssh")
+        place.on(2, "sh", "-c", f"cp -p /root/old/* /etc/ssh/; rm -r /root/old; {RESTART}")
 
 
 def test_doctor_says_that_it_is_the_jump_host_which_does_not_answer(place: Place, quorate: Product) -> None:

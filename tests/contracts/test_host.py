@@ -14,6 +14,7 @@ from deploy.lab.lab import LabSpec, down, up
 from quorate.command import Command, Node, Ticket, rename
 from quorate.converge import converge
 from quorate.errors import Busy, Superseded
+from quorate.inventory import Jump
 from quorate.node import Claim
 from quorate.ports import Host, Hosts
 from quorate.seen import Look
@@ -51,7 +52,7 @@ def real() -> Iterator[tuple[SshHosts, Node]]:
         down(name, print)
 
 
-@pytest.fixture(params=["memory", pytest.param("ssh", marks=pytest.mark.lab)])
+@pytest.fixture(params=["memory", *(pytest.param(way, marks=pytest.mark.lab) for way in ("ssh", "jump"))])
 def place(request: pytest.FixtureRequest) -> Place:
     """A node that nobody has claimed: every test has a cluster name, so a lock, of its own."""
     import time
@@ -61,6 +62,8 @@ def place(request: pytest.FixtureRequest) -> Place:
         machine = Machine("a", directories={"/tmp", "/var/lib/etcd"}, units={"etcd.service": Unit(ports=(2379,))})
         return Place(FakeHosts({"a": machine}), fake_node("a"), time)
     hosts, node = request.getfixturevalue("real")
+    if request.param == "jump":  # through itself
+        node = replace(node, ssh=node.ssh.model_copy(update={"jump": Jump(host=node.host)}))
     return Place(hosts, replace(node, cluster=f"c{uuid.uuid4().hex[:8]}"), time)
 
 
