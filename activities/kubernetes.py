@@ -1,11 +1,14 @@
 """Whether the control plane on a restored etcd works: answers, writes, and its controllers hold their leases."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from urllib.parse import urlsplit
 
 from temporalio import activity
 
+from activities.members import Tunnels
 from activities.nodes import ticket_of
 from activities.recorded import OpenJournal, Pen
 from quorate.converge import Clock, Receipt, Tick
@@ -23,13 +26,27 @@ class Kubernetes:
     journals: OpenJournal
     clock: Clock
     tick: Tick = activity.heartbeat
+    tunnels: Tunnels | None = None
 
     @activity.defn(name="kubernetes.verify", no_thread_cancel_exception=True)
     def verify(self, task: ClusterTask) -> Receipt:
         """Every apiserver is ready and writes a Lease; each controller has taken its own since the restore."""
         started, began = self.clock.time(), self.clock.monotonic()
-        deadline = began + task.patience_s
-        apis = {url: self.apis.at(task.kubeconfig, url) for url in task.api_urls}
+        with ExitStack() as stack:
+            apis = {url: self._at(task, url, stack) for url in task.api_urls}
+            facts = self._facts(task, apis, began + task.patience_s)
+        return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
+
+    def _at(self, task: ClusterTask, url: str, stack: ExitStack) -> Api:
+        """Through its own node where nodes forward; an address that is no node's is one that any node reaches."""
+        name, port = urlsplit(url).hostname, urlsplit(url).port
+        nodes = [share.node for share in task.shares]
+        node = next((each for each in nodes if each.host == name), nodes[0])
+        if not (self.tunnels and node.ssh.forward and name and port):
+            return self.apis.at(task.kubeconfig, url)
+        return self.apis.at(task.kubeconfig, url, stack.enter_context(self.tunnels.tunnel(node, name, port)))
+
+    def _facts(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> dict[str, str]:
         names = sorted(CONTROLLERS & {unit.role for share in task.shares for unit in share.control})
         restored = task.snapshot.revision + task.bump
         written: list[float] = []
@@ -40,8 +57,7 @@ class Kubernetes:
         for name in names:
             one = next(iter(apis.values()))
             self._until(deadline, f"{name} has no lease", partial(taken_since, one, name, restored))
-        facts = {"first_write": repr(written[0])} if written else {}
-        return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
+        return {"first_write": repr(written[0])} if written else {}
 
     def _serving(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> Iterator[Api]:
         """Each as soon as it is ready and has taken a write, whichever comes first."""

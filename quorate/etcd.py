@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha1
 
+from quorate.command import Node, node_of
 from quorate.inventory import Cluster, Member
 
 BUMP_MIN = 1_000_000_000  # etcd's op-guide/recovery.md: a week of under 1,500 writes a second
@@ -65,13 +66,15 @@ class EtcdTarget:
     cert: str = ""
     key: str = ""
     dial: str = ""  # host:port to connect to instead of the URL's, which still names the certificate
+    through: Node | None = None  # which reaches it for us
 
 
 def target(settings: Cluster, member: Member) -> EtcdTarget:
     """A member as the inventory says it is reached: by its first client URL."""
     tls = settings.etcd.tls
     ca, cert, key = (tls.ca, tls.cert, tls.key) if tls else ("", "", "")
-    return EtcdTarget(member.name, member.client_urls[0], ca, cert, key)
+    through = node_of("", settings, member) if settings.ssh.forward else None
+    return EtcdTarget(member.name, member.client_urls[0], ca, cert, key, through=through)
 
 
 def member_id(peer_urls: Iterable[str], token: str) -> str:

@@ -76,7 +76,8 @@ class Jump(Strict):
 class Ssh(Strict):
     """How nodes are reached; the account needs password-less sudo unless it is root.
 
-    `certificate` is what an authority has signed for the key of `identity` (`id-cert.pub`).
+    `certificate` is what an authority has signed for the key of `identity` (`id-cert.pub`). With `forward`
+    etcd and the API servers are reached through SSH as well, as their own nodes reach them.
     """
 
     user: User
@@ -87,6 +88,7 @@ class Ssh(Strict):
     sudo: bool = True
     connect_timeout_s: Duration = 5.0
     jump: Jump | None = None
+    forward: bool = False
 
 
 class Tls(Strict):

@@ -16,6 +16,7 @@ from quorate.source import FromMember
 from quorate.supervisor import Supervised, Together
 
 Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
+WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
 
 
@@ -113,7 +114,8 @@ class Chosen:
             del data["source"]
         for share in data["shares"]:
             ssh = share["node"]["ssh"].model_dump(mode="json")
-            share["node"]["ssh"] = {k: v for k, v in ssh.items() if v is not None}  # jump, certificate: added later
+            share["node"]["ssh"] = {k: v for k, v in ssh.items() if v or k not in WAYS}
+            del share["target"]["through"]  # the node says it
             for unit in (share["etcd"], *share["control"]):
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
             if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had

@@ -161,4 +161,5 @@ class Api(Protocol):
 
 
 class Apis(Protocol):
-    def at(self, kubeconfig: str, url: str) -> Api: ...
+    def at(self, kubeconfig: str, url: str, dial: str = "") -> Api:
+        """`dial` is a host:port to connect to instead of the URL's, which still names the certificate."""

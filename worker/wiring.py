@@ -16,6 +16,7 @@ from activities.adapters.kubernetes import KubeApis
 from activities.adapters.s3 import S3Store
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.ssh import SshHosts
+from activities.forwarded import ForwardedEtcds
 from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
 from activities.members import Members
@@ -66,8 +67,8 @@ class Wiring:
         return SshHosts(self.secrets, agent=os.environ.get("SSH_AUTH_SOCK", ""))
 
     @cached_property
-    def etcds(self) -> GrpcEtcds:
-        return GrpcEtcds(self.secrets)
+    def etcds(self) -> ForwardedEtcds:
+        return ForwardedEtcds(GrpcEtcds(self.secrets), self.hosts)
 
     @cached_property
     def stores(self) -> AnyStores:
@@ -101,7 +102,7 @@ class Wiring:
         nodes = Nodes(hosts, stores, time)
         members = Members(hosts, etcds, self.hosts, time)
         taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts), time)
-        kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time)
+        kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
         return [
             self.surveyor.plan_restore,
             *(getattr(nodes, verb) for verb in VERBS),

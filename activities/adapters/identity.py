@@ -101,7 +101,7 @@ def from_file(node: Node, secrets: Secrets) -> paramiko.PKey:
         try:
             return kind.from_private_key(io.StringIO(text))
         except paramiko.PasswordRequiredException as error:
-            path = identity.removeprefix("file:")
+            path = identity.removeprefix("file:") if identity.startswith("file:") else "KEY"
             raise Denied(
                 f"{node.name}: {identity} is encrypted, and nobody is there to type its passphrase",
                 next=f"ssh-add {path}  # and `identity: agent`; or a copy without one: ssh-keygen -p -N '' -f COPY",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import urllib3
 import yaml
@@ -24,15 +25,18 @@ TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
 class KubeApis:
     secrets: Secrets
 
-    def at(self, kubeconfig: str, url: str) -> Api:
-        context = tls(self.secrets.resolve(kubeconfig), kubeconfig)
-        return KubeApi(url, urllib3.PoolManager(ssl_context=context, retries=False, timeout=TIMEOUT))
+    def at(self, kubeconfig: str, url: str, dial: str = "") -> Api:
+        context, name = tls(self.secrets.resolve(kubeconfig), kubeconfig), urlsplit(url).hostname
+        named: dict[str, Any] = {"server_hostname": name, "assert_hostname": name} if dial else {}
+        pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=TIMEOUT, **named)
+        return KubeApi(url, pool, f"https://{dial}" if dial else url)
 
 
 @dataclass(frozen=True, slots=True)
 class KubeApi:
     url: str
     pool: urllib3.PoolManager
+    dialled: str
 
     def ready(self) -> None:
         self._call("GET", "/readyz")
@@ -72,7 +76,7 @@ class KubeApi:
         data = json.dumps(body).encode() if body is not None else None
         headers = {"Content-Type": "application/json"} if data else None
         try:
-            answer = self.pool.request(method, self.url + path, body=data, headers=headers)
+            answer = self.pool.request(method, self.dialled + path, body=data, headers=headers)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"{self.url} does not answer: {error}") from error
         if answer.status == fine:

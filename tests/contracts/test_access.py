@@ -459,6 +459,39 @@ def test_doctor_says_that_it_is_the_jump_host_which_does_not_answer(place: Place
         assert (ssh["ok"], ssh["next"]) == (False, jump["next"])
 
 
+@contextmanager
+def shut(place: Place, port: int) -> Iterator[None]:
+    """Nobody but the nodes themselves reaches this port of theirs."""
+    nodes = ", ".join(node.address for node in place.lab.nodes)
+    rule = f"tcp dport {port} iifname != lo ip saddr != {{ {nodes} }} drop"
+    lines = f"table inet shut {{ chain in {{ type filter hook input priority 0; {rule}; }}; }}"
+    numbers = range(1, len(place.lab.nodes) + 1)
+    try:
+        for number in numbers:
+            place.on(number, "sh", "-c", f"echo '{lines}' | nft -f -")
+        yield
+    finally:
+        for number in numbers:
+            place.on(number, "sh", "-c", "nft delete table inet shut || true")
+
+
+def test_etcd_that_only_its_nodes_reach_is_looked_at_and_backed_up_through_ssh(
+    place: Place, quorate: Product
+) -> None:
+    text = quorate.config.read_text()
+    with shut(place, 2379):
+        silent = quorate.json("inspect", place.lab.name, exit_code=3)
+        assert [member["healthy"] for member in silent["members"]] == [False] * 3
+        quorate.config.write_text(text.replace("      jump:", "      forward: true\n      jump:"))
+        seen = quorate.json("inspect", place.lab.name, exit_code=3)  # there is no backup yet
+        assert [member["healthy"] for member in seen["members"]] == [True] * 3
+        quorate.up()
+        try:
+            assert quorate.backup()["outcome"] == "verified"
+        finally:
+            quorate.down()
+
+
 def checks(quorate: Product, exit_code: int | None = None) -> dict[tuple[str, str], dict[str, object]]:
     """What doctor says, by kind and by what it is about."""
     done = quorate.run("doctor", "-o", "json")
