@@ -113,6 +113,10 @@ def test_the_key_that_was_compared_is_pinned_and_the_old_file_kept(cli: Cli, fil
     assert intent["argv"][-2:] == ["because", "reinstalled"]
     assert shown(FIRST).fingerprint in intent["argv"]
     assert operation in cli("operations", "ls")[1]
+    assert f"quorate audit verify {operation}" in cli("operations", "show", operation)[1].replace(
+        f"--config {cli.config} ", ""
+    )
+    assert cli("watch", operation)[0] == 2
 
 
 def test_a_trail_that_was_changed_afterwards_is_found(cli: Cli, file: Path, machine: Sshd) -> None:

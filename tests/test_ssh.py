@@ -1,5 +1,11 @@
 """Who a machine says it is, as the SSH adapter finds out."""
 
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import paramiko
@@ -11,7 +17,7 @@ from activities.adapters.secrets import LocalSecrets
 from activities.adapters.ssh import SshHosts, silent
 from quorate.command import Node
 from quorate.errors import HostKeyChanged, HostKeyUnknown, Unreachable
-from quorate.inventory import Ssh
+from quorate.inventory import Jump, Ssh
 from quorate.known_hosts import HostKey
 from tests.fakes.sshd import Sshd, sshd
 
@@ -93,3 +99,32 @@ def test_of_several_keys_the_one_that_is_pinned_is_asked_for(hosts: SshHosts, tm
         with pytest.raises(Unreachable, match="refuses quorate"):
             hosts.run(node(tmp_path, there, RSA), "commands", "true", (), silent, 5)
         assert there.logins == ["quorate"]
+
+
+def test_nodes_wait_for_a_dead_jump_host_once_and_not_one_after_another(hosts: SshHosts, tmp_path: Path) -> None:
+    """It takes connections and says nothing, as a machine does whose disk hangs."""
+    with socket.create_server(("127.0.0.1", 0)) as dead, sshd(ECDSA) as there:
+        at = node(tmp_path, there, ECDSA)
+        jump = Jump(host="127.0.0.1", port=dead.getsockname()[1])
+        ssh = at.ssh.model_copy(update={"jump": jump, "connect_timeout_s": 2.0})
+        together = threading.Barrier(4)
+
+        def told(name: str) -> str:
+            together.wait()
+            with pytest.raises(Unreachable) as error:
+                hosts.run(
+                    replace(at, name=name, host=f"127.0.0.{ord(name)}", ssh=ssh), "commands", "true", (), silent, 5
+                )
+            return str(error.value)
+
+        with ThreadPoolExecutor(4) as pool:
+            said = list(pool.map(told, "wxyz"))
+        dead.setblocking(False)
+        assert len(list(accepted(dead))) == 1
+    assert all("jump host 127.0.0.1" in each for each in said)
+
+
+def accepted(server: socket.socket) -> Iterator[socket.socket]:
+    with suppress(BlockingIOError):
+        while True:
+            yield server.accept()[0]

@@ -108,9 +108,7 @@ class SshHosts:
             if there and there.is_active():
                 return there
             failed = self.failed.get(key)
-            if (
-                failed and failed[0] > asked
-            ):  # while this one waited: ten nodes do not wait ten times for a dead jump host
+            if failed and failed[0] > asked:  # while this one waited, so that a dead jump host is waited for once
                 raise failed[1]
             try:
                 there = self.pool[key] = self._connect(node)

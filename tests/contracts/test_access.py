@@ -238,6 +238,16 @@ class TestAgent:
             with connected(path) as hosts, pytest.raises(Denied, match="refuses quorate with agent:SHA256"):
                 run(hosts, changed(place.first, identity=f"agent:{fingerprint(other)}"), "true")
 
+    def test_too_many_of_them_are_cut_off_and_one_has_to_be_picked(self, place: Place, tmp_path: Path) -> None:
+        """sshd hangs up after six."""
+        others = [keygen(tmp_path / str(number)) for number in range(7)]
+        with agent(tmp_path, *others, ours(place)) as path:
+            with connected(path) as hosts, pytest.raises(Denied, match=r"pick one with `identity: agent:SHA256"):
+                run(hosts, changed(place.first, identity="agent"), "true")
+            with connected(path) as hosts:
+                picked = changed(place.first, identity=f"agent:{fingerprint(ours(place))}")
+                assert run(hosts, picked, "id -un") == "quorate"
+
     def test_a_key_it_does_not_have_is_named_beside_those_it_has(self, place: Place, tmp_path: Path) -> None:
         other = keygen(tmp_path / "other")
         with agent(tmp_path, ours(place)) as path, connected(path) as hosts, pytest.raises(Denied) as error:

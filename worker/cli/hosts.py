@@ -37,7 +37,7 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why it ha
 
 @app.command()
 def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE) -> int:
-    """What is pinned beside what each machine shows now; nobody logs in. Exit 0, 3 (they differ) or 6 (no answer)."""
+    """What is pinned beside what each machine shows; no node is logged in to. Exit 0, 3 (a difference), 6."""
     wiring = given(ctx).wiring()
     asked = machines(wiring, cluster)
     with ThreadPoolExecutor(PARALLEL) as pool:

@@ -299,6 +299,9 @@ def finished(outcome: dict[str, Any]) -> Any:
     from quorate.backup import BackupResult
     from quorate.operation import RestoreResult
 
+    if "known_hosts" in outcome:
+        operation = outcome.get("operation")
+        raise BadInput(f"{operation} is over, there is nothing to watch", next=f"quorate audit show {operation}")
     kind: Any = BackupResult if "stored_bytes" in outcome else RestoreResult
     try:
         return TypeAdapter(kind).validate_python(outcome)
