@@ -496,7 +496,7 @@ def mapped(node: Node) -> Iterator[None]:
     except paramiko.AuthenticationException as error:
         raise Denied(f"{node.name} refuses {node.ssh.user} with {node.ssh.identity}: {error}") from error
     except (paramiko.SSHException, OSError, EOFError) as error:
-        said = str(error) or type(error).__name__
+        said = str(error) or ("the connection broke" if isinstance(error, EOFError) else type(error).__name__)
         behind = f" behind {jump.name}" if (jump := jump_of(node)) else ""
         raise Unreachable(f"{node.name} ({node.host}:{node.ssh.port}){behind} does not answer: {said}") from error
 
