@@ -14,7 +14,7 @@ from activities.recorded import OpenJournal, Pen
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import DidNotConverge, Unreachable
 from quorate.plan import ClusterTask
-from quorate.ports import Api, Apis, Lease
+from quorate.ports import Api, Apis, KubeNode, Lease
 
 POLL_S = 0.25
 CONTROLLERS = {"kube-controller-manager", "kube-scheduler"}
@@ -57,7 +57,8 @@ class Kubernetes:
         for name in names:
             one = next(iter(apis.values()))
             self._until(deadline, f"{name} has no lease", partial(taken_since, one, name, restored))
-        return {"first_write": repr(written[0])} if written else {}
+        first = {"first_write": repr(written[0])} if written else {}
+        return first | {"workers": ", ".join(workers(task, next(iter(apis.values())).nodes()))}
 
     def _serving(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> Iterator[Api]:
         """Each as soon as it is ready and has taken a write, whichever comes first."""
@@ -99,6 +100,12 @@ class Kubernetes:
                 return ask()
             except Unreachable as error:
                 self._wait(deadline, what, error)
+
+
+def workers(task: ClusterTask, nodes: tuple[KubeNode, ...]) -> Iterator[str]:
+    """Nodes that are none of the members' machines: nobody restarts their kubelets."""
+    hosts = {each for share in task.shares for each in (share.node.host, share.node.name)}
+    return (node.name for node in nodes if not hosts & {node.name, *node.addresses})
 
 
 def stale(lease: Lease, restored: int) -> bool:

@@ -33,6 +33,7 @@ VERBS = (
     "admit",
     "replay",
     "forget",
+    "kubelets",
 )
 
 
@@ -128,6 +129,10 @@ class Nodes:
         if not task.control:
             task.share.clients.shut(done.seen)
         return done.receipt
+
+    @verb("nodes.kubelets")
+    def kubelets(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.kubelet.look(), task.kubelet.restart)
 
     @verb("nodes.replay")
     def replay(self, task: NodeTask) -> Receipt:

@@ -15,7 +15,6 @@ from quorate.supervisor import FENCE_DIR
 
 NFT = "/usr/sbin/nft"
 TABLE = "inet quorate"
-KUBELET = "kubelet.service"
 
 
 @dataclass(frozen=True, slots=True)

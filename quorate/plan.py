@@ -10,6 +10,7 @@ from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdTarget
 from quorate.inventory import Store
+from quorate.kubelet import Kubelet
 from quorate.node import Claim, DataDir, Records
 from quorate.scratch import Replay
 from quorate.source import FromMember
@@ -165,6 +166,10 @@ class NodeTask:
     @property
     def records(self) -> Records:
         return Records(self.claim.home, self.leaves)
+
+    @property
+    def kubelet(self) -> Kubelet:
+        return Kubelet(self.claim.home)
 
     @property
     def replay(self) -> Replay:

@@ -137,6 +137,14 @@ class Journal(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class KubeNode:
+    """A node as Kubernetes knows it."""
+
+    name: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """Who leads a controller, and the revision of etcd that says so."""
 
@@ -152,6 +160,9 @@ class Api(Protocol):
 
     def write_lease(self, name: str, holder: str) -> None:
         """Create or renew a Lease in kube-system: a write that every webhook and etcd must let through."""
+
+    def nodes(self) -> tuple[KubeNode, ...]:
+        """Every node that has registered."""
 
     def lease(self, name: str) -> Lease | None:
         """A Lease in kube-system, if there is one."""

@@ -5,12 +5,13 @@ from urllib.parse import urlsplit
 
 from quorate.canary import foretold, mark, practical
 from quorate.catalogue import Manifest, find
-from quorate.clients import KUBELET, NFT, Clients
+from quorate.clients import NFT, Clients
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import node_of
 from quorate.etcd import bump, target
 from quorate.gates import closed, old_tools
 from quorate.inventory import Cluster, Component, EtcdSettings, Member
+from quorate.kubelet import KUBELET
 from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
@@ -62,6 +63,7 @@ STEPS = (
         expected_s=8,
     ),
     Step("verify-api", "Verify Kubernetes", "kubernetes.verify", "cluster", patience_s=180, expected_s=15),
+    Step("kubelets", "Restart the kubelets", "nodes.kubelets", patience_s=60, expected_s=2, may_skip=True),
     Step("unbar", "Lift the bars", "nodes.unbar", patience_s=30),
     Step("release", "Release the nodes", "nodes.release", patience_s=30),
 )
@@ -194,7 +196,7 @@ def raised(request: RestoreRequest, seen: ClusterSeen, origin: Origin) -> Iterat
 
 def steps_for(settings: Cluster, source: FromMember | None = None) -> tuple[Step, ...]:
     """Without a control plane the steps about one are left out."""
-    about = set() if settings.control_plane else {"fence-api", "start-api", "verify-api"}
+    about = set() if settings.control_plane else {"fence-api", "start-api", "verify-api", "kubelets"}
     return ordered(tuple(step for step in STEPS if step.key not in about), source)
 
 

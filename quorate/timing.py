@@ -30,8 +30,16 @@ def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
         api_outage_s=span(api_stop, api.get("first_write")),
         served_revision=int(facts["served_revision"]) if "served_revision" in facts else None,
         cluster_id=facts.get("cluster_id", ""),
-        findings=(f"alarms that came back with the snapshot were disarmed: {disarmed}",) if disarmed else (),
+        findings=(
+            *((f"alarms that came back with the snapshot were disarmed: {disarmed}",) if disarmed else ()),
+            *(phantoms(workers) if (workers := api.get("workers", "")) else ()),
+        ),
     )
+
+
+def phantoms(workers: str) -> Iterable[str]:
+    """What no restore can know of: kubelets keep pods that came after the snapshot until they start anew."""
+    yield f"pods that are younger than the snapshot may run on; on each of {workers}: `systemctl restart kubelet`"
 
 
 def first_stop(receipts: Iterable[Receipt]) -> float | None:

@@ -8,11 +8,13 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters.journal import FileJournals
-from activities.kubernetes import Kubernetes, stale
+from activities.kubernetes import Kubernetes, stale, workers
+from quorate.converge import Receipt
 from quorate.errors import DidNotConverge, Unreachable
 from quorate.plan import ClusterTask
-from quorate.ports import Api, Lease
+from quorate.ports import Api, KubeNode, Lease
 from quorate.restore import STEPS
+from quorate.timing import measured
 from tests.factory import plan
 
 NAMES = ("kube-controller-manager", "kube-scheduler")
@@ -34,6 +36,9 @@ class MemoryApi:
     def write_lease(self, name: str, holder: str) -> None:
         self.revision += 1
         self.leases[name] = Lease(holder, self.revision)
+
+    def nodes(self) -> tuple[KubeNode, ...]:
+        return (KubeNode("a", ("10.0.0.1",)), KubeNode("other-name", ("10.0.0.2",)), KubeNode("w1", ("10.0.9.1",)))
 
     def lease(self, name: str) -> Lease | None:
         there = self.leases.get(name)
@@ -130,3 +135,11 @@ def test_a_server_that_is_late_keeps_nobody_else_waiting(tmp_path: Path) -> None
     both = replace(task(), api_urls=("first", "second"), patience_s=5.0)
     ActivityEnvironment().run(Kubernetes(Two(), journals, time).verify, both)  # type: ignore[arg-type]
     assert asked == ["first", "second", "first"]
+
+
+def test_nodes_that_are_none_of_ours_are_named_for_their_kubelets(tmp_path: Path) -> None:
+    """Told apart by address, since a node may be called otherwise than its member."""
+    assert list(workers(task(), MemoryApi({}, 1).nodes())) == ["w1"]
+    times = measured({"verify-api": [Receipt(facts={"workers": "w1"})]})
+    assert "on each of w1: `systemctl restart kubelet`" in times.findings[0]
+    assert measured({"verify-api": [Receipt(facts={"workers": ""})]}).findings == ()

@@ -178,7 +178,11 @@ def machine(name: str) -> Machine:
         name,
         files={f"{LIVE}/member/snap/db": f"the old data of {name}"},
         directories={LIVE, "/var/lib/etcd"},
-        units={"etcd.service": Unit(ports=(2379,)), "kube-apiserver.service": Unit(ports=(6443,))},
+        units={
+            "etcd.service": Unit(ports=(2379,)),
+            "kube-apiserver.service": Unit(ports=(6443,)),
+            "kubelet.service": Unit(),
+        },
     )
 
 

@@ -15,7 +15,7 @@ import urllib3
 import yaml
 
 from quorate.errors import Denied, Unreachable
-from quorate.ports import Api, Lease, Secrets
+from quorate.ports import Api, KubeNode, Lease, Secrets
 
 LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
@@ -52,6 +52,16 @@ class KubeApi:
         }
         lease["spec"] = spec
         self._call("PUT" if there else "POST", f"{LEASES}/{name}" if there else LEASES, lease)
+
+    def nodes(self) -> tuple[KubeNode, ...]:
+        listed = (self._call("GET", "/api/v1/nodes") or {}).get("items", [])
+        return tuple(
+            KubeNode(
+                each["metadata"]["name"],
+                tuple(found["address"] for found in each.get("status", {}).get("addresses", [])),
+            )
+            for each in listed
+        )
 
     def lease(self, name: str) -> Lease | None:
         there = self._get(name)

@@ -276,6 +276,8 @@ def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
             unit.state = "deactivating" if unit.hangs else "inactive"
         case "kill":
             unit.state = "failed"
+        case "try-restart":
+            return 0
         case "reset-failed":
             unit.state = "inactive"
         case "start":
