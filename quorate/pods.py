@@ -55,6 +55,16 @@ def script(manifests: tuple[str, ...]) -> str:
     return "\n".join([*lines, _ASK])
 
 
+def texts(manifests: tuple[str, ...]) -> str:
+    """POSIX shell: the manifests themselves, wherever they are: without a process they tell what it would be told."""
+    return "\n".join(
+        rf"""for f in {shlex.quote(manifest)} {shlex.quote(parked(manifest))}; do
+  [ -f "$f" ] && printf 'manifest\t%s\t%s\t%s\n' {shlex.quote(str(PurePosixPath(manifest).parent))} "$f" \
+    "$(base64 -w0 "$f")"; done"""
+        for manifest in manifests
+    )
+
+
 def parse(rows: list[list[str]]) -> dict[str, PodSeen]:
     """By manifest, of the lines that the script printed."""
     only = {row[0]: row[1] for row in rows if len(row) == 2}

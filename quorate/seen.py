@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quorate import effective, pods
+from quorate import effective, pods, programs
+from quorate.programs import Manifest, ProgramsSeen
 
 UNIT_PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,MainPID,User,Group,DropInPaths,NeedDaemonReload,"
@@ -24,6 +25,7 @@ class Look:
     tools: tuple[str, ...] = ()  # what they answer to `version`
     tables: bool = False  # firewall tables
     pods: tuple[str, ...] = ()  # manifests of static pods
+    programs: bool = False  # who keeps etcd and the control plane, whatever it is called
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -34,6 +36,7 @@ class Look:
             tools=once(self.tools + other.tools),
             tables=self.tables or other.tables,
             pods=once(self.pods + other.pods),
+            programs=self.programs or other.programs,
         )
 
 
@@ -94,6 +97,7 @@ class NodeSeen:
     tools: dict[str, str] = field(default_factory=dict)
     listening: frozenset[int] = frozenset()  # looked at where units are
     tables: frozenset[str] = frozenset()
+    programs: ProgramsSeen = field(default_factory=ProgramsSeen)
 
     def has(self, *paths: str) -> tuple[bool, ...]:
         return tuple(path in self.paths for path in paths)
@@ -129,7 +133,11 @@ def script(look: Look) -> str:
     lines += [_tool(path) for path in look.tools]
     if look.tables:
         lines.append("nft list tables 2>/dev/null")
-    return "\n".join([*lines, effective.script(look.units) if look.spaces else "", "true"])
+    if look.programs:
+        lines.append(programs.script(UNIT_PROPERTIES))
+    if look.spaces:
+        lines += [effective.script(look.units), pods.texts(look.pods)]
+    return "\n".join([*lines, "true"])
 
 
 # Without `ss`, or with one that fails, the kernel's tables tell the same, four times as slowly (10 ms, measured).
@@ -168,6 +176,7 @@ def parse(output: str) -> NodeSeen:
         tools={r[1]: r[2].split(":")[-1].strip() for r in rows if r[0] == "tool" and len(r) == 3},
         listening=frozenset(_ports(lines)),
         tables=frozenset(line.removeprefix("table ") for line in lines if line.startswith("table ")),
+        programs=programs.parse(rows),
     )
 
 
@@ -199,14 +208,16 @@ class Told:
 
 def _pods(rows: list[list[str]]) -> dict[str, UnitSeen]:
     """A static pod as a unit that is called by its manifest."""
-    told = Told.of(rows)
-    return {manifest: _pod(manifest, pod, told) for manifest, pod in pods.parse(rows).items()}
+    told, written = Told.of(rows), {each.path: each for each in programs.parse(rows).manifests}
+    return {manifest: _pod(manifest, pod, told, written) for manifest, pod in pods.parse(rows).items()}
 
 
-def _pod(manifest: str, pod: pods.PodSeen, told: Told) -> UnitSeen:
-    """Of several etcds on a node nobody could say which is the pod's."""
+def _pod(manifest: str, pod: pods.PodSeen, told: Told, written: dict[str, Manifest]) -> UnitSeen:
+    """Of several etcds on a node nobody could say which is the pod's; without a process its manifest tells."""
     mine = pod.running and len(told.argv) == 1 and pods.container(manifest) == "etcd"
     (pid, argv) = next(iter(told.argv.items())) if mine else ("", ())
+    if not pod.running and manifest in written:
+        argv = written[manifest].argv
     return UnitSeen(
         unit=manifest,
         load="loaded" if pod.there or pod.parked else "not-found",

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcds
@@ -16,17 +17,19 @@ from activities.adapters.kubernetes import KubeApis
 from activities.adapters.s3 import S3Store
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.ssh import SshHosts
+from activities.discovery import Borrowed, Discovery
 from activities.forwarded import ForwardedEtcds
 from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
 from activities.members import Members
 from activities.nodes import VERBS, Nodes
-from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
+from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.remains import Remains
 from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
 from activities.taking import Taking
 from activities.trust import Trust
+from quorate.command import Node, Ticket
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Secrets, Store
 from worker.settings import Settings
@@ -35,6 +38,7 @@ from workflows.restore import Restore
 
 WORKFLOWS = (Restore, Backup)
 Activities = list[Callable[..., Any]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,7 @@ class Wiring:
 
     @cached_property
     def hosts(self) -> SshHosts:
-        logging.getLogger("paramiko").setLevel(logging.CRITICAL)  # its failures arrive as our errors
-        return SshHosts(self.secrets, agent=os.environ.get("SSH_AUTH_SOCK", ""))
+        return ssh_hosts(self.secrets)
 
     @cached_property
     def etcds(self) -> ForwardedEtcds:
@@ -121,3 +124,49 @@ class Wiring:
         stores = RecordedStores(self.stores, self.journals.at, time)
         snapshots = Snapshots(etcds, stores, hosts)
         return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, self.ledger.seal]
+
+
+def ssh_hosts(secrets: Secrets) -> SshHosts:
+    """Without the library's own log lines: its failures arrive as our errors."""
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+    return SshHosts(secrets, agent=os.environ.get("SSH_AUTH_SOCK", ""))
+
+
+@dataclass(frozen=True)
+class Introduction:
+    """What `quorate init` works with: there is no inventory yet, so all of this comes from whoever asks."""
+
+    operations: Path
+    operation: str
+    actor: str
+    node: Callable[[str], Node]
+    own: tuple[str, str, str] | None = None
+
+    @cached_property
+    def journals(self) -> FileJournals:
+        return FileJournals(self.operations, "cli", time.time)
+
+    @property
+    def home(self) -> Path:
+        return self.operations / self.operation
+
+    @cached_property
+    def hosts(self) -> SshHosts:
+        return ssh_hosts(LocalSecrets(os.environ))
+
+    @cached_property
+    def borrowed(self) -> Borrowed:
+        files = RecordedFiles(self.hosts, self.journals.at, time)
+        return Borrowed(files, self.ticket, self.node, LocalSecrets(os.environ))
+
+    @property
+    def ticket(self) -> Ticket:
+        return Ticket(self.operation, 1, 1, "init", self.actor)
+
+    @property
+    def discovery(self) -> Discovery:
+        return Discovery(self.hosts, GrpcEtcds(self.borrowed), self.hosts, self.node, self.own)
+
+    def record(self, place: str, argv: tuple[str, ...], act: Callable[[], T]) -> T:
+        """An act on this side that an auditor will ask about."""
+        return Pen(self.journals.at(self.operation), self.ticket, place, time).called(argv, act)

@@ -13,7 +13,7 @@ from activities.adapters.ssh import SshHosts
 from deploy.lab.lab import LabSpec, down, up
 from quorate.command import Command, Node, Ticket, rename
 from quorate.converge import converge
-from quorate.errors import Busy, Superseded
+from quorate.errors import Busy, CommandFailed, Superseded
 from quorate.inventory import Jump
 from quorate.node import Claim
 from quorate.ports import Host, Hosts
@@ -181,3 +181,20 @@ def test_a_barred_unit_stops_stays_stopped_and_starts_again(place: Place) -> Non
     settle(etcd.unbar)
     seen = place.at(next(turns), look=etcd.look()).look()
     assert (seen.units["etcd.service"].state, unit.barred(seen)) == ("active", False)
+
+
+@pytest.mark.lab
+def test_a_file_of_a_node_is_read_as_it_is_and_one_that_is_not_there_is_told(real: tuple[SshHosts, Node]) -> None:
+    """As root: a private key is etcd's own."""
+    hosts, node = real
+    key = b"".join(hosts.read(node, Command(("cat", "--", "/etc/etcd/pki/server.key"))))
+    assert key.startswith(b"-----BEGIN")
+    with pytest.raises(CommandFailed, match=r"/nosuch.*No such file"):
+        list(hosts.read(node, Command(("cat", "--", "/nosuch"))))
+
+
+@pytest.mark.lab
+def test_programs_are_found_with_the_unit_that_keeps_them(real: tuple[SshHosts, Node]) -> None:
+    hosts, node = real
+    (etcd,) = hosts.survey(node, Look(programs=True)).programs.processes
+    assert (etcd.program, etcd.unit, etcd.in_pod) == ("etcd", "etcd.service", False)

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Self
 
 import pytest
@@ -14,9 +15,11 @@ import urllib3
 
 from deploy.lab.lab import digest, load, node_exec, wreck
 from deploy.lab.spec import Etcd
+from tests.e2e.drafting import drafted, fingerprints, ours
 from tests.e2e.product import Product, until
 
 pytestmark = pytest.mark.lab
+TLS = ("ca", "cert", "key")
 HEALTHY = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
 
 
@@ -44,13 +47,15 @@ def etcdctl(*words: str) -> list[str]:
     return ["etcdctl", "--endpoints=https://127.0.0.1:2379", *tls, *words]
 
 
-def test_quorum_is_lost_and_everything_in_the_backup_comes_back(bare: Product) -> None:
+def test_quorum_is_lost_and_everything_in_the_backup_comes_back(bare: Product, tmp_path: Path) -> None:
     load(bare.lab, 8)
     before = digest(bare.lab)
     backup = bare.backup()
     put(bare, "after-the-backup")
     highest = revision(bare)
     wreck(bare.lab, "quorum-loss")
+    drawn = drafted(bare.lab, tmp_path, *ours(bare.lab))  # somebody may hear of Quorate only now
+    assert (drawn.code, drawn.differing(bare.lab)) == (3, set())
     inspected = bare.json("inspect", bare.cluster, exit_code=3)
     assert any("restore" in (finding.get("next") or "") for finding in inspected["findings"])
     result = bare.restore()
@@ -145,10 +150,20 @@ def test_inspect_works_with_no_daemon_at_all(bare: Product) -> None:
         bare.up()
 
 
-def test_etcd_of_earlier_minors_comes_back_too(old: Product) -> None:
+def test_init_finds_all_members_from_one_and_the_inventory_it_writes_works(bare: Product, tmp_path: Path) -> None:
+    """With nothing but a key to log in with: host keys by their fingerprints, certificates from a node."""
+    drawn = drafted(bare.lab, tmp_path, *fingerprints(bare.lab), "--fetch-pki", str(tmp_path / "pki"), host=1)
+    files = {f"clusters.{bare.cluster}.{each}" for each in ("ssh.known_hosts", *(f"etcd.tls.{n}" for n in TLS))}
+    assert (drawn.code, drawn.differing(bare.lab)) == (0, {*files, "state_dir"})
+    found = Product(bare.lab, drawn.config).json("inspect", bare.cluster, exit_code=3)
+    assert [each["id"] for each in found["findings"]] == ["no-backup"]
+
+
+def test_etcd_of_earlier_minors_comes_back_too(old: Product, tmp_path: Path) -> None:
     """The tool of 3.4.23 cannot raise the revision: there canary writes do, and leave no key."""
     load(old.lab, 4)
     before = digest(old.lab)
+    assert drafted(old.lab, tmp_path, *ours(old.lab)).differing(old.lab) == set()
     old.backup()
     put(old, "after-the-backup")
     highest = revision(old)
@@ -185,6 +200,11 @@ def by_canary(product: Product, operation: str) -> bool:
 def compacted(product: Product, revision: int) -> bool:
     read = etcdctl("get", "/", f"--rev={revision}")
     return all("compacted" in node_exec(product.lab, node.name, read)[1] for node in product.lab.nodes)
+
+
+def test_init_writes_the_labs_own_inventory_with_a_control_plane(whole: Product, tmp_path: Path) -> None:
+    drawn = drafted(whole.lab, tmp_path, *ours(whole.lab))
+    assert (drawn.code, drawn.differing(whole.lab), drawn.said["findings"]) == (0, set(), [])
 
 
 def test_a_control_plane_works_on_the_restored_etcd(whole: Product) -> None:

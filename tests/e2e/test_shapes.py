@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ import yaml
 from deploy.lab.lab import Lab, digest, load, node_exec
 from quorate.effective import words
 from tests.e2e.conftest import lab, product
+from tests.e2e.drafting import drafted, loaded, ours
 from tests.e2e.product import Product
 
 pytestmark = pytest.mark.lab
@@ -92,3 +94,61 @@ def test_a_setting_that_changed_since_the_backup_is_named_wherever_it_is_written
         plan = alone.json("plan", "restore", alone.cluster, exit_code=4)
         differs = next(gate["evidence"] for gate in plan["refusals"] if gate["id"] == "config-differs")
         assert "--quota-backend-bytes is 4294967296, at the backup it was 8589934592" in differs
+
+
+@contextmanager
+def renamed(made: Lab, file: str, unit: str) -> Iterator[None]:
+    units = "/etc/systemd/system"
+    on_node(
+        made, f"systemctl disable --now etcd; mv {units}/etcd.service {units}/{file}; systemctl enable --now {unit}"
+    )
+    try:
+        yield
+    finally:
+        on_node(made, f"systemctl disable --now {unit}; mv {units}/{file} {units}/etcd.service")
+        on_node(made, "systemctl enable --now etcd")
+
+
+@pytest.mark.parametrize("shape", [as_environment, as_file])
+def test_init_writes_the_labs_own_inventory_whether_etcd_runs_or_not(
+    alone: Product, tmp_path: Path, shape: object
+) -> None:
+    made = alone.lab
+    with told(made, *shape(flags(made))):  # type: ignore[operator]
+        running = drafted(made, tmp_path / "running", *ours(made))
+        assert (running.code, running.differing(made), running.said["findings"]) == (0, set(), [])
+        on_node(made, "systemctl stop etcd")
+        dead = drafted(made, tmp_path / "dead", *ours(made))
+        on_node(made, "systemctl start etcd")
+        assert (dead.code, dead.differing(made)) == (3, set())
+
+
+@pytest.mark.parametrize(("file", "unit"), [("kv.service", "kv.service"), ("etcd@.service", "etcd@main.service")])
+def test_init_finds_the_unit_by_whatever_name(alone: Product, tmp_path: Path, file: str, unit: str) -> None:
+    made = alone.lab
+    with renamed(made, file, unit):
+        running = drafted(made, tmp_path / "running", *ours(made))
+        on_node(made, f"systemctl stop {unit}")
+        dead = drafted(made, tmp_path / "dead", *ours(made))
+    for each in (running, dead):
+        assert each.differing(made) == {f"clusters.{made.name}.etcd.unit"}
+        assert loaded(each.config)["clusters"][made.name]["etcd"]["unit"] == unit
+
+
+SHUT = """
+table inet shut {
+    chain input { type filter hook input priority 0; iif != lo tcp dport 2379 reject with tcp reset; }
+}
+"""
+
+
+def test_init_knows_an_etcd_that_only_its_own_node_reaches(alone: Product, tmp_path: Path) -> None:
+    made = alone.lab
+    on_node(made, f"echo '{SHUT}' | nft -f -")
+    try:
+        drawn = drafted(made, tmp_path, *ours(made))
+        assert (drawn.code, drawn.differing(made)) == (0, {f"clusters.{made.name}.ssh.forward"})
+        found = Product(made, drawn.config).json("inspect", made.name, exit_code=3)
+        assert [each["id"] for each in found["findings"]] == ["no-backup"]
+    finally:
+        on_node(made, "nft delete table inet shut")

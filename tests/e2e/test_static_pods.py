@@ -1,6 +1,7 @@
 """A control plane as kubeadm makes it: static pods under a real kubelet, wrecked and restored."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,7 @@ from deploy.lab.lab import Lab, digest, load, node_exec, wreck
 from deploy.lab.pod_images import wanted
 from deploy.lab.ready import api_identity
 from tests.e2e.conftest import lab, product
+from tests.e2e.drafting import drafted, fingerprints, ours
 from tests.e2e.product import Product, until
 
 pytestmark = pytest.mark.lab
@@ -48,7 +50,21 @@ def runs(made: Lab, name: str) -> bool:
     return bool(node_exec(made, made.nodes[0].name, ["crictl", "ps", "-q", "--name", f"^{name}$"])[1].strip())
 
 
-def test_quorum_is_lost_and_the_very_same_manifests_bring_it_back(kubeadm: Product) -> None:
+def test_init_writes_the_labs_own_inventory_and_fetches_what_opens_the_cluster(
+    kubeadm: Product, tmp_path: Path
+) -> None:
+    made = kubeadm.lab
+    mine = drafted(made, tmp_path / "mine", *ours(made))
+    assert (mine.code, mine.differing(made), mine.said["findings"]) == (0, set(), [])
+    fetched = drafted(made, tmp_path / "fetched", *fingerprints(made), "--fetch-pki", str(tmp_path / "pki"))
+    assert (fetched.code, len(fetched.said["copied"])) == (0, 4)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "pki").iterdir()} == {0o600}
+    assert (fetched.config.parent / "known_hosts").read_text() == (made.folder / "ssh/known_hosts").read_text()
+    found = Product(made, fetched.config).json("inspect", made.name, exit_code=3)
+    assert [each["id"] for each in found["findings"]] == ["no-backup"]
+
+
+def test_quorum_is_lost_and_the_very_same_manifests_bring_it_back(kubeadm: Product, tmp_path: Path) -> None:
     load(kubeadm.lab, 8)
     before = digest(kubeadm.lab)
     manifests = shown(kubeadm.lab, "sh", "-c", f"cd {MANIFESTS} && sha256sum *")
@@ -56,6 +72,8 @@ def test_quorum_is_lost_and_the_very_same_manifests_bring_it_back(kubeadm: Produ
     pod_of(kubeadm.lab, "phantom")
     until(lambda: runs(kubeadm.lab, "phantom"))
     wreck(kubeadm.lab, "quorum-loss")
+    drawn = drafted(kubeadm.lab, tmp_path, *ours(kubeadm.lab))  # somebody may hear of Quorate only now
+    assert (drawn.code, drawn.differing(kubeadm.lab)) == (3, set())
     result = kubeadm.restore()
     assert (result["outcome"], result["snapshot"]) == ("restored", snapshot)
     assert digest(kubeadm.lab) == before

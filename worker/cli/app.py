@@ -15,6 +15,7 @@ from worker.cli import (
     daemon,
     doctor,
     hosts,
+    init,
     operations,
     plan,
     restore,
@@ -49,6 +50,7 @@ def quorate(
     return 0
 
 
+app.command()(init.init)
 app.command()(clusters.inspect)
 app.command()(backup.backup)
 app.command()(restore.restore)

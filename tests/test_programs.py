@@ -1,0 +1,106 @@
+"""Who keeps the programs of a cluster on a node: parsed as a node prints it; the script is really run."""
+
+import base64
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from quorate.programs import Manifest, Process, parse, read, script
+from quorate.seen import UNIT_PROPERTIES, Look
+from quorate.seen import parse as parse_node
+from quorate.seen import script as whole_script
+
+V1 = "12:pids:/system.slice/kv.service 1:name=systemd:/system.slice/kv.service 0::/system.slice/kv.service"
+
+
+@pytest.mark.parametrize(
+    ("cgroup", "unit", "in_pod"),
+    [
+        ("0::/system.slice/etcd.service", "etcd.service", False),
+        (V1, "kv.service", False),
+        ("0::/system.slice/system-etcd.slice/etcd@a.service", "etcd@a.service", False),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/etcd.service", "", False),
+        ("0::/user.slice/user-0.slice/session-3.scope", "", False),
+        ("0::/system.slice/docker-4f1c.scope", "", False),
+        ("1:name=systemd:/system.slice/docker.service/docker/4f1c", "", False),
+        (
+            "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1.slice/cri-containerd-2.scope",
+            "",
+            True,
+        ),
+        ("11:cpu:/kubepods/burstable/pod1/2", "", True),
+    ],
+)
+def test_a_cgroup_tells_who_keeps_a_process(cgroup: str, unit: str, in_pod: bool) -> None:
+    process = Process("etcd", 7, "/", cgroup, ())
+    assert (process.unit, process.in_pod) == (unit, in_pod)
+
+
+def encoded(document: object) -> str:
+    return base64.b64encode(yaml.safe_dump(document).encode()).decode()
+
+
+def pod(**container: object) -> dict[str, object]:
+    return {"kind": "Pod", "spec": {"containers": [container]}}
+
+
+@pytest.mark.parametrize(
+    ("container", "argv"),
+    [
+        ({"name": "etcd", "command": ["etcd", "--name=a"]}, ("etcd", "--name=a")),
+        ({"name": "etcd", "command": ["/bin/etcd"], "args": ["--name=a"]}, ("/bin/etcd", "--name=a")),
+        ({"name": "etcd", "args": ["--name=a"]}, ("etcd", "--name=a")),
+    ],
+)
+def test_a_manifest_tells_what_its_program_is_told(container: dict[str, object], argv: tuple[str, ...]) -> None:
+    assert read("/m/etcd.yaml", encoded(pod(**container))) == (Manifest("/m/etcd.yaml", "etcd", "etcd", argv),)
+
+
+@pytest.mark.parametrize("document", [pod(name="coredns"), {"kind": "Pod"}, ["x"], "x", {"spec": {"containers": 3}}])
+def test_what_is_none_of_ours_is_left_alone(document: object) -> None:
+    assert read("/m/x.yaml", encoded(document)) == ()
+
+
+@pytest.mark.parametrize("text", ["", "bm90OiBbYQ==", "LSAx", "x"])
+def test_a_manifest_that_is_none_is_left_alone(text: str) -> None:
+    assert read("/m/x.yaml", text) == ()
+
+
+def test_a_path_of_the_container_is_found_on_the_node() -> None:
+    mounts = (("/var/lib", "/srv"), ("/var/lib/etcd", "/data/etcd"))
+    manifest = Manifest("/m/etcd.yaml", "etcd", "etcd", ("etcd",), mounts)
+    assert manifest.on_host("/var/lib/etcd/default") == "/data/etcd/default"
+    assert manifest.on_host("/var/lib/etcd") == "/data/etcd"
+    assert manifest.on_host("/var/libx") == "/var/libx"
+
+
+def test_a_manifest_that_is_parked_has_the_name_that_the_kubelet_reads() -> None:
+    text = encoded(pod(name="etcd", command=["etcd"]))
+    rows = [["manifest", "/m/manifests", "/m/etcd.yaml.quorate-fenced", text]] * 2
+    assert [each.path for each in parse(rows).manifests] == ["/m/manifests/etcd.yaml"]
+
+
+def test_the_script_finds_a_real_process_its_directory_and_its_tools(tmp_path: Path) -> None:
+    (tmp_path / "etcd").symlink_to("/bin/sleep")
+    (tmp_path / "etcdutl").write_text("#!/bin/sh\necho etcdutl version: 3.6.14\n")
+    (tmp_path / "etcdutl").chmod(0o755)
+    with subprocess.Popen([str(tmp_path / "etcd"), "60"], cwd=tmp_path) as process:
+        try:
+            environment = {"PATH": f"{tmp_path}:/usr/bin:/bin:/usr/sbin:/sbin"}
+            done = subprocess.run(
+                ["sh", "-c", script(UNIT_PROPERTIES)], capture_output=True, text=True, check=False, env=environment
+            )
+        finally:
+            process.kill()
+    found = parse([line.split("\t") for line in done.stdout.splitlines()]).processes
+    assert [(each.cwd, each.argv) for each in found if each.pid == process.pid] == [
+        (str(tmp_path), (str(tmp_path / "etcd"), "60"))
+    ]
+    assert parse_node(done.stdout).tools[str(tmp_path / "etcdutl")] == "3.6.14"
+
+
+def test_looks_that_are_joined_both_look_for_programs() -> None:
+    assert (Look() | Look(programs=True)).programs
+    assert "pidof" not in whole_script(Look(units=("etcd.service",)))
