@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from quorate.catalogue import Manifest
+from quorate.certificates import Certificate
 from quorate.etcd import EtcdSeen, quorum
 from quorate.seen import NodeSeen
 from quorate.wal import Reach
@@ -37,6 +38,8 @@ class ClusterSeen:
     lineages: tuple[Lineage, ...] = ()
     store: str = ""  # what is wrong with the store, or nothing
     disks: dict[str, Reach | Silence] = field(default_factory=dict)  # looked at only where there is no quorum
+    certificates: dict[str, dict[str, tuple[Certificate, ...]]] = field(default_factory=dict)  # by node and file
+    dials: dict[str, dict[str, str]] = field(default_factory=dict)  # by node and `host:port`; without a quorum only
 
     @property
     def answering(self) -> dict[str, EtcdSeen]:

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Literal
 
 from quorate.catalogue import Manifest
+from quorate.causes import Cause, causes
 from quorate.cluster import ClusterSeen, Silence
-from quorate.command import node_of, way
+from quorate.command import shell
 from quorate.inventory import Cluster
 from quorate.pods import container, parked
 from quorate.restore import losses
@@ -61,6 +62,10 @@ class Case:
         """Members that are only stopped: their data is there, so starting them loses nothing."""
         return tuple(name for name in self.gone if self.stopped(name))
 
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        return causes(self.settings, self.seen)
+
     def instead(self, name: str) -> str:
         node = self.seen.nodes.get(name)
         if not isinstance(node, NodeSeen):
@@ -83,9 +88,18 @@ class Case:
 
     def at(self, name: str) -> str:
         """The beginning of a command on a member's node."""
-        member = next(member for member in self.settings.members if member.name == name)
-        sudo = " sudo" if self.settings.ssh.sudo else ""
-        return f"{way(node_of(self.name, self.settings, member))}{sudo}"
+        return shell(self.settings, name)
+
+
+def caused(case: Case) -> Iterator[Finding]:
+    """Without a quorum it may be all that is wrong, and to remove it loses nothing."""
+    if case.seen.has_quorum:
+        return
+    evidence = (
+        "it would keep a restored cluster down too, and to remove it loses nothing: do that first, then look again"
+    )
+    for cause in case.causes:
+        yield Finding("cause-not-removed", "FAIL", str(cause), evidence, cause.remedy)
 
 
 def impostor(case: Case) -> Iterator[Finding]:
@@ -140,6 +154,8 @@ def remedy(case: Case) -> str:
 
 
 def first_aid(case: Case) -> str:
+    if found := case.causes:
+        return found[0].remedy
     if enough_to_start(case):
         return f"{case.at(case.startable[0])} {start_of(case.settings.etcd.process)}"
     return f"quorate restore {case.name}" if case.newest else f"quorate doctor {case.name}"
@@ -170,6 +186,10 @@ def member_lost(case: Case) -> Iterator[Finding]:
             aid = f"{case.at(name)} {start_of(case.settings.etcd.process)}"
         if name in case.seen.unreachable:
             aid = f"quorate doctor {case.name}"
+        for cause in case.causes:
+            if cause.member == name:
+                evidence, aid = f"{cause.what}. {evidence}", cause.remedy
+                break
         yield Finding("member-lost", "FAIL", f"{name} is lost, quorum holds", evidence, aid)
 
 
@@ -252,6 +272,7 @@ def backups(case: Case) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    caused,
     impostor,
     mixed_ids,
     claimed,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from quorate.canary import PUTS_MAX, practical, puts
+from quorate.causes import causes
 from quorate.cluster import ClusterSeen
 from quorate.etcd import can_bump, minor
 from quorate.flags import changed
@@ -48,6 +49,11 @@ def node_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     if not silent or len(silent) >= seen.quorum:
         return ""
     return "; ".join(each.reason for _name, each in sorted(silent.items()))
+
+
+def cause_not_removed(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
+    """What keeps the cluster down would keep down the restored one."""
+    return "; ".join(f"{each} (`{each.remedy}`)" for each in causes(cluster, seen))
 
 
 def config_differs(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
@@ -160,6 +166,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("mixed-ids", mixed_ids, True),
     ("majority-unreachable", majority_unreachable, False),
     ("node-unreachable", node_unreachable, False),
+    ("cause-not-removed", cause_not_removed, True),
     ("config-differs", config_differs, True),
     ("no-tool", no_tool, False),
     ("version", version, True),

@@ -16,6 +16,7 @@ from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
 from quorate.static_pod import StaticPod
@@ -101,6 +102,7 @@ def look_of(cluster: Cluster) -> Look:
         pods=tuple(name for name in processes(cluster) if name.startswith("/")),
         spaces=(etcd.data_dir,),
         tools=(etcd.restore_tool,),
+        signs=asked(cluster),
     )
 
 
@@ -110,6 +112,12 @@ def log_of(cluster: Cluster, node: NodeSeen) -> str:
         return ""
     unit = node.units.get(cluster.etcd.process, UnitSeen(cluster.etcd.process))
     return unit.flags.get("wal-dir") or f"{cluster.etcd.data_dir}/member/wal"
+
+
+def asked(cluster: Cluster) -> Ask:
+    """Whose signs a survey looks for."""
+    api = next((each.process for each in cluster.control_plane if each.role == "kube-apiserver"), "")
+    return Ask(cluster.etcd.process, ports(tuple(url for m in cluster.members for url in m.client_urls)), api)
 
 
 def processes(cluster: Cluster) -> tuple[str, ...]:

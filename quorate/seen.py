@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quorate import effective, pods
+from quorate import effective, pods, signs
+from quorate.signs import Ask, Signs
 
 UNIT_PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,MainPID,User,Group,DropInPaths,NeedDaemonReload,"
@@ -24,6 +25,8 @@ class Look:
     tools: tuple[str, ...] = ()  # what they answer to `version`
     tables: bool = False  # firewall tables
     pods: tuple[str, ...] = ()  # manifests of static pods
+    signs: Ask | None = None  # of what may keep etcd down
+    dials: tuple[str, ...] = ()  # `host:port`, whether they answer this node
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -34,6 +37,8 @@ class Look:
             tools=once(self.tools + other.tools),
             tables=self.tables or other.tables,
             pods=once(self.pods + other.pods),
+            signs=self.signs or other.signs,
+            dials=once(self.dials + other.dials),
         )
 
 
@@ -94,6 +99,8 @@ class NodeSeen:
     tools: dict[str, str] = field(default_factory=dict)
     listening: frozenset[int] = frozenset()  # looked at where units are
     tables: frozenset[str] = frozenset()
+    signs: Signs = field(default_factory=Signs)
+    dials: dict[str, str] = field(default_factory=dict)  # open | refused | silent | unreachable | untried
 
     def has(self, *paths: str) -> tuple[bool, ...]:
         return tuple(path in self.paths for path in paths)
@@ -129,6 +136,10 @@ def script(look: Look) -> str:
     lines += [_tool(path) for path in look.tools]
     if look.tables:
         lines.append("nft list tables 2>/dev/null")
+    if look.signs:
+        lines.append(signs.script(look.signs))
+    if look.dials:
+        lines.append(signs.dials(look.dials))
     return "\n".join([*lines, effective.script(look.units) if look.spaces else "", "true"])
 
 
@@ -168,6 +179,8 @@ def parse(output: str) -> NodeSeen:
         tools={r[1]: r[2].split(":")[-1].strip() for r in rows if r[0] == "tool" and len(r) == 3},
         listening=frozenset(_ports(lines)),
         tables=frozenset(line.removeprefix("table ") for line in lines if line.startswith("table ")),
+        signs=signs.parse(lines, rows),
+        dials=signs.dialled(rows),
     )
 
 

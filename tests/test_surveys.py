@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from activities.adapters.x509 import X509
 from activities.surveys import Surveyor
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate, Plan
@@ -36,7 +37,7 @@ class Scene:
     def plan(self, *overrides: str) -> Plan:
         whole = inventory(self.root)
         hosts = FakeHosts(self.bench.machines)
-        surveyor = Surveyor(hosts, self.bench.cluster, MemoryStores(self.store))
+        surveyor = Surveyor(hosts, self.bench.cluster, MemoryStores(self.store), X509())
         overrides = ("quorum-healthy", *overrides)
         return surveyor.plan(
             RestoreRequest(
