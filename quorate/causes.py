@@ -106,7 +106,7 @@ def moved(suspect: Suspect) -> Iterator[Cause]:
         return
     for url in wanted_urls(suspect):
         address = plain(urlsplit(url).hostname or "")
-        if address and address not in there and address not in ANYWHERE:
+        if address and address not in there and address not in ANYWHERE and not local(address):
             gone.add(address)
     if gone:
         has = ", ".join(sorted(each for each in there if not local(each)))

@@ -13,9 +13,8 @@ from quorate.inventory import Cluster
 from quorate.pods import container, parked
 from quorate.restore import losses
 from quorate.seen import NodeSeen, UnitSeen
+from quorate.surroundings import QUOTA_PART_MAX, clock_skew, unfit
 
-QUOTA_PART_MAX = 0.8
-SKEW_S_MAX = 30.0
 LATE = 2.0  # without an objective, a backup is late after twice its interval
 
 
@@ -246,11 +245,19 @@ def quota(case: Case) -> Iterator[Finding]:
 
 
 def clocks(case: Case) -> Iterator[Finding]:
-    times = {name: node.now for name, node in case.seen.reachable.items() if node.now}
-    if times and (skew := max(times.values()) - min(times.values())) > SKEW_S_MAX:
-        evidence = ", ".join(f"{name} {at:.0f}" for name, at in sorted(times.items()))
-        message = f"the nodes' clocks differ by {skew:.0f} s"
-        yield Finding("clock-skew", "WARN", message, evidence, f"quorate doctor {case.name}")
+    if evidence := clock_skew(case.settings, case.seen):
+        message, _, each = evidence.partition(": ")
+        yield Finding("clock-skew", "WARN", message, each, f"quorate doctor {case.name}")
+
+
+def certificates(case: Case) -> Iterator[Finding]:
+    """Before they are a cause."""
+    for member in case.settings.members:
+        if isinstance(node := case.seen.nodes.get(member.name), NodeSeen):
+            for said in unfit(case.settings, member, node, case.seen):
+                evidence = "without one that is valid the member cannot talk to the others, or to its clients"
+                aid = f"{case.at(member.name)} install -m 0644 NEW.crt {said.split()[0]}  # signed anew"
+                yield Finding("certificate", "WARN", f"{member.name}: {said}", evidence, aid)
 
 
 def backups(case: Case) -> Iterator[Finding]:
@@ -282,6 +289,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     silent_nodes,
     quota,
     clocks,
+    certificates,
     backups,
     control_plane,
 )

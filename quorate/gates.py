@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from quorate import surroundings
 from quorate.canary import PUTS_MAX, practical, puts
 from quorate.causes import causes
 from quorate.cluster import ClusterSeen
@@ -51,7 +52,7 @@ def node_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return "; ".join(each.reason for _name, each in sorted(silent.items()))
 
 
-def cause_not_removed(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
+def cause_not_removed(cluster: Cluster, seen: ClusterSeen) -> str:
     """What keeps the cluster down would keep down the restored one."""
     return "; ".join(f"{each} (`{each.remedy}`)" for each in causes(cluster, seen))
 
@@ -156,6 +157,15 @@ def version(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return f"the snapshot is of etcd {origin.version}, but {', '.join(other)}" if other else ""
 
 
+def quota(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    return surroundings.quota(cluster, seen, origin.size_bytes)
+
+
+def around(look: Callable[[Cluster, ClusterSeen], str]) -> Evidence:
+    """Evidence that is the same whatever is restored."""
+    return lambda cluster, seen, _: look(cluster, seen)
+
+
 def tool_versions(cluster: Cluster, seen: ClusterSeen) -> dict[str, str]:
     return {name: node.tools.get(cluster.etcd.restore_tool, "") for name, node in sorted(seen.reachable.items())}
 
@@ -166,12 +176,20 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("mixed-ids", mixed_ids, True),
     ("majority-unreachable", majority_unreachable, False),
     ("node-unreachable", node_unreachable, False),
-    ("cause-not-removed", cause_not_removed, True),
+    ("cause-not-removed", around(cause_not_removed), True),
     ("config-differs", config_differs, True),
+    ("certificate", around(surroundings.certificate), True),
+    ("clock-skew", around(surroundings.clock_skew), True),
     ("no-tool", no_tool, False),
     ("version", version, True),
     ("no-bump", no_bump, True),
     ("no-space", no_space, False),
+    ("quota", quota, True),
+    ("learner", around(surroundings.learner), True),
+    ("unknown-clients", around(surroundings.unknown_clients), True),
+    ("second-etcd", around(surroundings.second_etcd), True),
+    ("encryption-key-missing", around(surroundings.encryption_key_missing), True),
+    ("pki-differs", around(surroundings.pki_differs), True),
     ("lineage", lineage, True),
     ("not-the-newest", another_is_newer, True),
     ("corrupt", corrupt, True),
