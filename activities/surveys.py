@@ -3,12 +3,14 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
 
 from temporalio import activity
 
 from activities.compression import inflated
 from activities.pipeline import beaten
+from quorate.case import Case
 from quorate.catalogue import Manifest, load
 from quorate.certificates import Certificate
 from quorate.cluster import ClusterSeen, Lineage, Silence
@@ -25,6 +27,7 @@ from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
 from quorate.seen import Look, NodeSeen
 from quorate.wal import Reach, last_segment, reach
+from quorate.ways import ways
 
 T = TypeVar("T")
 PARALLEL = 32
@@ -61,7 +64,8 @@ class Surveyor:
     def plan(self, request: RestoreRequest) -> Plan:
         """Survey, then decide; the same in the command line's process and in the worker."""
         seen = self.survey(request.cluster, request.settings, request.store)
-        return plan(request, seen)
+        case = Case(request.cluster, request.settings, seen, datetime.now(UTC))
+        return replace(plan(request, seen), ways=ways(case))
 
     @activity.defn(name="plan.restore")
     def plan_restore(self, request: RestoreRequest) -> Plan:

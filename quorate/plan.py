@@ -144,6 +144,17 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """Something that can be done about a cluster, and what it would lose; `member` is who it is about, if anybody."""
+
+    id: str
+    what: str
+    loses: str
+    command: str
+    member: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NodeTask:
     """One step at one node."""
 
@@ -239,6 +250,7 @@ class Plan:
     had_quorum: bool = True
     mark: int = 0
     taken: SnapshotRef | None = None
+    ways: tuple[Way, ...] = ()  # what can be done, the least lost first
 
     @property
     def snapshot(self) -> SnapshotRef:

@@ -43,10 +43,9 @@ def unfit(cluster: Cluster, member: Member, node: NodeSeen, seen: ClusterSeen) -
 
 def hosts(member: Member, path: str, flags: Mapping[str, str]) -> set[str]:
     """Whom the others, or the clients, take this file for."""
-    urls = (
-        *(member.client_urls if flags.get("cert-file") == path else ()),
-        *(member.peer_urls if flags.get("peer-cert-file") == path else ()),
-    )
+    shown = {flags.get("cert-file"), flags.get("client-transport-security.cert-file")}
+    to_peers = {flags.get("peer-cert-file"), flags.get("peer-transport-security.cert-file")}
+    urls = (*(member.client_urls if path in shown else ()), *(member.peer_urls if path in to_peers else ()))
     return {urlsplit(url).hostname or "" for url in urls if url.startswith("https:")}
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from quorate.case import Case
 from quorate.causes import causes, gist
 from quorate.certificates import Certificate
 from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import Case, diagnose
+from quorate.diagnosis import diagnose
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from quorate.signs import Signs
 from tests.factory import LIVE, etcd_seen, inventory

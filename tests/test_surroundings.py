@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from quorate.case import Case
 from quorate.certificates import Certificate
 from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import Case, diagnose
+from quorate.diagnosis import diagnose
 from quorate.etcd import MemberSeen
 from quorate.gates import closed
 from quorate.inventory import Cluster, Kubernetes

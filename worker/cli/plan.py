@@ -68,7 +68,7 @@ def restore(
         )
         plan = wiring.surveyor.plan(request)
     if output is Output.JSON:
-        say_json(as_object(plan))
+        say_json(as_object(plan, here))
     else:
         say(page(plan, here, paint()))
         if not plan.refusals:
@@ -110,7 +110,7 @@ def request_for(
     )
 
 
-def as_object(plan: "Plan") -> dict[str, Any]:
+def as_object(plan: "Plan", here: Given) -> dict[str, Any]:
     chosen = plan.chosen
     return {
         "cluster": chosen.cluster,
@@ -133,6 +133,10 @@ def as_object(plan: "Plan") -> dict[str, Any]:
             for step in chosen.steps
         ],
         "losses": list(plan.losses),
+        "ways": [
+            {"id": way.id, "what": way.what, "loses": way.loses, "command": here.command(way.command)}
+            for way in plan.ways
+        ],
         "seen": list(plan.seen),
         "hosts": [
             {"member": each.member, "host": each.node.host, "data_dir": each.data_dir} for each in chosen.shares
@@ -171,6 +175,8 @@ def source_flag(plan: "Plan") -> str:
 
 def page(plan: "Plan", here: Given, colour: "Paint") -> str:
     """What will happen where, what is lost, why not."""
+    from worker.cli.clusters import ranked
+
     chosen = plan.chosen
     parts = [
         f"{colour('RESTORE ' + chosen.cluster, 'bold')}  cluster {chosen.cluster_id or 'id unknown: nobody answers'}",
@@ -180,6 +186,8 @@ def page(plan: "Plan", here: Given, colour: "Paint") -> str:
         colour("what will be lost:", "yellow") + "\n" + "\n".join(f"  {line}" for line in plan.losses),
         "steps:\n" + step_lines(plan),
     ]
+    if plan.ways:
+        parts.append(f"what can be done, the least lost first:\n{ranked(plan.ways, here, '  ')}")
     parts += [f"{colour('overridden', 'yellow')} {gate.id}: {gate.evidence}" for gate in plan.overridden]
     return "\n\n".join([*parts, f"digest {chosen.digest()}", *refusals(plan, here, colour)])
 
