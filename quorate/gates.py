@@ -10,6 +10,7 @@ from quorate.etcd import can_bump, minor
 from quorate.flags import changed
 from quorate.inventory import Cluster, Member
 from quorate.plan import Gate
+from quorate.power import doubts
 from quorate.seen import NodeSeen
 from quorate.source import Holdings, Origin, not_the_newest
 
@@ -36,18 +37,19 @@ def mixed_ids(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return f"the members are in different clusters: {listed}"
 
 
-def majority_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
-    silent = seen.unreachable
-    if len(silent) < seen.quorum:
-        return ""
-    reasons = "; ".join(each.reason for _name, each in sorted(silent.items()))
+def majority_unreachable(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
+    """Open when a person vouches for each that it is off, and no remaining node sees otherwise."""
+    silent, left = seen.unreachable, doubts(cluster, seen)
+    if not left or len(silent) < seen.quorum:
+        return "; ".join(left)
+    reasons = "; ".join((*(each.reason for _name, each in sorted(silent.items())), *left))
     return f"{', '.join(sorted(silent))} cannot be looked at, a majority may be serving unseen: {reasons}"
 
 
-def node_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
+def node_unreachable(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     """A node we cannot look at cannot be fenced either."""
     silent = seen.unreachable
-    if not silent or len(silent) >= seen.quorum:
+    if not silent or majority_unreachable(cluster, seen, origin):
         return ""
     return "; ".join(each.reason for _name, each in sorted(silent.items()))
 

@@ -1,6 +1,7 @@
 """Restore a cluster, from a snapshot or from what one member still holds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from quorate.canary import foretold, mark, practical
@@ -15,6 +16,7 @@ from quorate.kubelet import KUBELET
 from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
+from quorate.power import vouched
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
@@ -127,6 +129,7 @@ def processes(cluster: Cluster) -> tuple[str, ...]:
 def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     """The plan for one request on a cluster as it was seen; what was only measured stays out of its digest."""
     settings = request.settings
+    seen = replace(seen, off=vouched(request.powered_off))
     source, origin, snapshot = restored(request, seen)
     gates = closed(settings, seen, origin)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
@@ -142,6 +145,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
         approvers=settings.approval.approvers,
+        powered_off=tuple(sorted(set(request.powered_off))),
         kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
         api_urls=settings.kubernetes.api_urls if settings.kubernetes else (),
         source=source,

@@ -88,15 +88,33 @@ def test_a_firewall_between_members_that_all_run_is_told_and_where_it_is(bare: P
     for number in range(3):
         on_node(bare.lab, f"nft '{SHUT}'", number)
     try:
-        until(lambda: not bare.json("inspect", bare.cluster, exit_code=3)["quorum"]["holds"])
-        findings = bare.json("inspect", bare.cluster, exit_code=3)["findings"]
+        inspected = bare.json("inspect", bare.cluster, exit_code=3)  # its reads wait for longer than an election
     finally:
         for number in range(3):
             on_node(bare.lab, "nft delete table inet t", number)
-    told = {each["message"] for each in findings if each["id"] == "cause-not-removed"}
+    assert not inspected["quorum"]["holds"]
+    told = {each["message"] for each in inspected["findings"] if each["id"] == "cause-not-removed"}
     assert len(told) == 3
     for name in names:
         mine = next(each for each in told if each.startswith(f"{name}: it listens at "))
         assert all(f"{other} gets no answer" in mine for other in names if other != name)
         assert ":2379" not in mine
     until(lambda: bare.run("inspect", bare.cluster).returncode == 0)
+
+
+def test_nodes_that_are_said_to_be_off_and_serve_are_found_out_by_the_one_that_is_left(bare: Product) -> None:
+    others = [node.name for node in bare.lab.nodes[1:]]
+    said = [word for name in others for word in ("--powered-off", f"{name}=it looks dark")]
+    for number in (1, 2):
+        on_node(bare.lab, "systemctl stop ssh", number)
+    try:
+        plan = bare.json("plan", "restore", bare.cluster, *said, exit_code=4)
+    finally:
+        for number in (1, 2):
+            on_node(bare.lab, "systemctl start ssh", number)
+    refused = {gate["id"]: gate for gate in plan["refusals"]}
+    assert not refused["majority-unreachable"]["overridable"]
+    for name in others:
+        assert f"{name} is said to be off, but its etcd answers" in refused["majority-unreachable"]["evidence"]
+        assert f"so {name} is not off" in refused["majority-unreachable"]["evidence"]
+    assert plan["powered_off"] == [f"{name}=it looks dark" for name in others]
