@@ -82,7 +82,7 @@ def expired(suspect: Suspect) -> Iterator[Cause]:
     """By the node's own clock, as etcd judges them."""
     now = suspect.node.now
     for path, found in leaves(suspect.seen, suspect.member.name):
-        renew = f"install -m 0644 NEW.crt {path}  # signed anew, then restart {suspect.process}"
+        renew = renewal(suspect.process, path)
         if found.expired(now):
             ago = f"{-found.days_left(now):.1f} days ago"
             yield suspect.cause("certificate", f"the certificate {path} expired {ago}", renew)
@@ -91,6 +91,13 @@ def expired(suspect: Suspect) -> Iterator[Cause]:
             yield suspect.cause("certificate", f"the certificate {path} is not valid yet by its clock", clock)
     for path in suspect.node.signs.absent:
         yield suspect.cause("certificate", f"etcd is told of {path}, which is not there", f"ls -l {path}")
+
+
+def renewal(process: str, path: str) -> str:
+    """Kubeadm signs its own; whoever signed others has to do it again."""
+    if process.startswith("/"):
+        return "kubeadm certs renew all  # then restart the static pods"
+    return f"install -m 0644 NEW.crt {path}  # signed anew, then restart {process}"
 
 
 def leaves(seen: ClusterSeen, name: str) -> Iterator[tuple[str, Certificate]]:
@@ -126,13 +133,15 @@ def local(address: str) -> bool:
 
 
 def full(suspect: Suspect) -> Iterator[Cause]:
-    free = suspect.node.spaces.get(suspect.data_dir, DISK_BYTES_MIN)
-    said = suspect.said("no space left on device")
-    if suspect.silent and (free < DISK_BYTES_MIN or said):
-        what = f"its disk is full: {free // 2**20} MiB free at {suspect.data_dir}" + (
-            f"; it said: {said}" if said else ""
-        )
-        yield suspect.cause("disk", what, f"df -h {suspect.data_dir}  # make room, then start {suspect.process}")
+    """Measured; its words are old as soon as somebody has made room, and count where nobody could measure."""
+    free = suspect.node.spaces.get(suspect.data_dir)
+    elsewhere = free is None or suspect.told("wal-dir")
+    said = suspect.said("no space left on device") if elsewhere else ""
+    if not suspect.silent or not (said or (free is not None and free < DISK_BYTES_MIN)):
+        return
+    room = f"{free // 2**20} MiB free at {suspect.data_dir}" if free is not None else ""
+    what = f"its disk is full: {'; '.join(filter(None, (room, said and f'it last said: {said}')))}"
+    yield suspect.cause("disk", what, f"df -h {suspect.data_dir}  # make room, then start {suspect.process}")
 
 
 def disowned(suspect: Suspect) -> Iterator[Cause]:
@@ -151,7 +160,7 @@ def disowned(suspect: Suspect) -> Iterator[Cause]:
         and not user.isdigit()
     ]
     if wrong or said:
-        what = "; ".join([*wrong, f"etcd runs as {user}", *([f"it said: {said}"] if said else [])])
+        what = "; ".join([*wrong, f"etcd runs as {user}", *([f"it last said: {said}"] if said else [])])
         yield suspect.cause("owner", what, f"chown -R {suspect.unit.owner} {suspect.data_dir}")
 
 
@@ -166,11 +175,9 @@ def killed(suspect: Suspect) -> Iterator[Cause]:
 
 def downgraded(suspect: Suspect) -> Iterator[Cause]:
     """The data is of a newer etcd than the one that is told to serve it."""
-    if suspect.silent and (
-        said := suspect.said(r"downgrade|newer than|incompatible|unsupported .*version|storage version")
-    ):
+    if suspect.silent and (said := suspect.said("invalid downgrade|cannot be downgraded|cannot downgrade")):
         look = f"journalctl -u {suspect.process} -n 50  # install the etcd that ran before"
-        yield suspect.cause("version", f"an upgrade failed half way, it said: {said}", look)
+        yield suspect.cause("version", f"an upgrade failed half way, it last said: {said}", look)
 
 
 def shut_off(suspect: Suspect) -> Iterator[Cause]:

@@ -63,6 +63,11 @@ class ClusterSeen:
         return len([seen for seen in self.answering.values() if seen.leader and not seen.learner])
 
     @property
+    def now(self) -> float:
+        """By the nodes' own clocks, the latest of them; 0 where no node answers."""
+        return max((node.now for node in self.reachable.values()), default=0.0)
+
+    @property
     def cluster_ids(self) -> tuple[str, ...]:
         return tuple(sorted({seen.cluster_id for seen in self.answering.values()}))
 

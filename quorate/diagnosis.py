@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from quorate.case import Case, log_of
+from quorate.causes import renewal
 from quorate.plan import Way
 from quorate.seen import NodeSeen, UnitSeen
 from quorate.surroundings import QUOTA_PART_MAX, clock_skew, unfit
@@ -151,7 +152,7 @@ def certificates(case: Case) -> Iterator[Finding]:
         if isinstance(node := case.seen.nodes.get(member.name), NodeSeen):
             for said in unfit(case.settings, member, node, case.seen):
                 evidence = "without one that is valid the member cannot talk to the others, or to its clients"
-                aid = f"{case.at(member.name)} install -m 0644 NEW.crt {said.split()[0]}  # signed anew"
+                aid = f"{case.at(member.name)} {renewal(case.settings.etcd.process, said.split()[0])}"
                 yield Finding("certificate", "WARN", f"{member.name}: {said}", evidence, aid)
 
 

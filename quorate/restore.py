@@ -23,6 +23,7 @@ from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Supervised, Systemd
+from quorate.timing import spoken
 
 STEPS = (
     Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
@@ -300,7 +301,8 @@ def losses(manifest: Manifest, seen: ClusterSeen) -> tuple[str, ...]:
         ],
         default=manifest.revision,
     )
-    out = [f"every write after {manifest.created_at:%Y-%m-%d %H:%M:%S}Z (revision {manifest.revision})"]
+    until = f", up to {spoken(seen.now - manifest.created_at.timestamp())} of them" if seen.now else ""
+    out = [f"every write after {manifest.created_at:%Y-%m-%d %H:%M:%S}Z (revision {manifest.revision}){until}"]
     if known > manifest.revision:
         out.append(
             f"at least {known - manifest.revision} revisions: {known} was seen, {manifest.revision} comes back"

@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from quorate.certificates import plain
+from quorate.pods import parked
 
 DIAL_S = 1
+# Of a log of JSON the lines of these levels; before etcd 3.5 a journal has only the words.
+TELLING = '"level":"(fatal|panic|error)"|panic:|denied|no space left|cannot|invalid downgrade|expired'
 SECRET_FLAGS = (
     "encryption-provider-config",
     "service-account-key-file",
@@ -90,12 +93,12 @@ printf 'us\t%s\n' "${SSH_CONNECTION%% *}"
 # What it said last of all that is worth telling; nobody reads a journal for a member that runs.
 _WORDS = r"""
 [ "$(systemctl is-active UNIT)" = active ] || timeout 3 journalctl -u UNIT -n 100 -o cat --no-pager 2>/dev/null |
-  grep -iE '"level":"(fatal|panic|error)"|panic:|oom|result' | tail -n 8 | cut -c1-700 | sed 's/^/word\t/'
+  grep -iE 'TELLING|oom|result' | tail -n 8 | cut -c1-700 | sed 's/^/word\t/'
 """
 _POD_WORDS = r"""
 [ -n "$(pidof etcd)" ] ||
   timeout 3 sh -c 'crictl ps -a -q --name "^etcd$" | head -n 1 | xargs -r crictl logs --tail 100' 2>&1 |
-  grep -iE '"level":"(fatal|panic|error)"|panic:' | tail -n 8 | cut -c1-700 | sed 's/^/word\t/'
+  grep -iE 'TELLING' | tail -n 8 | cut -c1-700 | sed 's/^/word\t/'
 """
 
 
@@ -108,14 +111,14 @@ def script(ask: Ask) -> str:
     if ask.api:
         lines.append(_KEYS.replace("FILES", _files(ask.api)).replace("FLAGS", "|".join(SECRET_FLAGS)))
     words = _POD_WORDS if ask.etcd.startswith("/") else _WORDS.replace("UNIT", shlex.quote(ask.etcd))
-    return "\n".join([*lines, words])
+    return "\n".join([*lines, words.replace("TELLING", TELLING)])
 
 
 def _files(process: str) -> str:
     """What tells a process that does not run: its manifest, or its unit and the files that the unit names."""
     quoted = shlex.quote(process)
     if process.startswith("/"):
-        return f"cat {quoted} 2>/dev/null"
+        return f"cat {quoted} {shlex.quote(parked(process))} 2>/dev/null"
     return (
         f"systemctl show -p ExecStart -p Environment --value {quoted} | tr ' ' '\\n'; "
         f"systemctl show -p EnvironmentFiles --value {quoted} | sed 's/ (ignore_errors=.*//' | "

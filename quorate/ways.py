@@ -8,6 +8,7 @@ from quorate.plan import Way
 from quorate.restore import losses
 from quorate.source import FromMember, Holdings, held_by
 from quorate.source import losses as left_behind
+from quorate.timing import spoken
 from quorate.wal import Reach
 
 NOTHING = "nothing"
@@ -113,11 +114,3 @@ def from_backup(case: Case) -> Way | None:
     age = spoken((case.now - newest.created_at).total_seconds())
     what = f"restore {newest.id}, the newest verified backup, {age} old"
     return Way("backup", what, "; ".join(losses(newest, case.seen)), f"quorate restore {case.name}")
-
-
-def spoken(seconds: float) -> str:
-    minutes = max(0, int(seconds // 60))
-    days, hours = minutes // 1440, minutes // 60 % 24
-    if days:
-        return f"{days} d {hours} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

@@ -67,7 +67,11 @@ def test_a_member_that_is_only_down_has_no_cause(tmp_path: Path) -> None:
             "no interface has 10.0.0.2; it has 10.0.0.7",
         ),
         (with_b(replace(SOUND, spaces={LIVE: 10**6})), "disk", f"0 MiB free at {LIVE}"),
-        (with_b(words("write /x: no space left on device")), "disk", "it said: write /x: no space left on device"),
+        (
+            with_b(replace(words("write /x: no space left on device"), spaces={})),
+            "disk",
+            "its disk is full: it last said: write /x: no space left on device",
+        ),
         (
             with_b(replace(SOUND, paths={LIVE: PathSeen("directory", "root:root", "700", "1", 1)})),
             "owner",
@@ -87,7 +91,7 @@ def test_a_member_that_is_only_down_has_no_cause(tmp_path: Path) -> None:
         (
             with_b(words('{"level":"fatal","msg":"invalid downgrade; server version is lower"}')),
             "version",
-            "it said: invalid downgrade",
+            "it last said: invalid downgrade",
         ),
         (with_b(LISTENS, dials=SILENT_PEER), "firewall", "it listens at 127.0.0.2:1, but a gets no answer"),
         (
@@ -123,6 +127,7 @@ def test_each_cause_is_told_of_the_member_that_has_it(seen: ClusterSeen, key: st
         with_b(SOUND, dials=SILENT_PEER),  # it does not listen
         with_b(LISTENS, dials={"a": dict.fromkeys(PORTS, "untried")}),
         replace(with_b(words("permission denied")), etcd={**DOWN.etcd, "b": etcd_seen("2", leader="")}),
+        with_b(words("write /x: no space left on device")),  # somebody has made room
         with_b(Silence("no route")),  # type: ignore[arg-type]
     ],
 )

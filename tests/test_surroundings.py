@@ -169,3 +169,12 @@ def test_what_was_only_measured_changes_no_digest(tmp_path: Path) -> None:
         for seen in (DOWN, calls("10.9.9.9"), keys(a=(SA,)), certified(PEER, replace(GOOD, not_after=NOW - DAY)))
     }
     assert len(digests) == 1
+
+
+def test_a_plan_says_how_long_the_lost_writes_reach_back(tmp_path: Path) -> None:
+    whole = inventory(tmp_path)
+    request = RestoreRequest("r", "demo", whole.clusters["demo"], whole.stores["here"], "latest", "ann")
+    later = replace(DOWN, nodes=dict.fromkeys("abc", replace(SOUND, now=NOW + 3 * 3600 + 300)))
+    said = "every write after 2026-11-21 10:45:00Z (revision 41), up to 3 h 5 min of them"
+    assert plan(request, later).losses[0] == said
+    assert plan(request, later).chosen.digest() == plan(request, DOWN).chosen.digest()

@@ -12,8 +12,9 @@ from quorate.diagnosis import diagnose
 from quorate.etcd import EtcdSeen, MemberSeen
 from quorate.seen import NodeSeen
 from quorate.signs import Signs
+from quorate.timing import spoken
 from quorate.wal import Reach
-from quorate.ways import spoken, ways
+from quorate.ways import ways
 from tests.factory import etcd_seen, inventory
 from tests.manifests import AT, manifest
 from tests.test_diagnosis import LOST, SILENT, WELL, WIPED, node
