@@ -1,10 +1,12 @@
 """Looking at a whole cluster, every node and member at once; nothing is changed by it."""
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from temporalio import activity
 
@@ -12,7 +14,7 @@ from activities.compression import inflated
 from activities.pipeline import beaten
 from quorate.case import Case
 from quorate.catalogue import Manifest, load
-from quorate.certificates import Certificate
+from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import node_of
 from quorate.errors import QuorateError
@@ -57,6 +59,7 @@ class Surveyor:
             manifests=manifests,
             lineages=links,
             store=known.reason if isinstance(known, Silence) else "",
+            us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
             certificates={member: self._read_certificates(each) for member, each in seen.items()},
         )
         return self._closer(name, cluster, whole)
@@ -131,3 +134,19 @@ def answer(ask: Callable[..., T], *about: object) -> T | Silence:
         return ask(*about)
     except QuorateError as error:
         return Silence(str(error), error.kind)
+
+
+def ways_out(cluster: Cluster) -> frozenset[str]:
+    """Our addresses on the way to the members: through a jump host a node sees only that one. Nothing is sent."""
+    return frozenset(filter(None, (way_out(url) for member in cluster.members for url in member.client_urls[:1])))
+
+
+def way_out(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        kind, *_, there = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(kind, socket.SOCK_DGRAM) as way:
+            way.connect(there)
+            return plain(str(way.getsockname()[0]))
+    except OSError:
+        return ""

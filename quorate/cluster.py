@@ -40,6 +40,7 @@ class ClusterSeen:
     disks: dict[str, Reach | Silence] = field(default_factory=dict)  # looked at only where there is no quorum
     certificates: dict[str, dict[str, tuple[Certificate, ...]]] = field(default_factory=dict)  # by node and file
     dials: dict[str, dict[str, str]] = field(default_factory=dict)  # by node and `host:port`; without a quorum only
+    us: frozenset[str] = frozenset()  # addresses by which this machine goes to the members, where a node cannot tell
     off: dict[str, str] = field(default_factory=dict)  # nodes that a person says are switched off, and how they know
 
     @property

@@ -109,9 +109,8 @@ def known_addresses(cluster: Cluster, seen: ClusterSeen) -> set[str]:
     urls += cluster.kubernetes.api_urls if cluster.kubernetes else ()
     said = {urlsplit(url).hostname or "" for url in urls} | {member.host for member in cluster.members}
     signs = [node.signs for node in seen.reachable.values()]
-    return (
-        {plain(each) for each in said} | {each.us for each in signs} | {a for each in signs for a in each.addresses}
-    )
+    inside = {address for each in signs for address in each.addresses}
+    return {plain(each) for each in said} | {each.us for each in signs} | inside | seen.us
 
 
 def second_etcd(_: Cluster, seen: ClusterSeen) -> str:

@@ -134,6 +134,7 @@ def test_each_closes_its_own_gate_and_can_be_overridden(
         large(told(Signs(), f"--quota-backend-bytes={1000 * MIB}"), 799 * MIB),
         large(told(Signs(), "--quota-backend-bytes=$QUOTA"), 10 * MIB),
         calls("127.0.0.1", "127.0.0.3", "10.0.0.99"),
+        replace(calls("10.9.9.9"), us=frozenset({"10.9.9.9"})),
         keys(a=(ENCRYPTION, SA), b=(ENCRYPTION, SA)),  # c runs no API server
         keys(a=(SA, replace(SA, sha256="5" * 64)), b=(replace(SA, sha256="5" * 64), SA)),
     ],

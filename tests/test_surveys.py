@@ -8,6 +8,7 @@ import pytest
 from activities.adapters.x509 import X509
 from activities.surveys import Surveyor
 from quorate.command import Node
+from quorate.inventory import Jump
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate, Plan
 from quorate.seen import Look, NodeSeen
@@ -99,3 +100,13 @@ def test_nodes_dial_one_another_only_where_nobody_serves_a_read(
     }
     found = {name: look.dials for name, look in hosts.looks if look.dials}
     assert found == {name: tuple(at for other in others for at in ports[other]) for name, others in dialled.items()}
+
+
+def test_through_a_jump_host_our_own_address_is_known_all_the_same(scene: Scene) -> None:
+    """A node sees the jump host; where etcd is reached directly it sees us too."""
+    whole = inventory(scene.root)
+    plain = whole.clusters["demo"]
+    surveyor = Surveyor(FakeHosts(scene.bench.machines), scene.bench.cluster, MemoryStores(scene.store), X509())
+    jumping = plain.model_copy(update={"ssh": plain.ssh.model_copy(update={"jump": Jump(host="10.0.0.8")})})
+    found = {each: surveyor.survey("demo", each, whole.stores["here"]).us for each in (plain, jumping)}
+    assert (found[plain], "127.0.0.1" in found[jumping]) == (frozenset(), True)
