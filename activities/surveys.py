@@ -1,15 +1,20 @@
 """Looking at a whole cluster, every node and member at once; nothing is changed by it."""
 
+import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from temporalio import activity
 
 from activities.compression import inflated
 from activities.pipeline import beaten
+from quorate.case import Case
 from quorate.catalogue import Manifest, load
+from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import node_of
 from quorate.errors import QuorateError
@@ -18,11 +23,13 @@ from quorate.inventory import Cluster, Member
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
-from quorate.ports import Etcds, Hosts, Stores
+from quorate.ports import Certificates, Etcds, Hosts, Stores
+from quorate.reach import needs_dials, targets
 from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
-from quorate.seen import NodeSeen
+from quorate.seen import Look, NodeSeen
 from quorate.wal import Reach, last_segment, reach
+from quorate.ways import ways
 
 T = TypeVar("T")
 PARALLEL = 32
@@ -33,6 +40,7 @@ class Surveyor:
     hosts: Hosts
     etcds: Etcds
     stores: Stores
+    certificates: Certificates
 
     def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
         """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
@@ -43,25 +51,36 @@ class Surveyor:
             stored = pool.submit(answer, self._stored, name, store)
         known = stored.result()
         manifests, links = ((), ()) if isinstance(known, Silence) else known
-        seen = ClusterSeen(
-            nodes={member: each.result() for member, each in nodes.items()},
+        seen = {member: each.result() for member, each in nodes.items()}
+        whole = ClusterSeen(
+            nodes=seen,
             etcd={member: each.result() for member, each in etcd.items()},
             reads={member: read for member, each in reads.items() if isinstance(read := each.result(), int)},
             manifests=manifests,
             lineages=links,
             store=known.reason if isinstance(known, Silence) else "",
+            us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
+            certificates={member: self._read_certificates(each) for member, each in seen.items()},
         )
-        return seen if seen.has_quorum else replace(seen, disks=self._disks(name, cluster, seen))
+        return self._closer(name, cluster, whole)
 
     def plan(self, request: RestoreRequest) -> Plan:
         """Survey, then decide; the same in the command line's process and in the worker."""
         seen = self.survey(request.cluster, request.settings, request.store)
-        return plan(request, seen)
+        case = Case(request.cluster, request.settings, seen, datetime.now(UTC))
+        return replace(plan(request, seen), ways=ways(case))
 
     @activity.defn(name="plan.restore")
     def plan_restore(self, request: RestoreRequest) -> Plan:
         """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
         return beaten(lambda _tick: self.plan(request), activity.heartbeat)
+
+    def _closer(self, name: str, cluster: Cluster, seen: ClusterSeen) -> ClusterSeen:
+        """A second look where the first leaves questions: whose log goes furthest, who reaches whom."""
+        with ThreadPoolExecutor(2) as pool:
+            disks = None if seen.has_quorum else pool.submit(self._disks, name, cluster, seen)
+            dials = pool.submit(self._dialled, name, cluster, seen) if needs_dials(seen) else None
+        return replace(seen, disks=disks.result() if disks else {}, dials=dials.result() if dials else {})
 
     def _disks(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, Reach | Silence]:
         """Where there is no quorum, who holds most is told by the logs."""
@@ -79,6 +98,20 @@ class Surveyor:
     def _disk(self, name: str, cluster: Cluster, member: Member, node: NodeSeen) -> Reach:
         chunks = self.hosts.read(node_of(name, cluster, member), last_segment(log_of(cluster, node)))
         return reach(inflated(chunks))
+
+    def _dialled(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, dict[str, str]]:
+        """Whether nodes reach one another; where all is well no member hears of a survey."""
+        members = [member for member in cluster.members if member.name in seen.reachable]
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            asked = {m.name: pool.submit(answer, self._dial, name, cluster, m) for m in members}
+        return {member: each for member, said in asked.items() if isinstance(each := said.result(), dict)}
+
+    def _dial(self, name: str, cluster: Cluster, member: Member) -> dict[str, str]:
+        return self.hosts.survey(node_of(name, cluster, member), Look(dials=targets(cluster, member))).dials
+
+    def _read_certificates(self, node: NodeSeen | Silence) -> dict[str, tuple[Certificate, ...]]:
+        pems = {} if isinstance(node, Silence) else node.signs.pems
+        return {path: tuple(filter(None, map(self.certificates.read, each))) for path, each in pems.items()}
 
     def _node(self, name: str, cluster: Cluster, member: Member) -> NodeSeen:
         return self.hosts.survey(node_of(name, cluster, member), look_of(cluster))
@@ -101,3 +134,19 @@ def answer(ask: Callable[..., T], *about: object) -> T | Silence:
         return ask(*about)
     except QuorateError as error:
         return Silence(str(error), error.kind)
+
+
+def ways_out(cluster: Cluster) -> frozenset[str]:
+    """Our addresses on the way to the members: through a jump host a node sees only that one. Nothing is sent."""
+    return frozenset(filter(None, (way_out(url) for member in cluster.members for url in member.client_urls[:1])))
+
+
+def way_out(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        kind, *_, there = socket.getaddrinfo(parts.hostname, parts.port, type=socket.SOCK_DGRAM)[0]
+        with socket.socket(kind, socket.SOCK_DGRAM) as way:
+            way.connect(there)
+            return plain(str(way.getsockname()[0]))
+    except OSError:
+        return ""

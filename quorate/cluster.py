@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from quorate.catalogue import Manifest
+from quorate.certificates import Certificate
 from quorate.etcd import EtcdSeen, quorum
 from quorate.seen import NodeSeen
 from quorate.wal import Reach
@@ -37,6 +38,10 @@ class ClusterSeen:
     lineages: tuple[Lineage, ...] = ()
     store: str = ""  # what is wrong with the store, or nothing
     disks: dict[str, Reach | Silence] = field(default_factory=dict)  # looked at only where there is no quorum
+    certificates: dict[str, dict[str, tuple[Certificate, ...]]] = field(default_factory=dict)  # by node and file
+    dials: dict[str, dict[str, str]] = field(default_factory=dict)  # by node and `host:port`; without a quorum only
+    us: frozenset[str] = frozenset()  # addresses by which this machine goes to the members, where a node cannot tell
+    off: dict[str, str] = field(default_factory=dict)  # nodes that a person says are switched off, and how they know
 
     @property
     def answering(self) -> dict[str, EtcdSeen]:
@@ -57,6 +62,11 @@ class ClusterSeen:
     @property
     def healthy_voters(self) -> int:
         return len([seen for seen in self.answering.values() if seen.leader and not seen.learner])
+
+    @property
+    def now(self) -> float:
+        """By the nodes' own clocks, the latest of them; 0 where no node answers."""
+        return max((node.now for node in self.reachable.values()), default=0.0)
 
     @property
     def cluster_ids(self) -> tuple[str, ...]:

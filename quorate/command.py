@@ -97,6 +97,12 @@ def asked_for(node: Node) -> str:
     return node.name.removeprefix(JUMP)
 
 
+def shell(settings: Cluster, name: str) -> str:
+    """The beginning of a command that a person types for a member's node, as root."""
+    member = next(member for member in settings.members if member.name == name)
+    return way(node_of("", settings, member)) + (" sudo" if settings.ssh.sudo else "")
+
+
 def rename(source: str, target: str) -> Command:
     """Precondition and effect of a rename that can overwrite nothing."""
     return Command(("mv", "-T", source, target), given=(source, f"!{target}"))

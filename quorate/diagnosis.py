@@ -2,19 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Literal
 
-from quorate.catalogue import Manifest
-from quorate.cluster import ClusterSeen, Silence
-from quorate.command import node_of, way
-from quorate.inventory import Cluster
-from quorate.pods import container, parked
-from quorate.restore import losses
+from quorate.case import Case, log_of
+from quorate.causes import renewal
+from quorate.plan import Way
 from quorate.seen import NodeSeen, UnitSeen
+from quorate.surroundings import QUOTA_PART_MAX, clock_skew, unfit
+from quorate.ways import ways
 
-QUOTA_PART_MAX = 0.8
-SKEW_S_MAX = 30.0
 LATE = 2.0  # without an objective, a backup is late after twice its interval
 
 
@@ -25,67 +21,18 @@ class Finding:
     message: str
     evidence: str
     next: str
+    ways: tuple[Way, ...] = ()  # what can be done, the least lost first
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A cluster as it should be, as it was seen, and when."""
-
-    name: str
-    settings: Cluster
-    seen: ClusterSeen
-    now: datetime
-
-    @property
-    def newest(self) -> Manifest | None:
-        """Of this very cluster, by the ids that restores on record link."""
-        ids = self.seen.related()
-        mine = [each for each in self.seen.manifests if not ids or each.cluster_id in ids]
-        return max(mine, key=lambda each: each.created_at, default=None)
-
-    @property
-    def gone(self) -> dict[str, str]:
-        """Members whose etcd does not answer, and what is seen of them instead."""
-        return {
-            name: self.instead(name) for name, etcd in sorted(self.seen.etcd.items()) if isinstance(etcd, Silence)
-        }
-
-    @property
-    def claim(self) -> str:
-        """The operation that the nodes belong to, or nothing."""
-        claims = [node.claim.split()[0] for node in self.seen.reachable.values() if node.claim.strip()]
-        return claims[0] if claims else ""
-
-    @property
-    def startable(self) -> tuple[str, ...]:
-        """Members that are only stopped: their data is there, so starting them loses nothing."""
-        return tuple(name for name in self.gone if self.stopped(name))
-
-    def instead(self, name: str) -> str:
-        node = self.seen.nodes.get(name)
-        if not isinstance(node, NodeSeen):
-            return f"{name}: {node.reason if node else 'its node was not asked'}"
-        unit = self.unit(node)
-        state = "fenced" if unit.assert_failed and unit.gone else unit.state
-        data = "its data is there" if self.has_data(node) else f"no database in {self.settings.etcd.data_dir}"
-        return f"{name}: {unit.unit} is {state}, {data}"
-
-    def stopped(self, name: str) -> bool:
-        node = self.seen.nodes.get(name)
-        return isinstance(node, NodeSeen) and self.unit(node).gone and self.has_data(node)
-
-    def unit(self, node: NodeSeen) -> UnitSeen:
-        unit = self.settings.etcd.process
-        return node.units.get(unit, UnitSeen(unit))
-
-    def has_data(self, node: NodeSeen) -> bool:
-        return f"{self.settings.etcd.data_dir}/member/snap/db" in node.paths
-
-    def at(self, name: str) -> str:
-        """The beginning of a command on a member's node."""
-        member = next(member for member in self.settings.members if member.name == name)
-        sudo = " sudo" if self.settings.ssh.sudo else ""
-        return f"{way(node_of(self.name, self.settings, member))}{sudo}"
+def caused(case: Case) -> Iterator[Finding]:
+    """Without a quorum it may be all that is wrong, and to remove it loses nothing."""
+    if case.seen.has_quorum:
+        return
+    evidence = (
+        "it would keep a restored cluster down too, and to remove it loses nothing: do that first, then look again"
+    )
+    for cause in case.causes:
+        yield Finding("cause-not-removed", "FAIL", str(cause), evidence, cause.remedy)
 
 
 def impostor(case: Case) -> Iterator[Finding]:
@@ -125,52 +72,20 @@ def quorum_lost(case: Case) -> Iterator[Finding]:
             "majority-unreachable", "FAIL", message, f"{evidence}; {warning}", f"quorate doctor {case.name}"
         )
         return
-    yield Finding("quorum-lost", "FAIL", f"quorum is lost: {answer}", f"{evidence}. {remedy(case)}", first_aid(case))
-
-
-def remedy(case: Case) -> str:
-    """What a restore would bring back and lose, and what may be tried before."""
-    before = ""
-    if enough_to_start(case):
-        before = f"Before a restore: {', '.join(case.startable)} only need to be started, which loses nothing. "
-    if (newest := case.newest) is None:
-        return f"{before}There is no backup to restore" + (f" ({case.seen.store})" if case.seen.store else "")
-    lost = "; ".join(losses(newest, case.seen))
-    return f"{before}`quorate restore {case.name}` brings back {newest.id} and loses {lost}"
-
-
-def first_aid(case: Case) -> str:
-    if enough_to_start(case):
-        return f"{case.at(case.startable[0])} {start_of(case.settings.etcd.process)}"
-    return f"quorate restore {case.name}" if case.newest else f"quorate doctor {case.name}"
-
-
-def start_of(process: str) -> str:
-    """What starts a unit, or a static pod whose manifest was taken away."""
-    return f"mv {parked(process)} {process}" if process.startswith("/") else f"systemctl start {process}"
-
-
-def log_of(process: str) -> str:
-    if not process.startswith("/"):
-        return f"journalctl -u {process} -n 50"
-    return f"sh -c 'crictl ps -a -q --name ^{container(process)}$ | head -n 1 | xargs crictl logs --tail 50'"
-
-
-def enough_to_start(case: Case) -> bool:
-    return not case.claim and len(case.seen.answering) + len(case.startable) >= case.seen.quorum
+    message, found = f"quorum is lost: {answer}", ways(case)
+    aid = found[0].command if found else f"quorate doctor {case.name}"
+    yield Finding("quorum-lost", "FAIL", message, evidence, aid, found)
 
 
 def member_lost(case: Case) -> Iterator[Finding]:
     if not case.seen.has_quorum:
         return
+    by_member = {way.member: way for way in ways(case)}
     for name, instead in case.gone.items():
         evidence = f"{instead}. The others serve reads: do NOT restore, that would throw away a cluster that works"
-        aid = f"{case.at(name)} {log_of(case.settings.etcd.process)}"
-        if case.stopped(name):
-            aid = f"{case.at(name)} {start_of(case.settings.etcd.process)}"
-        if name in case.seen.unreachable:
-            aid = f"quorate doctor {case.name}"
-        yield Finding("member-lost", "FAIL", f"{name} is lost, quorum holds", evidence, aid)
+        way = by_member.get(name)
+        aid = way.command if way else f"{case.at(name)} {log_of(case.settings.etcd.process)}"
+        yield Finding("member-lost", "FAIL", f"{name} is lost, quorum holds", evidence, aid, (way,) if way else ())
 
 
 def alarms(case: Case) -> Iterator[Finding]:
@@ -226,11 +141,19 @@ def quota(case: Case) -> Iterator[Finding]:
 
 
 def clocks(case: Case) -> Iterator[Finding]:
-    times = {name: node.now for name, node in case.seen.reachable.items() if node.now}
-    if times and (skew := max(times.values()) - min(times.values())) > SKEW_S_MAX:
-        evidence = ", ".join(f"{name} {at:.0f}" for name, at in sorted(times.items()))
-        message = f"the nodes' clocks differ by {skew:.0f} s"
-        yield Finding("clock-skew", "WARN", message, evidence, f"quorate doctor {case.name}")
+    if evidence := clock_skew(case.settings, case.seen):
+        message, _, each = evidence.partition(": ")
+        yield Finding("clock-skew", "WARN", message, each, f"quorate doctor {case.name}")
+
+
+def certificates(case: Case) -> Iterator[Finding]:
+    """Before they are a cause."""
+    for member in case.settings.members:
+        if isinstance(node := case.seen.nodes.get(member.name), NodeSeen):
+            for said in unfit(case.settings, member, node, case.seen):
+                evidence = "without one that is valid the member cannot talk to the others, or to its clients"
+                aid = f"{case.at(member.name)} {renewal(case.settings.etcd.process, said.split()[0])}"
+                yield Finding("certificate", "WARN", f"{member.name}: {said}", evidence, aid)
 
 
 def backups(case: Case) -> Iterator[Finding]:
@@ -252,6 +175,7 @@ def backups(case: Case) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    caused,
     impostor,
     mixed_ids,
     claimed,
@@ -261,6 +185,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     silent_nodes,
     quota,
     clocks,
+    certificates,
     backups,
     control_plane,
 )

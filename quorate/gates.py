@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from quorate import surroundings
 from quorate.canary import PUTS_MAX, practical, puts
+from quorate.causes import causes
 from quorate.cluster import ClusterSeen
 from quorate.etcd import can_bump, minor
 from quorate.flags import changed
 from quorate.inventory import Cluster, Member
 from quorate.plan import Gate
+from quorate.power import doubts
 from quorate.seen import NodeSeen
 from quorate.source import Holdings, Origin, not_the_newest
 
@@ -34,20 +37,26 @@ def mixed_ids(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return f"the members are in different clusters: {listed}"
 
 
-def majority_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
-    silent = seen.unreachable
-    if len(silent) < seen.quorum:
-        return ""
-    reasons = "; ".join(each.reason for _name, each in sorted(silent.items()))
+def majority_unreachable(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
+    """Open when a person vouches for each that it is off, and no remaining node sees otherwise."""
+    silent, left = seen.unreachable, doubts(cluster, seen)
+    if not left or len(silent) < seen.quorum:
+        return "; ".join(left)
+    reasons = "; ".join((*(each.reason for _name, each in sorted(silent.items())), *left))
     return f"{', '.join(sorted(silent))} cannot be looked at, a majority may be serving unseen: {reasons}"
 
 
-def node_unreachable(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
+def node_unreachable(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     """A node we cannot look at cannot be fenced either."""
     silent = seen.unreachable
-    if not silent or len(silent) >= seen.quorum:
+    if not silent or majority_unreachable(cluster, seen, origin):
         return ""
     return "; ".join(each.reason for _name, each in sorted(silent.items()))
+
+
+def cause_not_removed(cluster: Cluster, seen: ClusterSeen) -> str:
+    """What keeps the cluster down would keep down the restored one."""
+    return "; ".join(f"{each} (`{each.remedy}`)" for each in causes(cluster, seen))
 
 
 def config_differs(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
@@ -150,6 +159,15 @@ def version(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return f"the snapshot is of etcd {origin.version}, but {', '.join(other)}" if other else ""
 
 
+def quota(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    return surroundings.quota(cluster, seen, origin.size_bytes)
+
+
+def around(look: Callable[[Cluster, ClusterSeen], str]) -> Evidence:
+    """Evidence that is the same whatever is restored."""
+    return lambda cluster, seen, _: look(cluster, seen)
+
+
 def tool_versions(cluster: Cluster, seen: ClusterSeen) -> dict[str, str]:
     return {name: node.tools.get(cluster.etcd.restore_tool, "") for name, node in sorted(seen.reachable.items())}
 
@@ -160,11 +178,20 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("mixed-ids", mixed_ids, True),
     ("majority-unreachable", majority_unreachable, False),
     ("node-unreachable", node_unreachable, False),
+    ("cause-not-removed", around(cause_not_removed), True),
     ("config-differs", config_differs, True),
+    ("certificate", around(surroundings.certificate), True),
+    ("clock-skew", around(surroundings.clock_skew), True),
     ("no-tool", no_tool, False),
     ("version", version, True),
     ("no-bump", no_bump, True),
     ("no-space", no_space, False),
+    ("quota", quota, True),
+    ("learner", around(surroundings.learner), True),
+    ("unknown-clients", around(surroundings.unknown_clients), True),
+    ("second-etcd", around(surroundings.second_etcd), True),
+    ("encryption-key-missing", around(surroundings.encryption_key_missing), True),
+    ("pki-differs", around(surroundings.pki_differs), True),
     ("lineage", lineage, True),
     ("not-the-newest", another_is_newer, True),
     ("corrupt", corrupt, True),

@@ -43,6 +43,7 @@ class RestoreRequest:
     approved: str = ""  # the digest the requester has seen and confirmed; "" = not yet
     from_member: str = ""  # whose data is taken instead of a backup
     adopted: Adopted | None = None
+    powered_off: tuple[str, ...] = ()  # NODE=EVIDENCE, each
 
 
 @dataclass(frozen=True, slots=True)

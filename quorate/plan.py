@@ -107,6 +107,7 @@ class Chosen:
     kubeconfig: str = ""
     api_urls: tuple[str, ...] = ()
     source: FromMember | None = None  # whose data is taken; then `snapshot` only says so
+    powered_off: tuple[str, ...] = ()  # NODE=EVIDENCE, each: a person vouches for it
 
     def digest(self) -> str:
         data = asdict(self)
@@ -121,6 +122,8 @@ class Chosen:
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
             if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had
                 del share["clients"]["loaded_by_unit"]
+        if not self.powered_off:  # added later, as above
+            del data["powered_off"]
         data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
         return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
 
@@ -141,6 +144,17 @@ class Gate:
     id: str
     evidence: str
     overridable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Something that can be done about a cluster, and what it would lose; `member` is who it is about, if anybody."""
+
+    id: str
+    what: str
+    loses: str
+    command: str
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +253,7 @@ class Plan:
     had_quorum: bool = True
     mark: int = 0
     taken: SnapshotRef | None = None
+    ways: tuple[Way, ...] = ()  # what can be done, the least lost first
 
     @property
     def snapshot(self) -> SnapshotRef:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from quorate.audit import Act
+from quorate.certificates import Certificate
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Surface, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
@@ -18,6 +19,11 @@ class Secrets(Protocol):
     """Resolves a reference where it is used; the value never leaves the process that asked."""
 
     def resolve(self, reference: str) -> bytes: ...
+
+
+class Certificates(Protocol):
+    def read(self, pem: str) -> Certificate | None:
+        """None for what is no certificate."""
 
 
 class Host(Surface[NodeSeen, Command], Protocol):

@@ -1,6 +1,7 @@
 """Restore a cluster, from a snapshot or from what one member still holds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from quorate.canary import foretold, mark, practical
@@ -15,11 +16,14 @@ from quorate.kubelet import KUBELET
 from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
+from quorate.power import vouched
 from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Supervised, Systemd
+from quorate.timing import spoken
 
 STEPS = (
     Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
@@ -101,6 +105,7 @@ def look_of(cluster: Cluster) -> Look:
         pods=tuple(name for name in processes(cluster) if name.startswith("/")),
         spaces=(etcd.data_dir,),
         tools=(etcd.restore_tool,),
+        signs=asked(cluster),
     )
 
 
@@ -112,6 +117,12 @@ def log_of(cluster: Cluster, node: NodeSeen) -> str:
     return unit.flags.get("wal-dir") or f"{cluster.etcd.data_dir}/member/wal"
 
 
+def asked(cluster: Cluster) -> Ask:
+    """Whose signs a survey looks for."""
+    api = next((each.process for each in cluster.control_plane if each.role == "kube-apiserver"), "")
+    return Ask(cluster.etcd.process, ports(tuple(url for m in cluster.members for url in m.client_urls)), api)
+
+
 def processes(cluster: Cluster) -> tuple[str, ...]:
     return (cluster.etcd.process, *(component.process for component in cluster.control_plane))
 
@@ -119,6 +130,7 @@ def processes(cluster: Cluster) -> tuple[str, ...]:
 def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     """The plan for one request on a cluster as it was seen; what was only measured stays out of its digest."""
     settings = request.settings
+    seen = replace(seen, off=vouched(request.powered_off))
     source, origin, snapshot = restored(request, seen)
     gates = closed(settings, seen, origin)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
@@ -134,6 +146,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
         approvers=settings.approval.approvers,
+        powered_off=tuple(sorted(set(request.powered_off))),
         kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
         api_urls=settings.kubernetes.api_urls if settings.kubernetes else (),
         source=source,
@@ -288,7 +301,8 @@ def losses(manifest: Manifest, seen: ClusterSeen) -> tuple[str, ...]:
         ],
         default=manifest.revision,
     )
-    out = [f"every write after {manifest.created_at:%Y-%m-%d %H:%M:%S}Z (revision {manifest.revision})"]
+    until = f", up to {spoken(seen.now - manifest.created_at.timestamp())} of them" if seen.now else ""
+    out = [f"every write after {manifest.created_at:%Y-%m-%d %H:%M:%S}Z (revision {manifest.revision}){until}"]
     if known > manifest.revision:
         out.append(
             f"at least {known - manifest.revision} revisions: {known} was seen, {manifest.revision} comes back"

@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quorate import effective, pods, programs
+from quorate import effective, pods, programs, signs
 from quorate.programs import Manifest, ProgramsSeen
+from quorate.signs import Ask, Signs
 
 UNIT_PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,MainPID,User,Group,DropInPaths,NeedDaemonReload,"
@@ -26,6 +27,8 @@ class Look:
     tables: bool = False  # firewall tables
     pods: tuple[str, ...] = ()  # manifests of static pods
     programs: bool = False  # who keeps etcd and the control plane, whatever it is called
+    signs: Ask | None = None  # of what may keep etcd down
+    dials: tuple[str, ...] = ()  # `host:port`, whether they answer this node
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -37,6 +40,8 @@ class Look:
             tables=self.tables or other.tables,
             pods=once(self.pods + other.pods),
             programs=self.programs or other.programs,
+            signs=self.signs or other.signs,
+            dials=once(self.dials + other.dials),
         )
 
 
@@ -98,6 +103,8 @@ class NodeSeen:
     listening: frozenset[int] = frozenset()  # looked at where units are
     tables: frozenset[str] = frozenset()
     programs: ProgramsSeen = field(default_factory=ProgramsSeen)
+    signs: Signs = field(default_factory=Signs)
+    dials: dict[str, str] = field(default_factory=dict)  # open | refused | silent | unreachable | untried
 
     def has(self, *paths: str) -> tuple[bool, ...]:
         return tuple(path in self.paths for path in paths)
@@ -108,36 +115,46 @@ def script(look: Look) -> str:
 
     Few forks and no pipes: it is run while etcd starts, and each costs the node 2 ms.
     """
-    paths = dict.fromkeys((*look.paths, *look.texts))
-    lines = [
-        "export LC_ALL=C",
-        r"""read -r x </etc/machine-id; printf 'machine\t%s\n' "$x" """,
-        r"""read -r x </proc/sys/kernel/random/boot_id; printf 'boot\t%s\n' "$x" """,
-    ]
-    if paths:
-        lines.append(rf"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\n' -- {shlex.join(paths)} 2>/dev/null")
-    for path in look.texts:
-        quoted = shlex.quote(path)
-        lines.append(
-            rf"[ -f {quoted} ] && {{ printf 'text\t%s\t' {quoted}; head -c 2048 {quoted} | tr '\n\t' '  '; echo; }}"
-        )
+    return "\n".join([_BEGIN, *_files(look), *_processes(look), *_surroundings(look), "true"])
+
+
+_BEGIN = r"""export LC_ALL=C
+read -r x </etc/machine-id; printf 'machine\t%s\n' "$x"
+read -r x </proc/sys/kernel/random/boot_id; printf 'boot\t%s\n' "$x" """
+
+
+def _files(look: Look) -> Iterator[str]:
+    if paths := dict.fromkeys((*look.paths, *look.texts)):
+        yield rf"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\n' -- {shlex.join(paths)} 2>/dev/null"
+    for path in map(shlex.quote, look.texts):
+        yield rf"[ -f {path} ] && {{ printf 'text\t%s\t' {path}; head -c 2048 {path} | tr '\n\t' '  '; echo; }}"
+
+
+def _processes(look: Look) -> Iterator[str]:
     if look.units or look.pods:
-        lines.append(_LISTENING)
+        yield _LISTENING
     if look.pods:
-        lines.append(pods.script(look.pods))
+        yield pods.script(look.pods)
     if look.units:
-        lines += [f"systemctl show --property={UNIT_PROPERTIES} -- {shlex.join(look.units)}"]
+        yield f"systemctl show --property={UNIT_PROPERTIES} -- {shlex.join(look.units)}"
+
+
+def _surroundings(look: Look) -> Iterator[str]:
+    """What costs more, and mostly a survey asks."""
     if look.spaces:
-        lines.append(r"printf 'now\t'; date +%s.%N")
-    lines += [_space(path) for path in look.spaces]
-    lines += [_tool(path) for path in look.tools]
+        yield r"printf 'now\t'; date +%s.%N"
+    yield from (_space(path) for path in look.spaces)
+    yield from (_tool(path) for path in look.tools)
     if look.tables:
-        lines.append("nft list tables 2>/dev/null")
+        yield "nft list tables 2>/dev/null"
     if look.programs:
-        lines.append(programs.script(UNIT_PROPERTIES))
+        yield programs.script(UNIT_PROPERTIES)
+    if look.signs:
+        yield signs.script(look.signs)
+    if look.dials:
+        yield signs.dials(look.dials)
     if look.spaces:
-        lines += [effective.script(look.units), pods.texts(look.pods)]
-    return "\n".join([*lines, "true"])
+        yield from (effective.script(look.units), pods.texts(look.pods))
 
 
 # Without `ss`, or with one that fails, the kernel's tables tell the same, four times as slowly (10 ms, measured).
@@ -177,6 +194,8 @@ def parse(output: str) -> NodeSeen:
         listening=frozenset(_ports(lines)),
         tables=frozenset(line.removeprefix("table ") for line in lines if line.startswith("table ")),
         programs=programs.parse(rows),
+        signs=signs.parse(lines, rows),
+        dials=signs.dialled(rows),
     )
 
 

@@ -58,3 +58,12 @@ def merged(receipts: Iterable[Receipt]) -> dict[str, str]:
 
 def span(since: float | None, until: str | None) -> float | None:
     return round(float(until) - since, 3) if since is not None and until else None
+
+
+def spoken(seconds: float) -> str:
+    """An age in two words at most."""
+    minutes = max(0, int(seconds // 60))
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"

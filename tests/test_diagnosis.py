@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from quorate.case import Case
 from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import Case, Finding, diagnose
+from quorate.diagnosis import Finding, diagnose
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
@@ -50,16 +51,17 @@ def test_nothing_is_wrong_with_a_cluster_that_works_and_is_backed_up(tmp_path: P
 
 def test_lost_quorum_names_who_is_gone_and_what_a_restore_loses(tmp_path: Path) -> None:
     (lost,) = found(LOST, tmp_path)
-    assert (lost.id, lost.next) == ("quorum-lost", "quorate restore demo")
+    assert (lost.id, lost.next) == ("quorum-lost", "quorate restore demo --from-member a")
     assert "b: etcd.service is inactive, no database" in lost.evidence
-    assert f"brings back {manifest().id} and loses every write after 2026-11-21 10:45:00Z" in lost.evidence
+    assert lost.ways[-1].command == "quorate restore demo"
+    assert lost.ways[-1].loses.startswith("every write after 2026-11-21 10:45:00Z")
 
 
 def test_members_that_are_only_stopped_are_started_before_anybody_restores(tmp_path: Path) -> None:
     stopped = replace(LOST, nodes={"a": node(), "b": node("inactive"), "c": WIPED})
     (lost,) = found(stopped, tmp_path)
     assert lost.next == "ssh quorate@127.0.0.2 sudo systemctl start etcd.service"
-    assert "which loses nothing" in lost.evidence
+    assert lost.ways[0].loses == "nothing"
 
 
 def test_a_majority_that_cannot_be_seen_is_not_restored_over(tmp_path: Path) -> None:

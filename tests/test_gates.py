@@ -6,6 +6,7 @@ import pytest
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.gates import GATES, IDS, closed
 from quorate.seen import NodeSeen, UnitSeen
+from quorate.signs import Signs
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import manifest
 
@@ -49,11 +50,12 @@ RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS
         (replace(DOWN, etcd={**ALONE, "b": etcd_seen("2", cluster_id="c2")}), ["mixed-ids"]),
         (with_nodes(b=AWAY, c=AWAY), ["majority-unreachable"]),
         (with_nodes(b=AWAY), ["node-unreachable"]),
+        (with_nodes(a=replace(NODE, signs=Signs(absent=("/pki/peer.crt",)))), ["cause-not-removed"]),
         (with_nodes(a=replace(NODE, units={"etcd.service": OTHER_DIR})), ["config-differs"]),
         (with_nodes(a=replace(NODE, units={})), ["config-differs"]),
         (with_nodes(a=replace(NODE, units={"etcd.service": FORCED})), ["config-differs"]),
         (RECORDED, ["config-differs"]),
-        (with_nodes(a=replace(NODE, spaces={LIVE: 1000})), ["no-space"]),
+        (with_nodes(a=replace(NODE, spaces={LIVE: 100 * 2**20})), ["no-space"]),
         (with_nodes(a=replace(NODE, tools={})), ["no-tool"]),
         (with_nodes(a=OLD_TOOL), ["version"]),
         (replace(with_nodes(a=OLD_TOOL), lineages=FAR_AHEAD), ["version", "no-bump"]),

@@ -1,12 +1,18 @@
 """What a node prints is read as a value; the script itself is tried on this machine."""
 
+import hashlib
 import shutil
 import socket
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
+from activities.adapters.x509 import X509
+from deploy.lab.pki import authority
 from quorate.seen import Look, parse, script
+from quorate.signs import Ask, Key, Signs
 
 
 def looked(path: str) -> frozenset[int]:
@@ -40,3 +46,79 @@ def test_units_and_tables_are_read_as_their_tools_say_them() -> None:
     assert seen.units["etcd.service"].argv == ("/usr/bin/etcd", "--name=a")
     assert (seen.units["etcd.service"].pid, seen.units["kube-apiserver.service"].gone) == (7, True)
     assert (seen.machine, seen.tables) == ("abc", {"inet quorate"})
+
+
+FILES = (
+    ("{pki}/etcd --name=a --cert-file={pki}/server.crt --trusted-ca-file {pki}/ca.crt --peer-cert-file={pki}/no.crt"),
+    ('ETCD_CERT_FILE="{pki}/server.crt"\nETCD_TRUSTED_CA_FILE={pki}/ca.crt\nETCD_PEER_CERT_FILE={pki}/no.crt\n'),
+    (
+        "client-transport-security:\n  cert-file: {pki}/server.crt\n  trusted-ca-file: '{pki}/ca.crt'\n"
+        "peer-transport-security: {{cert-file: {pki}/no.crt}}\n"
+    ),
+)
+
+
+def signs_of(manifest: Path, api: str = "") -> Signs:
+    """As a survey of a node whose etcd is told by this file and does not run."""
+    asked = Ask(str(manifest), api=api)
+    command = ["/bin/sh", "-c", "pidof() { :; }\n" + script(Look(signs=asked))]
+    return parse(subprocess.run(command, capture_output=True, text=True, check=False).stdout).signs
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_certificates_are_found_wherever_etcd_is_told_of_them_and_no_key_is_sent(tmp_path, text: str) -> None:
+    made = authority("of a test")
+    pair = made.sign("a", hosts=("a.example", "10.0.0.1"))
+    (tmp_path / "server.crt").write_bytes(b"of a\n" + pair.key + pair.cert)
+    (tmp_path / "ca.crt").write_bytes(made.pair.cert + made.pair.cert)
+    (tmp_path / "manifest.yaml").write_text(text.format(pki=tmp_path))
+    found = signs_of(tmp_path / "manifest.yaml")
+    assert {path.rpartition("/")[2]: len(each) for path, each in found.pems.items()} == {"server.crt": 1, "ca.crt": 2}
+    assert found.absent == (f"{tmp_path}/no.crt",)
+    assert "PRIVATE" not in str(found)
+    (mine,) = (X509().read(pem) for pem in found.pems[f"{tmp_path}/server.crt"])
+    assert mine is not None
+    assert (mine.subject, mine.names, mine.authority) == ("CN=a", ("a.example", "10.0.0.1"), False)
+    assert 360 < mine.days_left(time.time()) < 366
+
+
+def test_what_is_no_certificate_is_none() -> None:
+    assert X509().read("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n") is None
+    assert X509().read("") is None
+
+
+def test_of_the_keys_of_an_api_server_only_hashes_leave_the_node(tmp_path) -> None:
+    (tmp_path / "sa.key").write_text("a secret")
+    told = (
+        f"    - kube-apiserver\n    - --service-account-key-file={tmp_path}/sa.key\n"
+        f"    - --encryption-provider-config={tmp_path}/no.yaml\n    - --etcd-servers-overrides=/events#https://x:1\n"
+        f"    - --tls-private-key-file={tmp_path}/sa.key\n"
+    )
+    (tmp_path / "api.yaml").write_text(told)
+    found = signs_of(tmp_path / "none.yaml", str(tmp_path / "api.yaml"))
+    assert found.overrides == "/events#https://x:1"
+    assert found.keys == (
+        Key("service-account-key-file", f"{tmp_path}/sa.key", hashlib.sha256(b"a secret").hexdigest()),
+        Key("encryption-provider-config", f"{tmp_path}/no.yaml", ""),
+    )
+
+
+def test_addresses_clients_and_words_are_read_as_their_tools_say_them() -> None:
+    found = parse(
+        "1: lo    inet 127.0.0.1/8 scope host lo\n12: wg0 inet 10.0.0.1 peer 10.0.0.2/32 scope global wg0\n"
+        "2: eth0    inet6 fd00::0:2/64 scope global \nus\t10.0.0.9\n"
+        "client\t0 0 10.0.0.1:2379 10.0.0.7:40000\nclient\t0 0 [::ffff:10.0.0.1]:2379 [::ffff:10.0.0.7]:40001\n"
+        'word\t{"level":"fatal",\t"msg":"x"}\n'
+    ).signs
+    assert found.addresses == {"127.0.0.1", "10.0.0.1", "fd00::2"}
+    assert (found.clients, found.us) == ({"10.0.0.7": 2}, "10.0.0.9")
+    assert found.words == ('{"level":"fatal",\t"msg":"x"}',)
+
+
+def test_whether_a_port_answers_this_node_is_tried_from_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        there, nobody = (f"127.0.0.1:{each.getsockname()[1]}" for each in (server, bound))
+        command = ["/bin/sh", "-c", script(Look(dials=(there, nobody)))]
+        said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    assert parse(said).dials == {there: "open", nobody: "refused"}

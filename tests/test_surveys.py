@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from activities.adapters.x509 import X509
 from activities.surveys import Surveyor
+from quorate.command import Node
+from quorate.inventory import Jump
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate, Plan
+from quorate.seen import Look, NodeSeen
 from tests.factory import inventory
 from tests.fakes.machine import FakeHosts, Unit
 from tests.fakes.store import MemoryStore, MemoryStores
@@ -36,7 +40,7 @@ class Scene:
     def plan(self, *overrides: str) -> Plan:
         whole = inventory(self.root)
         hosts = FakeHosts(self.bench.machines)
-        surveyor = Surveyor(hosts, self.bench.cluster, MemoryStores(self.store))
+        surveyor = Surveyor(hosts, self.bench.cluster, MemoryStores(self.store), X509())
         overrides = ("quorum-healthy", *overrides)
         return surveyor.plan(
             RestoreRequest(
@@ -68,3 +72,41 @@ def test_flags_that_were_not_recorded_are_not_compared(scene: Scene) -> None:
     scene.bench.machines["b"].away = False
     scene.runs(HALF, "b")
     assert scene.plan().refusals == ()
+
+
+@dataclass
+class Watched(FakeHosts):
+    looks: list[tuple[str, Look]] = field(default_factory=list)
+
+    def survey(self, node: Node, look: Look) -> NodeSeen:
+        self.looks.append((node.name, look))
+        return FakeHosts.survey(self, node, look)
+
+
+@pytest.mark.parametrize(("silent", "dialled"), [((), {}), (("a", "b", "c"), {"a": "bc", "c": "ab"})])
+def test_nodes_dial_one_another_only_where_nobody_serves_a_read(
+    scene: Scene, silent: tuple[str, ...], dialled: dict[str, str]
+) -> None:
+    """A connection that says nothing leaves a line in the log of a member that works."""
+    scene.bench.cluster.silent = set(silent)
+    scene.bench.machines["b"].away = True
+    hosts, whole = Watched(scene.bench.machines), inventory(scene.root)
+    surveyor = Surveyor(hosts, scene.bench.cluster, MemoryStores(scene.store), X509())
+    surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+    ports = {
+        "a": ("127.0.0.1:1", "127.0.0.1:11"),
+        "b": ("127.0.0.2:1", "127.0.0.2:11"),
+        "c": ("127.0.0.3:1", "127.0.0.3:11"),
+    }
+    found = {name: look.dials for name, look in hosts.looks if look.dials}
+    assert found == {name: tuple(at for other in others for at in ports[other]) for name, others in dialled.items()}
+
+
+def test_through_a_jump_host_our_own_address_is_known_all_the_same(scene: Scene) -> None:
+    """A node sees the jump host; where etcd is reached directly it sees us too."""
+    whole = inventory(scene.root)
+    plain = whole.clusters["demo"]
+    surveyor = Surveyor(FakeHosts(scene.bench.machines), scene.bench.cluster, MemoryStores(scene.store), X509())
+    jumping = plain.model_copy(update={"ssh": plain.ssh.model_copy(update={"jump": Jump(host="10.0.0.8")})})
+    found = {each: surveyor.survey("demo", each, whole.stores["here"]).us for each in (plain, jumping)}
+    assert (found[plain], "127.0.0.1" in found[jumping]) == (frozenset(), True)

@@ -17,6 +17,7 @@ from activities.adapters.kubernetes import KubeApis
 from activities.adapters.s3 import S3Store
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.ssh import SshHosts
+from activities.adapters.x509 import X509
 from activities.discovery import Borrowed, Discovery
 from activities.forwarded import ForwardedEtcds
 from activities.kubernetes import Kubernetes
@@ -79,7 +80,7 @@ class Wiring:
 
     @cached_property
     def surveyor(self) -> Surveyor:
-        return Surveyor(self.hosts, self.etcds, self.stores)
+        return Surveyor(self.hosts, self.etcds, self.stores, X509())
 
     @cached_property
     def remains(self) -> Remains:

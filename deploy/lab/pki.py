@@ -39,12 +39,14 @@ class Authority:
     key: ec.EllipticCurvePrivateKey
     pair: Pair
 
-    def sign(self, common_name: str, organization: str = "", hosts: tuple[str, ...] = ()) -> Pair:
+    def sign(
+        self, common_name: str, organization: str = "", hosts: tuple[str, ...] = (), until: datetime | None = None
+    ) -> Pair:
         """For both sides of TLS: etcd dials itself with its server certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         builder = (
-            template(subject(common_name, organization), self.name, key.public_key())
+            template(subject(common_name, organization), self.name, key.public_key(), until)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(key_usage(ca=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
@@ -70,16 +72,19 @@ def authority(common_name: str) -> Authority:
     return Authority(name, key, Pair(cert.public_bytes(serialization.Encoding.PEM), pem(key)))
 
 
-def template(owner: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+def template(
+    owner: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, until: datetime | None = None
+) -> x509.CertificateBuilder:
+    """Valid from now on, or for as long before `until`."""
+    ends = until or datetime.now(UTC) + LIFE
     return (
         x509.CertificateBuilder()
         .subject_name(owner)
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + LIFE)
+        .not_valid_before(ends - LIFE - SKEW)
+        .not_valid_after(ends)
     )
 
 

@@ -9,6 +9,7 @@ from worker.cli.options import As, ClusterName, Given, Output, given, paint, pla
 if TYPE_CHECKING:
     from quorate.catalogue import Manifest
     from quorate.diagnosis import Finding
+    from quorate.plan import Way
     from worker.cli.looking import Looked
     from worker.screen import Paint
 
@@ -162,8 +163,20 @@ def listed(number: int, finding: "Finding", here: Given, colour: "Paint", where:
         [
             f"{number}. {colour.state(finding.level)} {finding.id}: {named}{finding.message}",
             f"   {finding.evidence}",
+            *(
+                [f"   what can be done, the least lost first:\n{ranked(finding.ways, here, '     ')}"]
+                if finding.ways
+                else []
+            ),
             f"   next: {colour(here.command(finding.next), 'bold')}",
         ]
+    )
+
+
+def ranked(found: tuple["Way", ...], here: Given, indent: str) -> str:
+    """Each in two lines: what it is and loses, and the command."""
+    return "\n".join(
+        f"{indent}- {way.what}; loses {way.loses}\n{indent}  {here.command(way.command)}" for way in found
     )
 
 
@@ -215,7 +228,8 @@ def backup(looked: "Looked", manifest: "Manifest") -> dict[str, Any]:
 
 
 def found(finding: "Finding", here: Given) -> dict[str, Any]:
-    return {**plain(finding), "next": here.command(finding.next)}
+    ways = [{**plain(way), "command": here.command(way.command)} for way in finding.ways]
+    return {**plain(finding), "next": here.command(finding.next), "ways": ways}
 
 
 def whole(looked: "Looked", here: Given) -> dict[str, Any]:

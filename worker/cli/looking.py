@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from quorate.case import Case
 from quorate.cluster import ClusterSeen
-from quorate.diagnosis import Case, Finding, diagnose
+from quorate.diagnosis import Finding, diagnose
 
 if TYPE_CHECKING:
     from worker.settings import Settings

@@ -1,5 +1,6 @@
 """`quorate plan restore`: what would happen, and what would be lost; nothing is changed."""
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,6 +35,15 @@ FromMember = Annotated[
     ),
 ]
 
+PoweredOff = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--powered-off",
+        metavar="NODE=EVIDENCE",
+        help="This node is switched off, and how you know; repeatable, for every node that cannot be reached.",
+    ),
+]
+
 app = typer.Typer(help="What an operation would do.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -51,6 +61,7 @@ def restore(
     from_member: FromMember = "",
     override_gate: Gates = None,
     reason: Reason = "",
+    powered_off: PoweredOff = None,
     output: As = Output.TABLE,
 ) -> int:
     """What a restore would do on which host, what it would lose, and why it may refuse."""
@@ -65,10 +76,11 @@ def restore(
             gates=override_gate or [],
             reason=reason,
             who="",
+            powered_off=powered_off or [],
         )
         plan = wiring.surveyor.plan(request)
     if output is Output.JSON:
-        say_json(as_object(plan))
+        say_json(as_object(plan, here))
     else:
         say(page(plan, here, paint()))
         if not plan.refusals:
@@ -85,8 +97,9 @@ def request_for(
     gates: list[str],
     reason: str,
     who: str,
+    powered_off: list[str],
 ) -> "RestoreRequest":
-    """BadInput for a gate that does not exist, or an override without a reason."""
+    """BadInput for a gate or a node that does not exist, or an override or a claim without a reason."""
     from quorate.gates import IDS
     from quorate.operation import RestoreRequest
     from worker.operations import new_id
@@ -97,6 +110,7 @@ def request_for(
         raise BadInput("--override-gate needs --reason TEXT: it goes on record with your name")
     if from_member and snapshot != "latest":
         raise BadInput("either --snapshot or --from-member: a restore has one source")
+    check_vouched(powered_off, [member.name for member in settings.cluster(cluster).members])
     return RestoreRequest(
         operation=new_id("restore"),
         cluster=cluster,
@@ -107,10 +121,20 @@ def request_for(
         overrides=tuple(dict.fromkeys(gates)),
         reason=reason,
         from_member=from_member,
+        powered_off=tuple(dict.fromkeys(powered_off)),
     )
 
 
-def as_object(plan: "Plan") -> dict[str, Any]:
+def check_vouched(said: list[str], members: list[str]) -> None:
+    for each in said:
+        name, _, evidence = each.partition("=")
+        if name not in members:
+            raise BadInput(f"--powered-off {each!r}: there is no node {name!r}; nodes: {', '.join(members)}")
+        if not evidence.strip():
+            raise BadInput(f"--powered-off {name} needs how you know: --powered-off {name}='EVIDENCE'")
+
+
+def as_object(plan: "Plan", here: Given) -> dict[str, Any]:
     chosen = plan.chosen
     return {
         "cluster": chosen.cluster,
@@ -121,6 +145,7 @@ def as_object(plan: "Plan") -> dict[str, Any]:
         "digest": chosen.digest(),
         "refusals": [gate_object(gate) for gate in plan.refusals],
         "overrides": list(chosen.overrides),
+        "powered_off": list(chosen.powered_off),
         "overridden": [gate_object(gate) for gate in plan.overridden],
         "steps": [
             {
@@ -133,6 +158,10 @@ def as_object(plan: "Plan") -> dict[str, Any]:
             for step in chosen.steps
         ],
         "losses": list(plan.losses),
+        "ways": [
+            {"id": way.id, "what": way.what, "loses": way.loses, "command": here.command(way.command)}
+            for way in plan.ways
+        ],
         "seen": list(plan.seen),
         "hosts": [
             {"member": each.member, "host": each.node.host, "data_dir": each.data_dir} for each in chosen.shares
@@ -160,7 +189,7 @@ def again(plan: "Plan") -> str:
     """The command that asks for just this."""
     gates = "".join(f" --override-gate {each}" for each in plan.chosen.overrides)
     reason = " --reason '…'" if gates else ""
-    return f"quorate restore {plan.chosen.cluster} {source_flag(plan)}{gates}{reason}"
+    return f"quorate restore {plan.chosen.cluster} {source_flag(plan)}{off(plan)}{gates}{reason}"
 
 
 def source_flag(plan: "Plan") -> str:
@@ -169,8 +198,15 @@ def source_flag(plan: "Plan") -> str:
     return f"--snapshot {plan.chosen.snapshot.id}"
 
 
+def off(plan: "Plan") -> str:
+    """The nodes that somebody vouches for, as they are given."""
+    return "".join(f" --powered-off {shlex.quote(each)}" for each in plan.chosen.powered_off)
+
+
 def page(plan: "Plan", here: Given, colour: "Paint") -> str:
     """What will happen where, what is lost, why not."""
+    from worker.cli.clusters import ranked
+
     chosen = plan.chosen
     parts = [
         f"{colour('RESTORE ' + chosen.cluster, 'bold')}  cluster {chosen.cluster_id or 'id unknown: nobody answers'}",
@@ -180,6 +216,9 @@ def page(plan: "Plan", here: Given, colour: "Paint") -> str:
         colour("what will be lost:", "yellow") + "\n" + "\n".join(f"  {line}" for line in plan.losses),
         "steps:\n" + step_lines(plan),
     ]
+    if plan.ways:
+        parts.append(f"what can be done, the least lost first:\n{ranked(plan.ways, here, '  ')}")
+    parts += [f"{colour('said to be off', 'yellow')} {each}" for each in chosen.powered_off]
     parts += [f"{colour('overridden', 'yellow')} {gate.id}: {gate.evidence}" for gate in plan.overridden]
     return "\n\n".join([*parts, f"digest {chosen.digest()}", *refusals(plan, here, colour)])
 
@@ -251,5 +290,5 @@ def way_out(plan: "Plan", here: Given) -> str:
     gates = (*plan.chosen.overrides, *(gate.id for gate in plan.refusals))
     flags = "".join(f" --override-gate {each}" for each in dict.fromkeys(gates))
     source = f" {source_flag(plan)}" if plan.chosen.source else ""
-    command = f"quorate plan restore {plan.chosen.cluster}{source}{flags} --reason '…'"
+    command = f"quorate plan restore {plan.chosen.cluster}{source}{off(plan)}{flags} --reason '…'"
     return f"only if you are sure that the evidence does not matter:\n  {here.command(command)}"

@@ -23,7 +23,7 @@ from worker.cli.options import (
     say_json,
     warn,
 )
-from worker.cli.plan import FromMember, Gates, Reason, Snapshot
+from worker.cli.plan import FromMember, Gates, PoweredOff, Reason, Snapshot
 from worker.cli.results import RESTORE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
@@ -47,6 +47,7 @@ def restore(
     confirm: Confirm = "",
     override_gate: Gates = None,
     reason: Reason = "",
+    powered_off: PoweredOff = None,
     wait_timeout: Patience = HOUR,
     who: Actor = "",
     output: As = Output.TABLE,
@@ -67,6 +68,7 @@ def restore(
             gates=override_gate or [],
             reason=reason,
             who=who,
+            powered_off=powered_off or [],
         )
         confirmable(cluster, confirm)
         somebody = standing(wiring.settings, cluster)

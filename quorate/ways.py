@@ -1,0 +1,116 @@
+"""What can be done about a cluster, ranked by what would be lost; where nobody can know, nothing is offered."""
+
+from collections.abc import Iterator
+
+from quorate.case import Case, enough_to_start, log_of, start_of
+from quorate.errors import BadInput
+from quorate.plan import Way
+from quorate.restore import losses
+from quorate.source import FromMember, Holdings, held_by
+from quorate.source import losses as left_behind
+from quorate.timing import spoken
+from quorate.wal import Reach
+
+NOTHING = "nothing"
+
+
+def ways(case: Case) -> tuple[Way, ...]:
+    """The least lost first; none while an operation has the nodes, or where it would be a guess."""
+    seen = case.seen
+    if case.claim or len(seen.cluster_ids) > 1:
+        return ()
+    if seen.has_quorum and not seen.impostor():
+        return tuple(mended(case))
+    if len(seen.unreachable) >= seen.quorum:
+        return ()
+    return (*(() if seen.impostor() else lossless(case)), *restores(case))
+
+
+def mended(case: Case) -> Iterator[Way]:
+    """A quorum is there: each lost member for itself, and never a restore."""
+    for name in case.gone:
+        if name in case.seen.unreachable:
+            yield Way("reach", f"find out why {name} does not answer", NOTHING, f"quorate doctor {case.name}", name)
+        elif mine := [cause for cause in case.causes if cause.member == name]:
+            yield Way("remove-cause", f"remove the cause: {mine[0]}", NOTHING, mine[0].remedy, name)
+        elif case.stopped(name):
+            yield started(case, (name,))
+        elif case.wiped(name):
+            yield replaced(case, name)
+        else:
+            log = f"{case.at(name)} {log_of(case.settings.etcd.process)}"
+            yield Way("look", f"read why {name} does not come up", NOTHING, log, name)
+
+
+def lossless(case: Case) -> Iterator[Way]:
+    for cause in case.causes:
+        yield Way("remove-cause", f"remove the cause: {cause}", NOTHING, cause.remedy, cause.member)
+    if enough_to_start(case):
+        yield started(case, case.startable)
+
+
+def started(case: Case, names: tuple[str, ...]) -> Way:
+    what = f"start {', '.join(names)}, stopped with the data there"
+    return Way("start", what, NOTHING, f"{case.at(names[0])} {start_of(case.settings.etcd.process)}", names[0])
+
+
+def replaced(case: Case, name: str) -> Way:
+    """By hand: there is no runbook for it yet."""
+    member = next(each for each in case.settings.members if each.name == name)
+    rows = [row for etcd in case.seen.answering.values() for row in etcd.members]
+    old = next((row.id for row in rows if row.name == name or row.peer_urls == member.peer_urls), "ID")
+    url = next(each.client_urls[0] for each in case.settings.members if each.name in case.seen.answering)
+    what = (
+        f"replace {name}, whose data is gone: remove it, then `member add {name} --learner "
+        f"--peer-urls={','.join(member.peer_urls)}`, start it with --initial-cluster-state=existing, `member promote`"
+    )
+    return Way("replace-member", what, NOTHING, f"etcdctl --endpoints={url} member remove {old}", name)
+
+
+def restores(case: Case) -> tuple[Way, ...]:
+    """A member's own data before the newest backup, unless the backup is known to be newer."""
+    taken, backup = best_member(case), from_backup(case)
+    member = from_member(case, *taken) if taken else None
+    older = taken and case.newest and 0 < taken[1].revision < case.newest.revision
+    ranked = (backup, member) if older else (member, backup)
+    return tuple(way for way in ranked if way)
+
+
+def from_member(case: Case, source: FromMember, holdings: Holdings) -> Way:
+    name, at = source.member, f"answers at revision {holdings.revision}"
+    what = f"restore from {name}, which {at if holdings.revision else 'is stopped with its data'}"
+    loses = "; ".join(left_behind(source, holdings, case.seen))
+    return Way("from-member", what, loses, f"quorate restore {case.name} --from-member {name}", name)
+
+
+def best_member(case: Case) -> tuple[FromMember, Holdings] | None:
+    """The one place that decides whose own data is offered: of those that can be taken the longest log."""
+    able = [taken for member in case.settings.members if (taken := takeable(case, member.name))]
+    return max(able, key=lambda taken: went_to(case, taken[0].member), default=None)
+
+
+def takeable(case: Case, name: str) -> tuple[FromMember, Holdings] | None:
+    """None for an impostor, for one that has raised CORRUPT, and for what no restore would take."""
+    etcd = case.seen.answering.get(name)
+    if etcd and (case.seen.impostor() or (etcd.member_id, "CORRUPT") in etcd.alarms):
+        return None
+    try:
+        return held_by(name, case.name, case.settings, case.seen)
+    except BadInput:
+        return None
+
+
+def went_to(case: Case, name: str) -> tuple[int, int]:
+    """Term and index of the last entry, as raft compares logs."""
+    if isinstance(disk := case.seen.disks.get(name), Reach):
+        return disk.order
+    etcd = case.seen.answering.get(name)
+    return (etcd.raft_term, etcd.raft_index) if etcd else (0, 0)
+
+
+def from_backup(case: Case) -> Way | None:
+    if (newest := case.newest) is None:
+        return None
+    age = spoken((case.now - newest.created_at).total_seconds())
+    what = f"restore {newest.id}, the newest verified backup, {age} old"
+    return Way("backup", what, "; ".join(losses(newest, case.seen)), f"quorate restore {case.name}")
