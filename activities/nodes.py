@@ -34,6 +34,8 @@ VERBS = (
     "replay",
     "forget",
     "kubelets",
+    "shut_out",
+    "let_in",
 )
 
 
@@ -133,6 +135,19 @@ class Nodes:
     @verb("nodes.kubelets")
     def kubelets(self, task: NodeTask) -> Receipt:
         return self._converge(task, task.kubelet.look(), task.kubelet.restart)
+
+    @verb("nodes.shut_out")
+    def shut_out(self, task: NodeTask) -> Receipt:
+        """Where there is a firewall to do it with; the plan says where there is none."""
+        assert task.absent, "only a plan without somebody has this step"
+        if not task.share.clients.firewall:
+            return Receipt(started=self.clock.time())
+        return self._converge(task, task.absent.look(), task.absent.shut_out)
+
+    @verb("nodes.let_in")
+    def let_in(self, task: NodeTask) -> Receipt:
+        assert task.absent, "only a plan without somebody has this step"
+        return self._converge(task, task.absent.look(), task.absent.let_in)
 
     @verb("nodes.replay")
     def replay(self, task: NodeTask) -> Receipt:

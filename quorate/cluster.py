@@ -42,6 +42,7 @@ class ClusterSeen:
     dials: dict[str, dict[str, str]] = field(default_factory=dict)  # by node and `host:port`; without a quorum only
     us: frozenset[str] = frozenset()  # addresses by which this machine goes to the members, where a node cannot tell
     off: dict[str, str] = field(default_factory=dict)  # nodes that a person says are switched off, and how they know
+    left_out: tuple[str, ...] = ()  # of what is planned, because they are gone for good
 
     @property
     def answering(self) -> dict[str, EtcdSeen]:

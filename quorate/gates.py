@@ -47,8 +47,8 @@ def majority_unreachable(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
 
 
 def node_unreachable(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
-    """A node we cannot look at cannot be fenced either."""
-    silent = seen.unreachable
+    """A node we cannot look at cannot be fenced either, unless it is left out and shut out."""
+    silent = {name: each for name, each in seen.unreachable.items() if name not in seen.left_out}
     if not silent or majority_unreachable(cluster, seen, origin):
         return ""
     return "; ".join(each.reason for _name, each in sorted(silent.items()))

@@ -44,6 +44,7 @@ class RestoreRequest:
     from_member: str = ""  # whose data is taken instead of a backup
     adopted: Adopted | None = None
     powered_off: tuple[str, ...] = ()  # NODE=EVIDENCE, each
+    without: tuple[str, ...] = ()  # members that are gone for good
 
 
 @dataclass(frozen=True, slots=True)

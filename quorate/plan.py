@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
+from quorate.absent import Absent
 from quorate.audit import canonical
 from quorate.clients import Clients
 from quorate.command import Node
@@ -108,6 +109,8 @@ class Chosen:
     api_urls: tuple[str, ...] = ()
     source: FromMember | None = None  # whose data is taken; then `snapshot` only says so
     powered_off: tuple[str, ...] = ()  # NODE=EVIDENCE, each: a person vouches for it
+    without: tuple[str, ...] = ()  # members that are gone for good, and shut out
+    absent: Absent | None = None
 
     def digest(self) -> str:
         data = asdict(self)
@@ -122,8 +125,9 @@ class Chosen:
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
             if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had
                 del share["clients"]["loaded_by_unit"]
-        if not self.powered_off:  # added later, as above
-            del data["powered_off"]
+        for name in ("powered_off", "without", "absent"):  # added later, as above
+            if not data[name]:
+                del data[name]
         data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
         return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
 
@@ -174,6 +178,7 @@ class NodeTask:
     bump: int
     patience_s: float
     source: FromMember | None = None
+    absent: Absent | None = None
     verb: str = ""  # in the claim, where it is not the activity's own
     leaves: tuple[tuple[str, str], ...] = ()  # files at the operation's home on the node, for whoever takes over
 
@@ -253,6 +258,7 @@ class Plan:
     had_quorum: bool = True
     mark: int = 0
     taken: SnapshotRef | None = None
+    afterwards: tuple[str, ...] = ()  # what is left to do for a person
     ways: tuple[Way, ...] = ()  # what can be done, the least lost first
 
     @property
@@ -339,6 +345,7 @@ class Plan:
             bump=self.chosen.bump,
             patience_s=step.patience_s,
             source=self.chosen.source if step.place == "source" else None,
+            absent=self.chosen.absent if step.key == "shut-out" else None,
         )
 
     def _cluster_task(self, step: Step, turn: int, actor: str) -> ClusterTask:

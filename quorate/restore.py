@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from quorate.absent import Absent, addresses, afterwards
 from quorate.canary import foretold, mark, practical
 from quorate.catalogue import Manifest, find
 from quorate.clients import NFT, Clients
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import node_of
+from quorate.errors import BadInput
 from quorate.etcd import bump, target
 from quorate.gates import closed, old_tools
 from quorate.inventory import Cluster, Component, EtcdSettings, Member
@@ -93,7 +95,10 @@ TAKING = (
     ),
     Step("forget", "Remove the copy", "nodes.forget", "source", patience_s=60),
 )
-FIRST = ("claim", "bar", "fence-api")
+FIRST = ("claim", "bar", "shut-out", "fence-api")
+
+# Where a node is gone for good.
+SHUT_OUT = Step("shut-out", "Shut out who is gone", "nodes.shut_out", undo="nodes.let_in", patience_s=30)
 
 
 def look_of(cluster: Cluster) -> Look:
@@ -130,7 +135,8 @@ def processes(cluster: Cluster) -> tuple[str, ...]:
 def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     """The plan for one request on a cluster as it was seen; what was only measured stays out of its digest."""
     settings = request.settings
-    seen = replace(seen, off=vouched(request.powered_off))
+    seen = replace(seen, off=vouched(request.powered_off), left_out=request.without)
+    staying, gone = parted(request, seen)
     source, origin, snapshot = restored(request, seen)
     gates = closed(settings, seen, origin)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
@@ -140,28 +146,73 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         cluster_id=seen.cluster_id,
         snapshot=snapshot,
         store=request.store,
-        shares=tuple(share(request, member, seen) for member in settings.members),
-        steps=steps_for(settings, source),
+        shares=tuple(share(request, member, seen) for member in staying),
+        steps=steps_for(settings, source, gone),
         bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
         approvers=settings.approval.approvers,
         powered_off=tuple(sorted(set(request.powered_off))),
         kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
-        api_urls=settings.kubernetes.api_urls if settings.kubernetes else (),
+        api_urls=api_urls(settings, gone),
         source=source,
+        without=tuple(sorted(member.name for member in gone)),
+        absent=absent(settings, gone),
     )
     return Plan(
         operation=request.operation,
         chosen=chosen,
         refusals=refusals,
         overridden=tuple(gate for gate in gates if gate not in refusals),
-        losses=(*lost(origin, source, seen), *open_ports(request, seen), *raised(request, seen, origin)),
+        losses=(
+            *lost(origin, source, seen),
+            *open_ports(staying, seen),
+            *raised(request, seen, origin),
+            *may_return(gone),
+        ),
         seen=tuple(described(seen)),
         high_water=seen.high_water(),
         had_quorum=seen.has_quorum,
         mark=mark(seen) if by_canary(request, seen, origin) else 0,
+        afterwards=tuple(afterwards(settings, gone, tuple(member.name for member in staying))),
     )
+
+
+def parted(request: RestoreRequest, seen: ClusterSeen) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
+    """Who is restored, and who is gone for good; BadInput for one that answers, since it could be fenced."""
+    gone = tuple(member for member in request.settings.members if member.name in request.without)
+    if here := sorted(member.name for member in gone if member.name in (seen.reachable | seen.answering)):
+        raise BadInput(f"{', '.join(here)} can be looked at, so it is restored with the others: leave --without away")
+    staying = tuple(member for member in request.settings.members if member not in gone)
+    if not staying:
+        raise BadInput("--without names every member: nobody is left to restore")
+    return staying, gone
+
+
+def api_urls(settings: Cluster, gone: tuple[Member, ...]) -> tuple[str, ...]:
+    """Of the API servers that are still there."""
+    hosts = {each for member in gone for each in (member.host, *(urlsplit(u).hostname for u in member.client_urls))}
+    urls = settings.kubernetes.api_urls if settings.kubernetes else ()
+    return tuple(url for url in urls if urlsplit(url).hostname not in hosts)
+
+
+def absent(settings: Cluster, gone: tuple[Member, ...]) -> Absent | None:
+    known = tuple(addresses(gone))
+    shut = ports(tuple(url for member in settings.members for url in member.client_urls + member.peer_urls))
+    return Absent(known, shut, unit_of(settings)) if known else None
+
+
+def may_return(gone: tuple[Member, ...]) -> Iterator[str]:
+    """What could come back with a node that was not fenced, and why it cannot do harm."""
+    for member in gone:
+        known = ", ".join(addresses((member,)))
+        shut = (
+            f"is shut out ({known}) on every other node" if known else "has no address in numbers to be shut out by"
+        )
+        yield (
+            f"{member.name} is left out: should it come back, its etcd is alone in the old cluster and without a "
+            f"quorum, and it {shut}"
+        )
 
 
 def restored(request: RestoreRequest, seen: ClusterSeen) -> tuple[FromMember | None, Origin, SnapshotRef]:
@@ -207,10 +258,14 @@ def raised(request: RestoreRequest, seen: ClusterSeen, origin: Origin) -> Iterat
         yield foretold(seen, origin.revision)
 
 
-def steps_for(settings: Cluster, source: FromMember | None = None) -> tuple[Step, ...]:
-    """Without a control plane the steps about one are left out."""
+def steps_for(settings: Cluster, source: FromMember | None = None, gone: tuple[Member, ...] = ()) -> tuple[Step, ...]:
+    """Without a control plane the steps about one are left out; who is gone is shut out before anything stops."""
     about = set() if settings.control_plane else {"fence-api", "start-api", "verify-api", "kubelets"}
-    return ordered(tuple(step for step in STEPS if step.key not in about), source)
+    steps = tuple(step for step in STEPS if step.key not in about)
+    if any(addresses(gone)):
+        after = next(number for number, step in enumerate(steps, 1) if step.key == "bar")
+        steps = (*steps[:after], SHUT_OUT, *steps[after:])
+    return ordered(steps, source)
 
 
 def ordered(steps: tuple[Step, ...], source: FromMember | None) -> tuple[Step, ...]:
@@ -282,9 +337,12 @@ def supervised(
 
 def clients(settings: Cluster, listens: tuple[int, ...], *, firewall: bool) -> Clients:
     """A static pod has no unit of its own: after a reboot the rule comes with the kubelet's."""
-    if settings.etcd.manifest:
-        return Clients(KUBELET, listens, firewall, loaded_by_unit=False)
-    return Clients(settings.etcd.process, listens, firewall)
+    return Clients(unit_of(settings), listens, firewall, loaded_by_unit=not settings.etcd.manifest)
+
+
+def unit_of(settings: Cluster) -> str:
+    """What starts etcd on a node."""
+    return KUBELET if settings.etcd.manifest else settings.etcd.process
 
 
 def ports(urls: tuple[str, ...]) -> tuple[int, ...]:
@@ -310,9 +368,9 @@ def losses(manifest: Manifest, seen: ClusterSeen) -> tuple[str, ...]:
     return tuple(out)
 
 
-def open_ports(request: RestoreRequest, seen: ClusterSeen) -> Iterator[str]:
+def open_ports(members: tuple[Member, ...], seen: ClusterSeen) -> Iterator[str]:
     """What could go wrong because a node has no firewall to keep the clients out with."""
-    for member in request.settings.members:
+    for member in members:
         node = seen.nodes.get(member.name)
         if isinstance(node, NodeSeen) and NFT not in node.paths:
             yield f"{member.name} has no {NFT}: its clients may write before the restore is verified"

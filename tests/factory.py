@@ -6,6 +6,7 @@ from pathlib import Path
 
 import zstandard
 
+from quorate.absent import Absent
 from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
@@ -110,6 +111,13 @@ def from_member(how: str = REPLAY) -> Plan:
     whole = plan()
     source = FromMember("a", how, SCRATCH if how == REPLAY else None)
     return replace(whole, chosen=replace(whole.chosen, source=source, steps=ordered(STEPS, source)))
+
+
+def without_c() -> Plan:
+    """Of a and b; c is gone for good."""
+    whole = plan(names="ab")
+    absent = Absent(("10.0.0.3",), (2379, 2380), "etcd.service")
+    return replace(whole, chosen=replace(whole.chosen, without=("c",), absent=absent))
 
 
 def etcd_seen(member: str = "1", **changes: object) -> EtcdSeen:

@@ -21,9 +21,9 @@ from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.plan import NodeTask, Plan, Step
 from quorate.ports import Host
-from quorate.restore import STEPS, TAKING
+from quorate.restore import SHUT_OUT, STEPS, TAKING
 from quorate.seen import Look, NodeSeen
-from tests.factory import STORED, from_member, plan, snapshot
+from tests.factory import STORED, from_member, plan, snapshot, without_c
 from tests.fakes.machine import FakeHosts, Machine
 from tests.world import Shelf, machine
 
@@ -33,6 +33,7 @@ COMMITS = next(number for number, step in enumerate(STEPS) if step.commits)
 ADMITS = next(number for number, step in enumerate(STEPS) if step.admits)
 UNDO = f"Undo, before step {COMMITS + 1}"
 ROLLBACK = f"Roll back, before step {ADMITS + 1}"
+GONE = "Without a node that is gone for good"
 MEMBER = "From what a member still holds"
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -121,6 +122,7 @@ def blocks() -> dict[str, list[str]]:
         whole = Rehearsal(Path(root) / "whole")
         by_heading = {heading(number): whole.run(step, step.verb) for number, step in enumerate(STEPS)}
         by_heading[MEMBER] = replayed(Path(root) / "member")
+        by_heading[GONE] = shut_out(Path(root) / "gone")
         by_heading[UNDO] = Rehearsal(Path(root) / "undone").undo(COMMITS)
         by_heading[ROLLBACK] = Rehearsal(Path(root) / "rolled-back").undo(ADMITS)
     return {title: lines for title, lines in by_heading.items() if lines}
@@ -132,6 +134,13 @@ def replayed(root: Path) -> list[str]:
     rehearsal.machine.units["etcd.service"].state = "inactive"
     rehearsal.run(STEPS[0], STEPS[0].verb)
     return [line for step in TAKING if step.place == "source" for line in rehearsal.run(step, step.verb)]
+
+
+def shut_out(root: Path) -> list[str]:
+    """What is typed on every node that stays; the claim comes first."""
+    rehearsal = Rehearsal(root, plan=without_c())
+    rehearsal.run(STEPS[0], STEPS[0].verb)
+    return rehearsal.run(SHUT_OUT, SHUT_OUT.verb)
 
 
 def heading(number: int) -> str:

@@ -89,7 +89,7 @@ class Restore(Operation):
             error=None if outcome is Outcome.RESTORED else self.trouble or cancelled,
             cluster_id=times.cluster_id,
             previous_cluster_id=plan.chosen.cluster_id or plan.chosen.snapshot.cluster_id,
-            findings=times.findings,
+            findings=(*times.findings, *(plan.afterwards if outcome is Outcome.RESTORED else ())),
             decisions=tuple(self.decisions),
             where=self.where() if outcome is Outcome.HELD or self.rolled_back else (),
         )

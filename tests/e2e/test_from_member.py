@@ -80,3 +80,27 @@ def test_of_two_disks_the_one_that_is_behind_is_not_taken_unasked(bare: Product)
 def test_a_member_that_holds_nothing_is_named_and_nothing_is_changed(bare: Product) -> None:
     answer = bare.json("plan", "restore", bare.cluster, "--from-member", "nobody", exit_code=2)
     assert "has no member nobody" in answer["error"]["message"]
+
+
+def test_without_the_nodes_that_are_gone_the_rest_is_a_cluster_and_they_stay_out(bare: Product) -> None:
+    """The last test of this lab: it ends with one member. A node that was given up comes back with its old data."""
+    names = [node.name for node in bare.lab.nodes]
+    backup = bare.backup()
+    for name in names[1:]:
+        wreck(bare.lab, "stop-node", name)
+    refused = bare.json("plan", "restore", bare.cluster, "--without", names[1], "--without", names[2], exit_code=4)
+    assert [gate["id"] for gate in refused["refusals"]] == ["majority-unreachable"]
+    vouched = [word for name in names[1:] for word in ("--without", name, "--powered-off", f"{name}=it is a test")]
+    result = bare.restore("--snapshot", backup["snapshot"], *vouched)
+    assert result["outcome"] == "restored"
+    assert any("etcdctl member add" in finding for finding in result["findings"])
+    put(bare, "served-by-one")
+    wreck(bare.lab, "start-node", names[2])
+    until(lambda: node_exec(bare.lab, names[2], ["pidof", "etcd"])[0] == 0, poll_s=0.2)
+    for port, here, there in ((2379, 0, 2), (2379, 2, 0), (2380, 2, 0)):
+        address = bare.lab.nodes[there].address
+        code, _ = node_exec(bare.lab, names[here], ["bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"])
+        assert code != 0, f"{names[here]} reaches {address}:{port}"
+    on(bare, 0, "systemctl restart etcd")
+    until(lambda: put_works(bare, "after-a-restart"))
+    assert get(bare, "served-by-one") == "x"

@@ -1,6 +1,7 @@
 """Machines of memory: they refuse what real ones refuse."""
 
 import gzip
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -286,6 +287,9 @@ def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
 
 
 def nft(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    if argv[1] == "-f":
+        machine.tables |= set(re.findall(r"^table (\S+ \S+) {", machine.files[argv[2]], re.MULTILINE))
+        return 0
     machine.tables.remove(" ".join(argv[-2:]))
     return 0
 

@@ -44,6 +44,13 @@ PoweredOff = Annotated[
     ),
 ]
 
+Without = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without", metavar="NODE", help="This node is gone for good: it is left out and shut out; repeatable."
+    ),
+]
+
 app = typer.Typer(help="What an operation would do.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -62,6 +69,7 @@ def restore(
     override_gate: Gates = None,
     reason: Reason = "",
     powered_off: PoweredOff = None,
+    without: Without = None,
     output: As = Output.TABLE,
 ) -> int:
     """What a restore would do on which host, what it would lose, and why it may refuse."""
@@ -77,6 +85,7 @@ def restore(
             reason=reason,
             who="",
             powered_off=powered_off or [],
+            without=without or [],
         )
         plan = wiring.surveyor.plan(request)
     if output is Output.JSON:
@@ -98,6 +107,7 @@ def request_for(
     reason: str,
     who: str,
     powered_off: list[str],
+    without: list[str],
 ) -> "RestoreRequest":
     """BadInput for a gate or a node that does not exist, or an override or a claim without a reason."""
     from quorate.gates import IDS
@@ -110,7 +120,10 @@ def request_for(
         raise BadInput("--override-gate needs --reason TEXT: it goes on record with your name")
     if from_member and snapshot != "latest":
         raise BadInput("either --snapshot or --from-member: a restore has one source")
-    check_vouched(powered_off, [member.name for member in settings.cluster(cluster).members])
+    members = [member.name for member in settings.cluster(cluster).members]
+    check_vouched(powered_off, members)
+    if unknown := sorted(set(without) - set(members)):
+        raise BadInput(f"--without {', '.join(unknown)}: there is no such node; nodes: {', '.join(members)}")
     return RestoreRequest(
         operation=new_id("restore"),
         cluster=cluster,
@@ -122,6 +135,7 @@ def request_for(
         reason=reason,
         from_member=from_member,
         powered_off=tuple(dict.fromkeys(powered_off)),
+        without=tuple(dict.fromkeys(without)),
     )
 
 
@@ -146,6 +160,7 @@ def as_object(plan: "Plan", here: Given) -> dict[str, Any]:
         "refusals": [gate_object(gate) for gate in plan.refusals],
         "overrides": list(chosen.overrides),
         "powered_off": list(chosen.powered_off),
+        "without": list(chosen.without),
         "overridden": [gate_object(gate) for gate in plan.overridden],
         "steps": [
             {
@@ -199,8 +214,9 @@ def source_flag(plan: "Plan") -> str:
 
 
 def off(plan: "Plan") -> str:
-    """The nodes that somebody vouches for, as they are given."""
-    return "".join(f" --powered-off {shlex.quote(each)}" for each in plan.chosen.powered_off)
+    """The nodes that somebody vouches for, and those that are left out, as they are given."""
+    said = [f" --powered-off {shlex.quote(each)}" for each in plan.chosen.powered_off]
+    return "".join((*said, *(f" --without {each}" for each in plan.chosen.without)))
 
 
 def page(plan: "Plan", here: Given, colour: "Paint") -> str:
@@ -219,6 +235,7 @@ def page(plan: "Plan", here: Given, colour: "Paint") -> str:
     if plan.ways:
         parts.append(f"what can be done, the least lost first:\n{ranked(plan.ways, here, '  ')}")
     parts += [f"{colour('said to be off', 'yellow')} {each}" for each in chosen.powered_off]
+    parts += [f"{colour('afterwards', 'yellow')} {each}" for each in plan.afterwards]
     parts += [f"{colour('overridden', 'yellow')} {gate.id}: {gate.evidence}" for gate in plan.overridden]
     return "\n\n".join([*parts, f"digest {chosen.digest()}", *refusals(plan, here, colour)])
 

@@ -23,7 +23,7 @@ from worker.cli.options import (
     say_json,
     warn,
 )
-from worker.cli.plan import FromMember, Gates, PoweredOff, Reason, Snapshot
+from worker.cli.plan import FromMember, Gates, PoweredOff, Reason, Snapshot, Without
 from worker.cli.results import RESTORE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
@@ -48,6 +48,7 @@ def restore(
     override_gate: Gates = None,
     reason: Reason = "",
     powered_off: PoweredOff = None,
+    without: Without = None,
     wait_timeout: Patience = HOUR,
     who: Actor = "",
     output: As = Output.TABLE,
@@ -69,6 +70,7 @@ def restore(
             reason=reason,
             who=who,
             powered_off=powered_off or [],
+            without=without or [],
         )
         confirmable(cluster, confirm)
         somebody = standing(wiring.settings, cluster)
