@@ -13,6 +13,7 @@ from quorate.inventory import Store
 from quorate.node import Claim, DataDir
 from quorate.scratch import Replay
 from quorate.source import FromMember
+from quorate.sshsig import Signer
 from quorate.supervisor import Supervised, Together
 
 Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
@@ -105,9 +106,16 @@ class Chosen:
     kubeconfig: str = ""
     api_urls: tuple[str, ...] = ()
     source: FromMember | None = None  # whose data is taken; then `snapshot` only says so
+    signers: tuple[Signer, ...] = ()
 
     def digest(self) -> str:
+        return hashlib.sha256(canonical(self.covered()).encode()).hexdigest()
+
+    def covered(self) -> dict[str, Any]:
+        """All that is approved, as plain data."""
         data = asdict(self)
+        if not self.signers:
+            del data["signers"]  # added later, as below
         data["store"] = self.store.url
         if self.source is None:  # added later: what was approved before has the digest it had
             del data["source"]
@@ -118,7 +126,8 @@ class Chosen:
             if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had
                 del share["clients"]["loaded_by_unit"]
         data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
-        return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
+        covered: dict[str, Any] = settled(data)
+        return covered
 
 
 def settled(value: Any) -> Any:
@@ -224,6 +233,8 @@ class Plan:
     had_quorum: bool = True
     mark: int = 0
     taken: SnapshotRef | None = None
+    incident: str = ""  # the glass is broken for it: no second person is waited for
+    reason: str = ""  # of that, and of what is overridden
 
     @property
     def snapshot(self) -> SnapshotRef:

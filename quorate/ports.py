@@ -11,6 +11,7 @@ from quorate.converge import Done, Ran, Surface, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store as StoreSettings
 from quorate.seen import Look, NodeSeen
+from quorate.sshsig import Signature
 
 
 class Secrets(Protocol):
@@ -142,3 +143,8 @@ class Api(Protocol):
 
 class Apis(Protocol):
     def at(self, kubeconfig: str, url: str) -> Api: ...
+
+
+class Signatures(Protocol):
+    def prove(self, signature: Signature, message: bytes) -> None:
+        """Returns when the key that the signature names has made it over this message; NotApproved if not."""

@@ -131,7 +131,8 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
-        approvers=settings.approval.approvers,
+        approvers=settings.approval.names,
+        signers=settings.approval.signers,
         kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
         api_urls=settings.kubernetes.api_urls if settings.kubernetes else (),
         source=source,
@@ -146,6 +147,8 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         high_water=seen.high_water(),
         had_quorum=seen.has_quorum,
         mark=mark(seen) if by_canary(request, seen, origin) else 0,
+        incident=request.incident,
+        reason=request.reason,
     )
 
 

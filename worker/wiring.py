@@ -13,7 +13,9 @@ from activities.adapters.journal import FileJournals
 from activities.adapters.kubernetes import KubeApis
 from activities.adapters.s3 import S3Store
 from activities.adapters.secrets import LocalSecrets
+from activities.adapters.signatures import SshSignatures
 from activities.adapters.ssh import SshHosts
+from activities.approvals import Approvals
 from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
 from activities.members import Members
@@ -89,8 +91,11 @@ class Wiring:
         members = Members(hosts, etcds, self.hosts, time)
         taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts), time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time)
+        approvals = Approvals(SshSignatures(), self.journals.at, time)
         return [
             self.surveyor.plan_restore,
+            approvals.check,
+            approvals.break_glass,
             *(getattr(nodes, verb) for verb in VERBS),
             members.same,
             members.verify,
