@@ -229,6 +229,17 @@ async def test_broken_glass_waits_for_nobody_and_is_on_record(world: World) -> N
     assert (code, tail) == (0, said)
 
 
+async def test_the_approval_of_who_asks_is_on_record_too(world: World) -> None:
+    world.people = 1
+    async with world.worker():
+        result = await (await world.begin(shown=world.plan.chosen)).result()
+    assert (result.outcome, result.decisions) == (Outcome.RESTORED, ("approved by ann",))
+    ((argv, code, tail),) = trail(world)
+    assert (argv[:4], code, tail) == (
+        ["approve", world.operation, "--digest", world.plan.chosen.digest()], 0, "approved by ann",
+    )  # fmt: skip
+
+
 async def test_broken_glass_opens_no_plan_that_was_not_shown(world: World) -> None:
     before = world.state
     async with world.worker():

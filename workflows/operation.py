@@ -69,6 +69,8 @@ class Operation:
             said = f"the plan changed after it was shown: {already[:12]} was approved, now it is {digest[:12]}"
             return "; ".join((said, *(differences(shown, plan.chosen) if shown else ())))
         until = workflow.time() + self.approval_s
+        if shown and (why_not := await self.confirmed(Awaiting(digest, people, (), until))):
+            return why_not
         self.decisions += [f"approved by {self.actor}"] if already else []
         if glass:
             await workflow.execute_activity("approvals.break_glass", glass, **patience.record(patience.STEPS_QUEUE))
@@ -89,6 +91,10 @@ class Operation:
         finally:
             self.await_approval(None)
         return f"cancelled by {self.cancelled}" if self.cancelled else ""
+
+    async def confirmed(self, awaiting: Awaiting) -> str:
+        """What the requester has typed goes on record as any approval does."""
+        return (await self.check(Approval(awaiting.digest, self.actor, until=awaiting.until), awaiting)).why_not
 
     approval_s = 1800.0
 

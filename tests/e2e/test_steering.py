@@ -133,7 +133,7 @@ def test_a_second_person_on_another_machine_approves_with_a_key(quorate: Product
     two, before = two_people(quorate, approvers=[kim]), digest(quorate.lab)
     with two.begin_restore(*OVERRIDE) as waiting:
         operation = running(two)
-        until(lambda: (two.state / "operations" / operation / "plan.json").exists())
+        until((two.state / "operations" / operation / "plan.json").exists)
         approve = ("approve", operation, "--digest", two.json("operations", "show", operation)["digest"])
         (tmp_path / "message").write_text(to_sign(two, approve))
         denied = two.json(*approve, "--key", str(tmp_path / "lee"), exit_code=5)

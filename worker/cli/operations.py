@@ -30,6 +30,7 @@ from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
     from quorate.operation import Awaiting
+    from quorate.plan import Plan
     from worker.cli.records import Record
     from worker.operations import Found, Operations, Result
     from worker.settings import Settings
@@ -357,12 +358,17 @@ def merged(row: dict[str, Any], found: "Found") -> dict[str, Any]:
 
 def digest(record: "Record") -> str | None:
     """Of the plan that was approved, computed again from its record."""
+    plan = plan_of(record)
+    return plan.chosen.digest() if plan else None
+
+
+def plan_of(record: "Record") -> "Plan | None":
     from pydantic import ValidationError
 
     from quorate.records import PLAN
 
     try:
-        return PLAN.validate_python(record.plan).chosen.digest() if record.plan else None
+        return PLAN.validate_python(record.plan) if record.plan else None
     except ValidationError:
         return None
 
@@ -384,12 +390,15 @@ def finished(outcome: dict[str, Any]) -> Any:
 
 
 def page(found: "Record", here: Given) -> str:
+    from worker.cli.plan import page as plan_page
     from worker.cli.results import restore_text
     from worker.screen import span, table
 
     lines = [f"{paint()(found.operation, 'bold')}  {found.where}"]
-    plan = (found.plan or {}).get("chosen", {})
-    if plan:
+    plan, whole = (found.plan or {}).get("chosen", {}), plan_of(found)
+    if whole and not found.outcome:  # whoever is asked to approve it has to read all of it
+        lines.append(f"\n{plan_page(whole, here, paint())}\n")
+    elif plan:
         lines.append(f"restore of {plan['cluster']} from {plan['snapshot']['id']}, digest {digest(found)}")
         lines += [f"  lost: {each}" for each in (found.plan or {}).get("losses", [])]
     if found.outcome and "steps" in found.outcome:
