@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from quorate.sshsig import Signer, public_key
+
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -161,12 +163,42 @@ class Objectives(Strict):
     rpo: Duration
 
 
+def named(value: object) -> object:
+    """A bare name is an approver who is believed without a signature."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class Approver(Strict):
+    name: str = Field(min_length=1, max_length=64)
+    ssh_key: Annotated[str, AfterValidator(public_key)] | None = None
+
+
 class Approval(Strict):
-    """Two people: the one who asks, and another one who runs `quorate approve`."""
+    """Two people: the one who asks, and another one who runs `quorate approve`.
+
+    Where keys are listed that one signs; a name may stand with several keys.
+    """
 
     people: Literal[1, 2] = 1
-    approvers: tuple[str, ...] = ()
+    approvers: tuple[Annotated[Approver, BeforeValidator(named, json_schema_input_type=str | Approver)], ...] = ()
     expires: Duration = 1800.0
+
+    @model_validator(mode="after")
+    def check_keys(self) -> Self:
+        keys = [each.ssh_key for each in self.approvers if each.ssh_key]
+        if keys and (without := [each.name for each in self.approvers if not each.ssh_key]):
+            raise ValueError(f"expected an ssh_key for every approver or for none; none has {', '.join(without)}")
+        if twice := sorted({each.name for each in self.approvers if each.ssh_key and keys.count(each.ssh_key) > 1}):
+            raise ValueError(f"one key cannot stand for two approvers: {', '.join(twice)}")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(each.name for each in self.approvers))
+
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        return tuple(Signer(each.name, each.ssh_key) for each in self.approvers if each.ssh_key)
 
 
 class Cluster(Strict):

@@ -1,10 +1,12 @@
 """What is asked of an operation, what it shows while it runs, how it ends."""
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quorate.inventory import Cluster, Store
-from quorate.plan import Choice, Plan
+from quorate.plan import Choice, Chosen, Plan
+from quorate.sshsig import Signer
 
 
 class Outcome(StrEnum):
@@ -14,6 +16,7 @@ class Outcome(StrEnum):
     HELD = "held"
 
 
+SIGNATURE_MAX = 8192
 EXIT = {Outcome.RESTORED: 0, Outcome.REFUSED: 4, Outcome.UNDONE: 9, Outcome.HELD: 10}
 
 
@@ -45,12 +48,18 @@ class RestoreRequest:
     adopted: Adopted | None = None
     powered_off: tuple[str, ...] = ()  # NODE=EVIDENCE, each
     without: tuple[str, ...] = ()  # members that are gone for good
+    shown: Chosen | None = None  # what has that digest, so that a difference can be told
+    incident: str = ""  # the glass is broken for it: nobody else is waited for
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
+    """One person's yes; `until` is the expiry that they were shown, and have signed where keys are listed."""
+
     digest: str
-    actor: str
+    actor: str  # who hands it in; where it is signed, its key tells who approves
+    signature: str = ""
+    until: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,13 @@ class Awaiting:
     people: int
     approved_by: tuple[str, ...]
     until: float
+    approvers: tuple[str, ...] = ()  # nobody: anybody
+    signers: tuple[Signer, ...] = ()
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Who may still say yes, where that is not anybody."""
+        return tuple(name for name in self.approvers if name not in self.approved_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,16 +163,27 @@ def why_not(resolution: Resolution, hold: Hold | None) -> str:
     return ""
 
 
-def why_not_approved(approval: Approval, awaiting: Awaiting | None, approvers: tuple[str, ...]) -> str:
-    """The reason why an approval cannot be taken, or nothing."""
+def why_malformed(approval: Approval, awaiting: Awaiting | None) -> str:
+    """The reason why an approval is not even looked at, or nothing."""
     if awaiting is None:
         return "no approval is awaited"
+    if not re.fullmatch(r"[0-9a-f]{64}", approval.digest):
+        return f"{approval.digest[:64]!r} is no digest; the plan that awaits approval has {awaiting.digest}"
+    if not approval.until or len(approval.signature) > SIGNATURE_MAX:
+        return "this approval is of a form that another version of quorate makes"
+    return ""
+
+
+def why_not_approved(approval: Approval, awaiting: Awaiting) -> str:
+    """The reason why an approval cannot be taken, or nothing."""
     if approval.digest != awaiting.digest:
         return f"the plan that awaits approval has digest {awaiting.digest[:12]}, not {approval.digest[:12]}"
+    if approval.until != awaiting.until:
+        return "it is for another expiry than the plan that awaits approval has"
     if approval.actor in awaiting.approved_by:
         return f"{approval.actor} has approved already; another person has to"
-    if approvers and approval.actor not in approvers:
-        return f"{approval.actor} is not among the approvers: {', '.join(approvers)}"
+    if awaiting.approvers and approval.actor not in awaiting.approvers:
+        return f"{approval.actor} is not among the approvers: {', '.join(awaiting.approvers)}"
     return ""
 
 

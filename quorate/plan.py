@@ -15,6 +15,7 @@ from quorate.kubelet import Kubelet
 from quorate.node import Claim, DataDir, Records
 from quorate.scratch import Replay
 from quorate.source import FromMember
+from quorate.sshsig import Signer
 from quorate.supervisor import Supervised, Together
 
 Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
@@ -111,9 +112,16 @@ class Chosen:
     powered_off: tuple[str, ...] = ()  # NODE=EVIDENCE, each: a person vouches for it
     without: tuple[str, ...] = ()  # members that are gone for good, and shut out
     absent: Absent | None = None
+    signers: tuple[Signer, ...] = ()
 
     def digest(self) -> str:
+        return hashlib.sha256(canonical(self.covered()).encode()).hexdigest()
+
+    def covered(self) -> dict[str, Any]:
+        """All that is approved, as plain data."""
         data = asdict(self)
+        if not self.signers:
+            del data["signers"]  # added later, as below
         data["store"] = self.store.url
         if self.source is None:  # added later: what was approved before has the digest it had
             del data["source"]
@@ -129,7 +137,8 @@ class Chosen:
             if not data[name]:
                 del data[name]
         data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
-        return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
+        covered: dict[str, Any] = settled(data)
+        return covered
 
 
 def settled(value: Any) -> Any:
@@ -260,6 +269,8 @@ class Plan:
     taken: SnapshotRef | None = None
     afterwards: tuple[str, ...] = ()  # what is left to do for a person
     ways: tuple[Way, ...] = ()  # what can be done, the least lost first
+    incident: str = ""  # the glass is broken for it: no second person is waited for
+    reason: str = ""  # of that, and of what is overridden
 
     @property
     def snapshot(self) -> SnapshotRef:

@@ -13,6 +13,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store as StoreSettings
 from quorate.known_hosts import HostKey
 from quorate.seen import Look, NodeSeen
+from quorate.sshsig import Signature
 
 
 class Secrets(Protocol):
@@ -180,3 +181,8 @@ class Api(Protocol):
 class Apis(Protocol):
     def at(self, kubeconfig: str, url: str, dial: str = "") -> Api:
         """`dial` is a host:port to connect to instead of the URL's, which still names the certificate."""
+
+
+class Signatures(Protocol):
+    def prove(self, signature: Signature, message: bytes) -> None:
+        """Returns when the key that the signature names has made it over this message; NotApproved if not."""

@@ -115,7 +115,7 @@ def found(detail: ErrorDetails) -> str:
     value = detail["input"]
     if detail["type"] in {"missing", "extra_forbidden"} or isinstance(value, dict | list):
         return ""
-    if "env:" in str(detail.get("ctx", {}).get("pattern", "")):
+    if "env:" in str(detail.get("ctx", {}).get("pattern", "")) or "ssh_key" in detail["loc"]:
         return ", found something else (not shown: it may be a secret)"
     return f", found {value!r}"
 

@@ -151,7 +151,8 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
-        approvers=settings.approval.approvers,
+        approvers=settings.approval.names,
+        signers=settings.approval.signers,
         powered_off=tuple(sorted(set(request.powered_off))),
         kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
         api_urls=api_urls(settings, gone),
@@ -175,6 +176,8 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         had_quorum=seen.has_quorum,
         mark=mark(seen) if by_canary(request, seen, origin) else 0,
         afterwards=tuple(afterwards(settings, gone, tuple(member.name for member in staying))),
+        incident=request.incident,
+        reason=request.reason,
     )
 
 

@@ -17,9 +17,9 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL
-from quorate.operation import RestoreResult
+from quorate.operation import Approval, RestoreResult
 from quorate.plan import Choice
-from tests.world import World, held, resolve
+from tests.world import World, approve, held, resolve
 from workflows.restore import Restore
 
 Handle = WorkflowHandle[Restore, RestoreResult]
@@ -54,6 +54,14 @@ async def from_member(world: World) -> Handle:
     return await world.begin()
 
 
+async def approved_by_two(world: World) -> Handle:
+    """By name: a signature would be another one each time."""
+    world.people = 2
+    handle = await world.begin(shown=world.plan.chosen)
+    await approve(handle, Approval(world.plan.chosen.digest(), "bob"))
+    return handle
+
+
 def cleaned(history: str, places: dict[str, str]) -> str:
     """Without stacks and without the paths of the machine that it was recorded on."""
 
@@ -78,6 +86,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[Handle]], ...] = (
     held_then_retried,
     refused,
     from_member,
+    approved_by_two,
 )
 
 

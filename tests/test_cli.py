@@ -12,7 +12,8 @@ import pytest
 from quorate.audit import GENESIS, canonical, chained
 from quorate.catalogue import MANIFEST
 from quorate.gates import IDS
-from tests.factory import INVENTORY, SNAPSHOT_BYTES
+from quorate.records import plan_text
+from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan
 from tests.manifests import manifest
 from worker.__main__ import answer
 from worker.cli.plan import FIELDS as PLAN_FIELDS
@@ -88,6 +89,11 @@ class TestUsage:
             ("backup", "other"),
             ("restore", "demo", "--confirm", "other"),
             ("restore", "demo", "--confirm", "demo", "--wait-timeout", "soon"),
+            ("restore", "demo", "--confirm", "demo", "--break-glass", "--reason", "nobody is awake"),
+            ("restore", "demo", "--confirm", "demo", "--break-glass", "--incident", "INC-7"),
+            ("restore", "demo", "--confirm", "demo", "--incident", "INC-7"),
+            ("approve", "restore-1", "--digest", "0" * 64, "--key", "/id", "--signature", "/sig"),
+            ("approve", "restore-1", "--digest", "0" * 64, "--key", "/id", "--print-message"),
             ("plan", "restore", "demo", "--snapshot", "demo/nosuch"),
             ("plan", "restore", "demo", "--override-gate", "lineage"),
             ("snapshots", "show", "demo/nosuch"),
@@ -191,6 +197,14 @@ class TestWithoutADaemon:
         code, said = cli.json("operations", "ls")
         assert (code, said["operations"][0]["operation"], said["daemon"]) == (0, "restore-1", False)
         assert "restore-1" in cli("operations", "show", "restore-1")[1]
+
+    def test_who_has_to_approve_an_operation_reads_all_of_its_plan(self, cli: Cli) -> None:
+        cli.keep_trail("restore-1", *TRAIL)
+        whole = plan("restore-1", people=2)
+        (cli.root / "state" / "operations" / "restore-1" / "plan.json").write_text(plan_text(whole))
+        _, said, _ = cli("operations", "show", "restore-1")
+        for part in (whole.chosen.digest(), "what happens on each host", "no way back from here", "and anybody else"):
+            assert part in said
 
 
 class TestRestore:

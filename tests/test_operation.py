@@ -11,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 from quorate.operation import Approval, Outcome
 from quorate.plan import Choice
 from tests.factory import LIVE
-from tests.world import TAKEN, World, held, phase, resolve
+from tests.world import TAKEN, World, approve, held, phase, resolve
 from workflows.restore import Restore
 
 pytestmark = pytest.mark.server
@@ -179,9 +179,9 @@ async def test_two_people_are_two_people(world: World) -> None:
         digest = (await phase(handle, "approval")).digest
         for approval in (Approval("0" * 64, "bob"), Approval(digest, "ann")):
             with pytest.raises(WorkflowUpdateFailedError):
-                await handle.execute_update(Restore.approve, approval)
+                await approve(handle, approval)
         assert all(machine.claim is None for machine in world.machines.values())
-        await handle.execute_update(Restore.approve, Approval(digest, "bob"))
+        assert await approve(handle, Approval(digest, "bob")) == "approved by bob"
         assert (await handle.result()).outcome is Outcome.RESTORED
 
 

@@ -23,7 +23,15 @@ async def test_a_recorded_history_replays(path: Path) -> None:
 
 def test_every_ending_of_a_restore_is_on_record() -> None:
     recorded = {(path.parent.name, path.stem) for path in HISTORIES}
-    endings = {"restored", "undone", "held-then-retried", "refused", "from-member"}
+    endings = {
+        "restored",
+        "undone",
+        "held-then-retried",
+        "refused",
+        "from-member",
+        "approved-by-two",
+        "approved-unchecked",
+    }
     assert recorded >= {("restore", ending) for ending in endings} | {("backup", "verified")}
 
 

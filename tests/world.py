@@ -17,15 +17,18 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
 from activities.adapters.journal import FileJournals
+from activities.adapters.signatures import SshSignatures
+from activities.approvals import Approvals
 from activities.boundary import Boundary
 from activities.nodes import VERBS, Nodes
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.converge import Receipt
-from quorate.errors import Failed
+from quorate.errors import BadInput, Failed
 from quorate.inventory import Store as StoreSettings
-from quorate.operation import Hold, Progress, Resolution, RestoreRequest, RestoreResult
-from quorate.plan import Choice, ClusterTask, Plan
+from quorate.operation import Approval, Hold, Progress, Resolution, RestoreRequest, RestoreResult
+from quorate.plan import Choice, ClusterTask, Gate, Plan
 from quorate.records import RESULT, Entry
+from quorate.sshsig import Signer
 from quorate.taking import FACT, REFERENCE
 from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit
@@ -79,6 +82,12 @@ class World:
     cluster: Cluster = field(default_factory=Cluster)
     patience_s: float = 8.0
     people: int = 1
+    approvers: tuple[str, ...] = ()
+    signers: tuple[Signer, ...] = ()
+    expires_s: float = 1800.0
+    moved: dict[str, Any] = field(default_factory=dict)  # what another look at the cluster finds changed in its plan
+    shut: tuple[Gate, ...] = ()
+    silent: str = ""  # why it cannot be looked at
     skippable: str = ""
     before: dict[str, str] = field(default_factory=dict)  # the state of a node's etcd that the survey saw
     replays: bool = False
@@ -103,7 +112,9 @@ class World:
             replace(each, etcd=replace(each.etcd, before=self.before.get(each.member, "active")))
             for each in whole.chosen.shares
         )
-        return replace(whole, chosen=replace(whole.chosen, steps=steps, shares=shares))
+        who = {"approvers": self.approvers, "signers": self.signers}
+        chosen = replace(whole.chosen, steps=steps, shares=shares, **who, **self.moved)
+        return replace(whole, chosen=chosen, refusals=self.shut)
 
     @property
     def live(self) -> dict[str, str]:
@@ -129,12 +140,19 @@ class World:
             RecordedStores(self.shelf, self.journals.at, time),  # type: ignore[arg-type]
             time,
         )
+        approvals = Approvals(SshSignatures(), self.journals.at, time)
         with ThreadPoolExecutor(16) as pool:
             worker = Worker(
                 self.client,
                 task_queue=STEPS_QUEUE,
                 workflows=[Restore],
-                activities=[*(getattr(nodes, verb) for verb in VERBS), *self.cluster.activities(), *self.ledger()],
+                activities=[
+                    *(getattr(nodes, verb) for verb in VERBS),
+                    *self.cluster.activities(),
+                    *self.ledger(),
+                    approvals.check,
+                    approvals.break_glass,
+                ],
                 activity_executor=pool,
                 max_concurrent_activities=16,
                 max_cached_workflows=cached,
@@ -146,6 +164,8 @@ class World:
     def ledger(self) -> list[Any]:
         @activity.defn(name="plan.restore")
         def plan_restore(request: RestoreRequest) -> Plan:
+            if self.silent:
+                raise BadInput(self.silent)
             return self.plan
 
         @activity.defn(name="ledger.write")
@@ -158,11 +178,13 @@ class World:
 
         return [plan_restore, write, seal]
 
-    async def begin(self, *, approved: str | None = None) -> "WorkflowHandle[Restore, RestoreResult]":
+    async def begin(self, *, approved: str | None = None, **more: Any) -> "WorkflowHandle[Restore, RestoreResult]":
         whole = inventory(self.root)
+        policy = whole.clusters["demo"].approval.model_copy(update={"expires": self.expires_s})
+        settings = whole.clusters["demo"].model_copy(update={"approval": policy})
         digest = self.plan.chosen.digest() if approved is None else approved
         request = RestoreRequest(
-            self.operation, "demo", whole.clusters["demo"], whole.stores["here"], "latest", "ann", approved=digest
+            self.operation, "demo", settings, whole.stores["here"], "latest", "ann", approved=digest, **more
         )
         return await self.client.start_workflow(
             Restore.run, request, id=f"quorate/{self.operation}", task_queue=STEPS_QUEUE
@@ -204,6 +226,14 @@ async def phase(handle: "WorkflowHandle[Restore, RestoreResult]", wanted: str) -
             if progress.phase == wanted:
                 return progress
             await asyncio.sleep(0.05)
+
+
+async def approve(handle: "WorkflowHandle[Restore, RestoreResult]", approval: Approval) -> str:
+    """With the expiry that is shown, unless it says another one."""
+    awaiting = (await phase(handle, "approval")).awaiting
+    assert awaiting is not None
+    until = approval.until or awaiting.until
+    return await handle.execute_update(Restore.approve, replace(approval, until=until))
 
 
 async def resolve(handle: "WorkflowHandle[Restore, RestoreResult]", number: int, choice: Choice) -> None:

@@ -40,6 +40,7 @@ from quorate.errors import (
     Denied,
     Failed,
     NoDaemon,
+    NotApproved,
     QuorateError,
     Refusal,
     StillRunning,
@@ -355,8 +356,10 @@ class Operations:
         try:
             return await self.handle(found).execute_update(name, argument, id=update_id, rpc_timeout=ANSWER)
         except WorkflowUpdateFailedError as error:
-            said = error.cause.message if isinstance(error.cause, ApplicationError) else str(error.cause)
-            raise Refusal(f"{found.operation}: {said}", next=f"quorate watch {found.operation}") from error
+            cause = error.cause
+            said, kind = (cause.message, cause.type) if isinstance(cause, ApplicationError) else (str(cause), "")
+            refusal = NotApproved if kind == NotApproved.kind else Refusal
+            raise refusal(f"{found.operation}: {said}", next=f"quorate watch {found.operation}") from error
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             raise NoDaemon(f"{found.operation}: no daemon answered in time", next=up(self.settings)) from None
         except RPCError as error:

@@ -16,8 +16,10 @@ from activities.adapters.known_hosts import KnownHostsFiles
 from activities.adapters.kubernetes import KubeApis
 from activities.adapters.s3 import S3Store
 from activities.adapters.secrets import LocalSecrets
+from activities.adapters.signatures import SshSignatures
 from activities.adapters.ssh import SshHosts
 from activities.adapters.x509 import X509
+from activities.approvals import Approvals
 from activities.discovery import Borrowed, Discovery
 from activities.forwarded import ForwardedEtcds
 from activities.kubernetes import Kubernetes
@@ -107,8 +109,11 @@ class Wiring:
         members = Members(hosts, etcds, self.hosts, time)
         taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts), time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
+        approvals = Approvals(SshSignatures(), self.journals.at, time)
         return [
             self.surveyor.plan_restore,
+            approvals.check,
+            approvals.break_glass,
             *(getattr(nodes, verb) for verb in VERBS),
             members.same,
             members.verify,

@@ -11,8 +11,10 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 
 with workflow.unsafe.imports_passed_through():
     from quorate.adoption import leaves
+    from quorate.approval import BrokenGlass, Case, Verdict, expiry
     from quorate.converge import Receipt
-    from quorate.errors import Busy
+    from quorate.difference import differences
+    from quorate.errors import Busy, NotApproved
     from quorate.operation import (
         Adopted,
         Approval,
@@ -24,11 +26,11 @@ with workflow.unsafe.imports_passed_through():
         StepDone,
         Trouble,
         upon_cancel,
+        why_malformed,
         why_not,
-        why_not_approved,
         why_not_cancelled,
     )
-    from quorate.plan import Choice, ClusterTask, NodeTask, Plan, Step
+    from quorate.plan import Choice, Chosen, ClusterTask, NodeTask, Plan, Step
     from workflows import patience
 
 UNDOING = (Choice.RETRY, Choice.ABORT)
@@ -55,21 +57,30 @@ class Operation:
         self.hold: Hold | None = None
         self.awaiting: Awaiting | None = None
         self.cancelled = ""
-        self.committed = self.rolled_back = False
+        self.committed = self.rolled_back = self.waited = False
         self.decisions: list[str] = []
         self.trouble: Trouble | None = None
         self.chosen: asyncio.Future[Choice] = asyncio.Future()
         self.steps: list[StepDone] = []
         self.answers: dict[str, list[Answer]] = {}
 
-    async def approved(self, plan: Plan, already: str) -> str:
+    async def approved(self, plan: Plan, already: str, shown: Chosen | None, glass: BrokenGlass | None) -> str:
         """Nothing once enough people have said yes to this digest; else the reason why not."""
         digest, people = plan.chosen.digest(), plan.chosen.people
         if already and already != digest:
-            return f"the plan changed after it was shown: {already[:12]} was approved, now it is {digest[:12]}"
+            said = f"the plan changed after it was shown: {already[:12]} was approved, now it is {digest[:12]}"
+            return "; ".join((said, *(differences(shown, plan.chosen) if shown else ())))
         until = workflow.time() + self.approval_s
+        if shown and (why_not := await self.confirmed(Awaiting(digest, people, (), until))):
+            return why_not
         self.decisions += [f"approved by {self.actor}"] if already else []
-        self.await_approval(Awaiting(digest, people, (self.actor,) if already else (), until))
+        if glass:
+            await workflow.execute_activity("approvals.break_glass", glass, **patience.record(patience.STEPS_QUEUE))
+            self.decisions.append(str(glass))
+            people = 1
+        given = (self.actor,) if already else ()
+        awaiting = Awaiting(digest, people, given, until, plan.chosen.approvers, plan.chosen.signers)
+        self.await_approval(awaiting)
         try:
             await workflow.wait_condition(
                 lambda: bool(self.cancelled) or len(self.given()) >= people,
@@ -77,10 +88,15 @@ class Operation:
                 timeout_summary="approval",
             )
         except TimeoutError:
-            return "nobody approved it in time"
+            said = ", ".join(self.given()) or "nobody"
+            return f"{people} had to approve it by {expiry(until)}, and until then only {said} did"
         finally:
             self.await_approval(None)
         return f"cancelled by {self.cancelled}" if self.cancelled else ""
+
+    async def confirmed(self, awaiting: Awaiting) -> str:
+        """What the requester has typed goes on record as any approval does."""
+        return (await self.check(Approval(awaiting.digest, self.actor, until=awaiting.until), awaiting)).why_not
 
     approval_s = 1800.0
 
@@ -241,15 +257,32 @@ class Operation:
         refuse(why_not(resolution, self.hold))
 
     @workflow.update
-    def approve(self, approval: Approval) -> None:
+    async def approve(self, approval: Approval) -> str:
+        """Checked where it can be proved and is put on record; an expiry it lacks was taken before that was so."""
         assert self.awaiting is not None
-        self.decisions.append(f"approved by {approval.actor}")
-        given = (*self.awaiting.approved_by, approval.actor)
-        self.await_approval(Awaiting(self.awaiting.digest, self.awaiting.people, given, self.awaiting.until))
+        verdict = await self.check(approval, self.awaiting) if approval.until else Verdict(approval.actor)
+        refuse(verdict.why_not, NotApproved.kind)
+        if self.awaiting is None or verdict.name in self.awaiting.approved_by:  # while it was checked
+            refuse("no approval of that person is awaited any more", NotApproved.kind)
+        self.decisions.append(str(verdict))
+        self.waited = bool(approval.until)
+        self.await_approval(replace(self.awaiting, approved_by=(*self.awaiting.approved_by, verdict.name)))
+        return str(verdict)
 
     @approve.validator
     def may_approve(self, approval: Approval) -> None:
-        refuse(why_not_approved(approval, self.awaiting, self.plan.chosen.approvers if self.plan else ()))
+        refuse(why_malformed(approval, self.awaiting))
+
+    async def check(self, approval: Approval, awaiting: Awaiting) -> Verdict:
+        assert self.plan is not None
+        case = Case(self.operation, self.plan.chosen.cluster, awaiting, approval)
+        try:
+            verdict: Verdict = await workflow.execute_activity(
+                "approvals.check", case, result_type=Verdict, **patience.step(patience.CHECK_S)
+            )
+        except ActivityError as error:
+            return Verdict(approval.actor, f"it could not be checked: {trouble_of(case.cluster, error).message}")
+        return verdict
 
     @workflow.update
     def cancel(self, actor: str) -> str:
@@ -298,9 +331,9 @@ def taken_over(step: Step, adopted: Adopted) -> Trouble:
     return Trouble("adopted", f"taken over at {doing} {step.key}; whatever it was that stopped it is not known here")
 
 
-def refuse(reason: str) -> None:
+def refuse(reason: str, kind: str = "refused") -> None:
     if reason:
-        raise ApplicationError(reason, type="refused", non_retryable=True)
+        raise ApplicationError(reason, type=kind, non_retryable=True)
 
 
 def trouble_of(place: str, error: FailureError) -> Trouble:

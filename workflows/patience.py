@@ -14,6 +14,7 @@ STEPS_QUEUE = "quorate-steps"
 STREAMS_QUEUE = "quorate-streams"
 
 HEARTBEAT = timedelta(seconds=5)  # beaten each second; design.md, Retries
+CHECK_S = 10.0  # to look at a signature and to write down what it is worth
 GRACE = timedelta(seconds=30)  # for a worker to come back after it was killed late in a step
 
 

@@ -6,6 +6,9 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from quorate.approval import BrokenGlass
+    from quorate.difference import void
+    from quorate.errors import NotApproved
     from quorate.operation import Adopted, Outcome, RestoreRequest, RestoreResult, Trouble
     from quorate.plan import Plan, Step
     from quorate.records import Entry, plan_text, result_text
@@ -32,6 +35,7 @@ class Restore(Operation):
     async def recorded(self, request: RestoreRequest) -> RestoreResult:
         result = await self.outcome(request)
         self.phase = "done"
+        await workflow.wait_condition(workflow.all_handlers_finished)  # what they record belongs under the seal
         name = f"outcome-{request.adopted.turn}.json" if request.adopted else "outcome.json"
         await self.call("ledger.seal", name, result_text(result))
         await workflow.wait_condition(workflow.all_handlers_finished)
@@ -41,19 +45,20 @@ class Restore(Operation):
         if request.adopted:
             return await self.adopted(request.adopted)
         try:
-            plan = await workflow.execute_activity("plan.restore", request, result_type=Plan, **patience.step(60))
+            self.plan = plan = await self.planned()
         except ActivityError as error:
             return self.refused("", 0, trouble_of(request.cluster, error))
-        self.plan = plan
         await self.call("ledger.write", "plan.json", plan_text(plan))
         snapshot = plan.chosen.snapshot
         if plan.refusals:
             said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
             return self.refused(snapshot.id, snapshot.revision, Trouble("refused", said, exit_code=4))
-        if why_not := await self.approved(plan, request.approved):
-            return self.refused(snapshot.id, snapshot.revision, Trouble("not-approved", why_not, exit_code=5))
+        if why_not := await self.approved(plan, request.approved, request.shown, self.glass(plan)):
+            return self.refused(snapshot.id, snapshot.revision, not_approved(why_not))
+        if self.waited and (trouble := await self.look_again(plan)):
+            return self.refused(snapshot.id, snapshot.revision, trouble)
         began = workflow.time()
-        outcome = await self.carry_out(plan)
+        outcome = await self.carry_out(self.plan)
         return self.result(self.plan, outcome, began)
 
     async def adopted(self, adopted: Adopted) -> RestoreResult:
@@ -63,6 +68,32 @@ class Restore(Operation):
         await self.call("ledger.write", "plan.json", plan_text(adopted.plan))
         began = workflow.time()
         return self.result(adopted.plan, await self.take_over(adopted.plan, adopted), began)
+
+    async def planned(self) -> Plan:
+        plan: Plan = await workflow.execute_activity(
+            "plan.restore", self.request, result_type=Plan, **patience.step(60)
+        )
+        return plan
+
+    async def look_again(self, approved: Plan) -> Trouble | None:
+        """Whoever was waited for has approved the cluster as it was shown: is it that still?"""
+        self.phase, self.title = "planning", "Look at every node again"
+        try:
+            now = await self.planned()
+        except ActivityError as error:
+            return trouble_of(self.request.cluster, error)
+        if why_not := void(approved, now) or (f"cancelled by {self.cancelled}" if self.cancelled else ""):
+            return not_approved(why_not)
+        self.plan = now
+        await self.call("ledger.write", "plan-again.json", plan_text(now))
+        return None
+
+    def glass(self, plan: Plan) -> BrokenGlass | None:
+        """Broken by the request, which says for which incident and why."""
+        asked = self.request
+        digest = plan.chosen.digest()
+        broken = BrokenGlass(asked.operation, asked.cluster, digest, asked.actor, asked.incident, asked.reason)
+        return broken if asked.incident else None
 
     def learnt(self, plan: Plan, step: Step) -> Plan:
         """From where a member's data was taken on, that snapshot is what is restored."""
@@ -111,3 +142,7 @@ class Restore(Operation):
         """An operation whose record is not written is not over."""
         entry = Entry(self.request.operation, self.request.cluster, self.request.store, name, text)
         await workflow.execute_activity(verb, entry, **patience.record(patience.STEPS_QUEUE))
+
+
+def not_approved(why_not: str) -> Trouble:
+    return Trouble(NotApproved.kind, why_not, exit_code=NotApproved.exit_code)

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,12 +103,56 @@ def test_a_cancel_while_it_stages_leaves_everything_as_it_was(quorate: Product) 
     assert again["error"]["message"] == f"{operation} is over"
 
 
-def test_a_cancel_while_it_waits_for_approval_has_changed_nothing(quorate: Product) -> None:
-    inventory = yaml.safe_load(quorate.config.read_text())
-    inventory["clusters"][quorate.cluster]["approval"] = {"people": 2}
-    config = quorate.config.with_name("two.yaml")
+def two_people(product: Product, **policy: object) -> Product:
+    """The same cluster, on which one is not enough."""
+    inventory = yaml.safe_load(product.config.read_text())
+    inventory["clusters"][product.cluster]["approval"] = {"people": 2, **policy}
+    config = product.config.with_name("two.yaml")
     config.write_text(yaml.safe_dump(inventory))
-    two, before = Product(quorate.lab, config), digest(quorate.lab)
+    return Product(product.lab, config)
+
+
+def to_sign(product: Product, approve: tuple[str, ...]) -> str:
+    """As soon as an approval is awaited."""
+    said: list[str] = []
+
+    def there() -> bool:
+        done = product.run(*approve, "--print-message")
+        said[:] = [done.stdout]
+        return done.returncode == 0
+
+    until(there, poll_s=0.2)
+    return said[0]
+
+
+def test_a_second_person_on_another_machine_approves_with_a_key(quorate: Product, tmp_path: Path) -> None:
+    """The message travels one way and the signature the other; another key is denied meanwhile."""
+    for name in ("kim", "lee"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True)
+    kim = {"name": "kim", "ssh_key": (tmp_path / "kim.pub").read_text().strip()}
+    two, before = two_people(quorate, approvers=[kim]), digest(quorate.lab)
+    with two.begin_restore(*OVERRIDE) as waiting:
+        operation = running(two)
+        until((two.state / "operations" / operation / "plan.json").exists)
+        approve = ("approve", operation, "--digest", two.json("operations", "show", operation)["digest"])
+        (tmp_path / "message").write_text(to_sign(two, approve))
+        denied = two.json(*approve, "--key", str(tmp_path / "lee"), exit_code=5)
+        sign = ["ssh-keygen", "-q", "-Y", "sign", "-n", "quorate-approve", "-f", "kim", "message"]
+        subprocess.run(sign, cwd=tmp_path, check=True)
+        approved = two.json(*approve, "--signature", str(tmp_path / "message.sig"))
+        code, result = ended(waiting)
+    assert "not among the keys of kim" in denied["error"]["message"]
+    assert (code, result["outcome"], digest(quorate.lab)) == (0, "restored", before)
+    assert approved["done"] == result["decisions"][1]
+    assert approved["done"].startswith("approved by kim with the key SHA256:")
+    ends = [each["exit"] for each in quorate.trail(operation) if "approved by" in each.get("tail", "")]
+    ends += [each["exit"] for each in quorate.trail(operation) if "denied: " in each.get("tail", "")]
+    assert ends == [0, 5]
+    assert quorate.run("audit", "verify", operation).returncode == 0
+
+
+def test_a_cancel_while_it_waits_for_approval_has_changed_nothing(quorate: Product) -> None:
+    two, before = two_people(quorate), digest(quorate.lab)
     with two.begin_restore(*OVERRIDE) as waiting:
         operation = running(two)
         cancelled = two.json("cancel", operation)

@@ -1,7 +1,9 @@
 """`quorate operations`, and the verbs that steer one: watch, approve, retry, skip, rollback, abort, cancel."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -21,11 +23,14 @@ from worker.cli.options import (
     paint,
     say,
     say_json,
+    warn,
 )
 from worker.cli.results import RESTORE_FIELDS, after, told
 from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
+    from quorate.operation import Awaiting
+    from quorate.plan import Plan
     from worker.cli.records import Record
     from worker.operations import Found, Operations, Result
     from worker.settings import Settings
@@ -40,6 +45,14 @@ FIELDS = ("operation", "done")
 app = typer.Typer(help="What ran, and what runs.", no_args_is_help=True, rich_markup_mode=None)
 
 Digest = Annotated[str, typer.Option("--digest", metavar="DIGEST", help="Of the plan that you have read.")]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", help="Your SSH key, private or public; your agent's if left out."),
+]
+Signed = Annotated[
+    Path | None, typer.Option("--signature", metavar="FILE", help="Made elsewhere, over what --print-message prints.")
+]
+Printed = Annotated[bool, typer.Option("--print-message", help="Print what has to be signed, and approve nothing.")]
 
 
 @app.command()
@@ -115,19 +128,88 @@ def runs(settings: "Settings", operation: str) -> bool:
 
 
 def approve(
-    ctx: typer.Context, operation: OperationId, *, digest: Digest, who: Actor = "", output: As = Output.TABLE
+    ctx: typer.Context,
+    operation: OperationId,
+    *,
+    digest: Digest,
+    key: Key = None,
+    signature: Signed = None,
+    print_message: Printed = False,
+    who: Actor = "",
+    output: As = Output.TABLE,
 ) -> int:
-    """Say yes to the plan with this digest; where two people are needed, both say it."""
+    """Say yes to the plan with this digest, signed with your SSH key where the inventory lists keys."""
     from quorate.operation import Approval
 
-    async def send(client: "Operations", found: "Found") -> str:
-        glimpse = await client.glimpse_of(found)
-        wanted = glimpse.awaiting.digest if glimpse.awaiting else digest
-        whole = wanted if len(digest) >= DIGEST_MIN and wanted.startswith(digest) else digest
-        await client.update(found, "approve", Approval(whole, actor(who)))
-        return f"approved by {actor(who)}"
+    here = given(ctx)
+    if sum((key is not None, signature is not None, print_message)) > 1:
+        raise BadInput("expected one of --key, --signature, --print-message")
+    if print_message:
+        return printed(here, operation, digest, output)
 
-    return steered(given(ctx), operation, send, output)
+    async def send(client: "Operations", found: "Found") -> str:
+        awaiting = await awaited(client, found)
+        whole = completed(digest, awaiting)
+        proof = proved(found, awaiting, whole, key, signature)
+        return str(await client.update(found, "approve", Approval(whole, actor(who), proof, awaiting.until)))
+
+    return steered(here, operation, send, output)
+
+
+def printed(here: Given, operation: str, digest: str, output: Output) -> int:
+    """Exactly the bytes that have to be signed, and on standard error how."""
+    from quorate.approval import NAMESPACE, message
+
+    async def ask(client: "Operations", found: "Found") -> str:
+        awaiting = await awaited(client, found)
+        if completed(digest, awaiting) != awaiting.digest:
+            raise Refusal(f"the plan that awaits approval has digest {awaiting.digest}, not {digest}")
+        return message(found.cluster, found.operation, awaiting)
+
+    with contract(here, output, {"operation": operation, "message": None}):
+        text = steer(here.settings(), operation, ask)
+    hand_in = here.command(f"quorate approve {operation} --digest {digest} --signature message.sig")
+    if output is Output.JSON:
+        say_json({"operation": operation, "message": text, "next": hand_in})
+    else:
+        sys.stdout.write(text)
+        warn(f"to sign it:  ssh-keygen -Y sign -n {NAMESPACE} -f KEY message\nthen:        {hand_in}")
+    return 0
+
+
+async def awaited(client: "Operations", found: "Found") -> "Awaiting":
+    """The approval that is awaited now, or Refusal."""
+    awaiting = (await client.glimpse_of(found)).awaiting if found.open else None
+    if awaiting is None:
+        raise Refusal(f"{found.operation} awaits no approval", next=f"quorate watch {found.operation}")
+    return awaiting
+
+
+def completed(digest: str, awaiting: "Awaiting") -> str:
+    """A digest that was typed in part, as long as it is long enough to mean only that one."""
+    return awaiting.digest if len(digest) >= DIGEST_MIN and awaiting.digest.startswith(digest) else digest
+
+
+def proved(found: "Found", awaiting: "Awaiting", digest: str, key: Path | None, signature: Path | None) -> str:
+    """The signature where one is asked for; nothing is signed for another plan than the one that awaits it."""
+    from quorate.approval import message
+    from worker.signing import signed, signed_by_agent
+
+    if not awaiting.signers and (key or signature):
+        raise BadInput(f"{found.cluster} lists no SSH keys of approvers, so a signature would prove nothing")
+    if not awaiting.signers or digest != awaiting.digest:
+        return ""
+    if signature:
+        return read(signature)
+    text = message(found.cluster, found.operation, awaiting)
+    return signed(text, key) if key else signed_by_agent(text, awaiting)
+
+
+def read(path: Path) -> str:
+    try:
+        return sys.stdin.read() if str(path) == "-" else path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--signature {path}: {error}") from error
 
 
 def retry(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
@@ -282,12 +364,17 @@ def merged(row: dict[str, Any], found: "Found") -> dict[str, Any]:
 
 def digest(record: "Record") -> str | None:
     """Of the plan that was approved, computed again from its record."""
+    plan = plan_of(record)
+    return plan.chosen.digest() if plan else None
+
+
+def plan_of(record: "Record") -> "Plan | None":
     from pydantic import ValidationError
 
     from quorate.records import PLAN
 
     try:
-        return PLAN.validate_python(record.plan).chosen.digest() if record.plan else None
+        return PLAN.validate_python(record.plan) if record.plan else None
     except ValidationError:
         return None
 
@@ -312,12 +399,15 @@ def finished(outcome: dict[str, Any]) -> Any:
 
 
 def page(found: "Record", here: Given) -> str:
+    from worker.cli.plan import page as plan_page
     from worker.cli.results import restore_text
     from worker.screen import span, table
 
     lines = [f"{paint()(found.operation, 'bold')}  {found.where}"]
-    plan = (found.plan or {}).get("chosen", {})
-    if plan:
+    plan, whole = (found.plan or {}).get("chosen", {}), plan_of(found)
+    if whole and not found.outcome:  # whoever is asked to approve it has to read all of it
+        lines.append(f"\n{plan_page(whole, here, paint())}\n")
+    elif plan:
         lines.append(f"restore of {plan['cluster']} from {plan['snapshot']['id']}, digest {digest(found)}")
         lines += [f"  lost: {each}" for each in (found.plan or {}).get("losses", [])]
     if found.outcome and "steps" in found.outcome:

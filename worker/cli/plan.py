@@ -26,7 +26,12 @@ Gates = Annotated[
         "--override-gate", metavar="ID", help="Go on although this gate refuses; repeatable, needs --reason."
     ),
 ]
-Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why a gate is overridden; it goes on record.")]
+Reason = Annotated[
+    str,
+    typer.Option(
+        "--reason", metavar="TEXT", help="Why a gate is overridden, or the glass broken; it goes on record."
+    ),
+]
 
 FromMember = Annotated[
     str,
@@ -182,6 +187,7 @@ def as_object(plan: "Plan", here: Given) -> dict[str, Any]:
             {"member": each.member, "host": each.node.host, "data_dir": each.data_dir} for each in chosen.shares
         ],
         "people": chosen.people,
+        "approvers": list(chosen.approvers),
         "bump": chosen.bump,
         "mark": plan.mark,
     }
@@ -237,7 +243,17 @@ def page(plan: "Plan", here: Given, colour: "Paint") -> str:
     parts += [f"{colour('said to be off', 'yellow')} {each}" for each in chosen.powered_off]
     parts += [f"{colour('afterwards', 'yellow')} {each}" for each in plan.afterwards]
     parts += [f"{colour('overridden', 'yellow')} {gate.id}: {gate.evidence}" for gate in plan.overridden]
-    return "\n\n".join([*parts, f"digest {chosen.digest()}", *refusals(plan, here, colour)])
+    return "\n\n".join([*parts, *approval(plan, colour), f"digest {chosen.digest()}", *refusals(plan, here, colour)])
+
+
+def approval(plan: "Plan", colour: "Paint") -> list[str]:
+    """Who else has to say yes, where the one who asks is not enough."""
+    if plan.incident:
+        return [f"{colour('glass broken', 'yellow')} for incident {plan.incident}: {plan.reason}"]
+    if plan.chosen.people < 2:
+        return []
+    who = f"one of {', '.join(plan.chosen.approvers)}" if plan.chosen.approvers else "anybody else"
+    return [f"approval: by whoever asks, and {who}{', with an SSH key' if plan.chosen.signers else ''}"]
 
 
 def source_lines(plan: "Plan") -> str:

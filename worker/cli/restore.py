@@ -36,6 +36,10 @@ REFUSED = 4
 Confirm = Annotated[
     str, typer.Option("--confirm", metavar="CLUSTER", help="The cluster's name again, instead of typing it.")
 ]
+BreakGlass = Annotated[
+    bool, typer.Option("--break-glass", help="Do not wait for a second person; needs --incident and --reason.")
+]
+Incident = Annotated[str, typer.Option("--incident", metavar="ID", help="For which the glass is broken.")]
 
 
 def restore(
@@ -49,6 +53,8 @@ def restore(
     reason: Reason = "",
     powered_off: PoweredOff = None,
     without: Without = None,
+    break_glass: BreakGlass = False,
+    incident: Incident = "",
     wait_timeout: Patience = HOUR,
     who: Actor = "",
     output: As = Output.TABLE,
@@ -72,6 +78,7 @@ def restore(
             powered_off=powered_off or [],
             without=without or [],
         )
+        request = replace(request, incident=broken(break_glass, incident, reason))
         confirmable(cluster, confirm)
         somebody = standing(wiring.settings, cluster)
         plan = wiring.surveyor.plan(request)
@@ -86,8 +93,18 @@ def restore(
             )
         confirmed(cluster, confirm, fields)
         waiting = Waiting(here, output, patience_s, fields)
-        result = waiting.begin(wiring.settings, "restore", replace(request, approved=plan.chosen.digest()))
+        approved = replace(request, approved=plan.chosen.digest(), shown=plan.chosen)
+        result = waiting.begin(wiring.settings, "restore", approved)
     return told(result, here, output)
+
+
+def broken(break_glass: bool, incident: str, reason: str) -> str:
+    """The incident that the glass is broken for, or nothing; by halves it is not broken."""
+    if break_glass and not (incident.strip() and reason.strip()):
+        raise BadInput("--break-glass needs --incident ID and --reason TEXT: both go on record with your name")
+    if incident and not break_glass:
+        raise BadInput("--incident is for --break-glass, which is not given")
+    return incident.strip()
 
 
 def confirmable(cluster: str, confirm: str) -> None:

@@ -83,13 +83,16 @@ class Rates:
 class Silent:
     """For scripts: only what keeps us waiting is said, once, on standard error."""
 
+    here: Given
     notes: set[str] = field(default_factory=set)
     poll_s: float = 1.0  # its end is heard at once; every look costs the daemon what the work needs
 
     def show(self, glimpse: "Glimpse") -> None:
-        if glimpse.note and glimpse.note not in self.notes:
-            self.notes.add(glimpse.note)
-            warn(glimpse.note)
+        awaited = waiting_for(glimpse.awaiting, glimpse.found.operation, self.here) if glimpse.awaiting else ""
+        for note in (glimpse.note, awaited):
+            if note and note not in self.notes:
+                self.notes.add(note)
+                warn(note)
 
 
 @dataclass(slots=True)
@@ -175,19 +178,27 @@ def lines(glimpse: "Glimpse", here: Given) -> Iterator[str]:
 
 
 def waiting_for(awaiting: "Awaiting", operation: str, here: Given) -> str:
-    given = ", ".join(awaiting.approved_by) or "nobody yet"
-    command = here.command(approval(awaiting, operation))
-    return f"waits for approval ({len(awaiting.approved_by)} of {awaiting.people}: {given}): {command}"
+    """Who has approved, who may, until when, and what the one who may has to type."""
+    from quorate.approval import expiry
+
+    given = ", ".join(awaiting.approved_by) or "nobody"
+    may = ", ".join(awaiting.asked) or ("nobody else" if awaiting.approvers else "anybody else")
+    proof = ", with an SSH key" if awaiting.signers else ""
+    return (
+        f"waits for approval until {expiry(awaiting.until)}: {len(awaiting.approved_by)} of {awaiting.people} "
+        f"({given}); who may: {may}{proof}\n  {here.command(approval(awaiting, operation))}"
+    )
 
 
 def approval(awaiting: "Awaiting", operation: str) -> str:
-    return f"quorate approve {operation} --digest {awaiting.digest} --as NAME"
+    proof = "--key FILE" if awaiting.signers else f"--as {next(iter(awaiting.asked), 'NAME')}"
+    return f"quorate approve {operation} --digest {awaiting.digest} {proof}"
 
 
 @contextmanager
 def display(here: Given, output: Output, expecting: Callable[[], dict[str, float]]) -> Iterator[Watched]:
     if output is Output.JSON:
-        yield Watched(Silent())
+        yield Watched(Silent(here))
     elif not sys.stdout.isatty():
         yield Watched(Lines(here))
     else:
