@@ -88,6 +88,15 @@ def foreign(cluster: Cluster, member: Member, said: Mapping[str, str]) -> Iterat
             yield f"--{flag} is {said[flag]}, which the inventory does not know"
 
 
+def layout(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
+    """Directories that no rename could swap."""
+    return "; ".join(
+        f"on {name} {where.real}/member is a mount point: neither it nor what it is in can be swapped"
+        for name, node in sorted(seen.reachable.items())
+        if (where := node.directories.get(cluster.etcd.data_dir)) and where.member_mounted
+    )
+
+
 def no_space(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     """The snapshot, the database restored from it, and the WAL etcd preallocates, beside the live data."""
     needed = 2 * origin.size_bytes + WAL_BYTES
@@ -161,6 +170,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("majority-unreachable", majority_unreachable, False),
     ("node-unreachable", node_unreachable, False),
     ("config-differs", config_differs, True),
+    ("layout", layout, False),
     ("no-tool", no_tool, False),
     ("version", version, True),
     ("no-bump", no_bump, True),

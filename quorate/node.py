@@ -78,12 +78,11 @@ class Restored:
 
 
 @dataclass(frozen=True, slots=True)
-class DataDir:
-    """The names of one generation of a data directory, all on one filesystem."""
+class Swapped:
+    """A directory that gives way to another by renames; the names beside it are the whole state."""
 
     live: str
     operation: str
-    home: str
     generation: int = 1
 
     @property
@@ -95,6 +94,84 @@ class DataDir:
         return f"{self.staged}.part"
 
     @property
+    def kept(self) -> str:
+        return f"{self.live}.before-{self.operation}"
+
+    def swap(self, seen: NodeSeen) -> tuple[Command, ...]:
+        """Keep the live one under another name, place the staged in its stead."""
+        keep, place = rename(self.live, self.kept), rename(self.staged, self.live)
+        match seen.has(self.live, self.staged, self.kept):
+            case (True, True, False):
+                return keep, place, self.durable
+            case (False, True, True):
+                return place, self.durable
+            case (False, True, False):  # wiped: nothing to keep, and a mark that says so
+                return self._mark(), place, self.durable
+            case (True, False, True):
+                return ()
+        raise Refusal(f"cannot swap {self.live}: {self._there(seen)}")
+
+    def put_back(self, seen: NodeSeen) -> tuple[Command, ...]:
+        """Undo a swap, from wherever it stopped."""
+        displace, restore = rename(self.live, self.staged), rename(self.kept, self.live)
+        if self.kept in seen.paths and seen.paths[self.kept].kind != "directory":
+            restore = Command(("rm", "-f", self.kept))  # the mark of a wiped node
+        match seen.has(self.live, self.staged, self.kept):
+            case (_, _, False):
+                return ()
+            case (False, True, True):
+                return restore, self.durable
+            case (True, False, True):
+                return displace, restore, self.durable
+        raise Refusal(f"cannot put {self.kept} back: {self._there(seen)}")
+
+    @property
+    def durable(self) -> Command:
+        return Command(("sync", parent(self.live)))
+
+    def _mark(self) -> Command:
+        return Command(("install", "-m", "0600", "/dev/null", self.kept), given=(f"!{self.live}", f"!{self.kept}"))
+
+    def _there(self, seen: NodeSeen) -> str:
+        names = (self.live, self.staged, self.kept)
+        return "there are " + (", ".join(path for path in names if path in seen.paths) or "none of its names")
+
+
+@dataclass(frozen=True, slots=True)
+class DataDir:
+    """The names of one generation of a data directory, all on one filesystem.
+
+    A mount point cannot be renamed: there `live` is the `member` in it, and its names are in the mount point too.
+    """
+
+    live: str
+    operation: str
+    home: str
+    generation: int = 1
+    mounted: bool = False
+
+    @property
+    def db(self) -> Swapped:
+        return Swapped(self.live, self.operation, self.generation)
+
+    @property
+    def staged(self) -> str:
+        return self.db.staged
+
+    @property
+    def part(self) -> str:
+        return self.db.part
+
+    @property
+    def kept(self) -> str:
+        return self.db.kept
+
+    @property
+    def built(self) -> str:
+        """What is to be live, in what the restore tool has made."""
+        return f"{self.part}/member" if self.mounted else self.part
+
+    @property
     def arrivals(self) -> str:
         """A directory, so that whatever attempts leave in it is removed by one name."""
         return f"{self.staged}.arriving.part"
@@ -102,10 +179,6 @@ class DataDir:
     @property
     def snapshot(self) -> str:
         return f"{self.arrivals}/snapshot"
-
-    @property
-    def kept(self) -> str:
-        return f"{self.live}.before-{self.operation}"
 
     @property
     def digest(self) -> str:
@@ -141,30 +214,40 @@ class DataDir:
 
     def stage(self, restored: Restored, seen: NodeSeen) -> Left[Command]:
         """Check what arrived, restore beside the live data, make it durable, give it its name last."""
-        staged, kept, digest = seen.has(self.staged, self.kept, self.digest)
+        staged, kept, digest, part = seen.has(self.staged, self.kept, self.digest, self.part)
         if staged and digest:
-            return ()
+            return (self._emptied(),) if part and self.mounted else ()
         if kept:
             raise Refusal(f"cannot stage {self.live}: {self.kept} is there, so it was swapped already")
-        part, db = self.part, f"{self.part}/member/snap/db"
+        finish = self._finish(restored)
+        return finish if self.restored(seen) else (*self._restore(restored), *finish)
+
+    def _restore(self, restored: Restored) -> tuple[Command, ...]:
         given = (self.snapshot, f"!{self.staged}")
-        argv = restored.argv(self.snapshot, part)
+        argv = restored.argv(self.snapshot, self.part)
         same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
-        status = '"$1" snapshot status "$2" --write-out=json > "$3"'
-        restore = (
+        return (
             Command(("sh", "-c", same, "trailer", self.snapshot), given=given),
-            Command(("rm", "-rf", part), given=given),
+            Command(("rm", "-rf", self.part), given=given),
             Command(("sh", "-c", '"$@" && rm -rf "$0"', self.arrivals, *argv), given=given),
         )
-        finish = (
+
+    def _finish(self, restored: Restored) -> tuple[Command, ...]:
+        part, db = self.part, f"{self.part}/member/snap/db"
+        status = '"$1" snapshot status "$2" --write-out=json > "$3"'
+        return (
             Command(("chown", "-R", restored.owner, part), given=(part,)),
-            Command(("chmod", restored.mode, part), given=(part,)),
+            Command(("chmod", restored.mode, self.built), given=(part,)),
             Command(("sh", "-c", status, "status", restored.tool, db, self.digest), given=(part,)),
             Command(("sh", "-c", 'find "$1" "$2" -exec sync {} +', "durable", part, self.digest), given=(part,)),
-            Command(("mv", "-T", part, self.staged), given=(part, f"!{self.staged}")),
+            Command(("mv", "-T", self.built, self.staged), given=(part, f"!{self.staged}")),
+            *((self._emptied(),) if self.mounted else ()),
             Command(("sync", parent(self.live)), given=(self.staged,)),
         )
-        return finish if self.restored(seen) else (*restore, *finish)
+
+    def _emptied(self) -> Command:
+        """Of a mount point's part only `member` was wanted."""
+        return Command(("rmdir", self.part), given=(self.staged,))
 
     def discard(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Remove what this operation built and nobody ever ran: only ever its own names."""
@@ -175,40 +258,11 @@ class DataDir:
 
     def swap(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Keep the live data under another name, place the restored in its stead."""
-        keep, place = rename(self.live, self.kept), rename(self.staged, self.live)
-        durable = Command(("sync", parent(self.live)))
-        match seen.has(self.live, self.staged, self.kept):
-            case (True, True, False):
-                return keep, place, durable
-            case (False, True, True):
-                return place, durable
-            case (False, True, False):  # wiped: nothing to keep, and a mark that says so
-                return self._mark(), place, durable
-            case (True, False, True):
-                return ()
-        raise Refusal(f"cannot swap {self.live}: {self._there(seen)}")
+        return self.db.swap(seen)
 
     def put_back(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Undo a swap, from wherever it stopped."""
-        displace, restore = rename(self.live, self.staged), rename(self.kept, self.live)
-        if self.kept in seen.paths and seen.paths[self.kept].kind != "directory":
-            restore = Command(("rm", "-f", self.kept))  # the mark of a wiped node
-        durable = Command(("sync", parent(self.live)))
-        match seen.has(self.live, self.staged, self.kept):
-            case (_, _, False):
-                return ()
-            case (False, True, True):
-                return restore, durable
-            case (True, False, True):
-                return displace, restore, durable
-        raise Refusal(f"cannot put {self.kept} back: {self._there(seen)}")
-
-    def _mark(self) -> Command:
-        return Command(("install", "-m", "0600", "/dev/null", self.kept), given=(f"!{self.live}", f"!{self.kept}"))
-
-    def _there(self, seen: NodeSeen) -> str:
-        names = (self.live, self.staged, self.kept)
-        return "there are " + (", ".join(path for path in names if path in seen.paths) or "none of its names")
+        return self.db.put_back(seen)
 
 
 def parent(path: str) -> str:

@@ -17,6 +17,7 @@ from quorate.supervisor import Supervised, Together
 
 Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
+ADDED_TO_SHARE = ("mounted",)
 
 
 class Choice(StrEnum):
@@ -85,6 +86,13 @@ class Share:
     owner: str
     mode: str
     tool: str
+    mounted: bool = False  # the data directory is a mount point: what is swapped is the `member` in it
+
+    def data(self, operation: str) -> DataDir:
+        """The names that an operation gives to what it builds and keeps here."""
+        home = Claim(self.node.lock_dir, self.node.cluster, operation).home
+        live = f"{self.data_dir}/member" if self.mounted else self.data_dir
+        return DataDir(live, operation, home, mounted=self.mounted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,9 @@ class Chosen:
                 del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
             if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had
                 del share["clients"]["loaded_by_unit"]
+            for name in ADDED_TO_SHARE:
+                if not share[name]:
+                    del share[name]
         data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
         return hashlib.sha256(canonical(settled(data)).encode()).hexdigest()
 
@@ -169,7 +180,7 @@ class NodeTask:
 
     @property
     def data(self) -> DataDir:
-        return DataDir(self.share.data_dir, self.operation, self.claim.home)
+        return self.share.data(self.operation)
 
     @property
     def units(self) -> Together:

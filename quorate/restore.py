@@ -14,7 +14,7 @@ from quorate.inventory import Cluster, Component, EtcdSettings, Member
 from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
-from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
 from quorate.static_pod import StaticPod
@@ -99,6 +99,7 @@ def look_of(cluster: Cluster) -> Look:
         pods=tuple(name for name in processes(cluster) if name.startswith("/")),
         spaces=(etcd.data_dir,),
         tools=(etcd.restore_tool,),
+        directories=(etcd.data_dir,),
     )
 
 
@@ -230,7 +231,8 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
     seen = node if isinstance(node, NodeSeen) else NodeSeen()
     quorum = whole.has_quorum
     unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
-    live = seen.paths.get(settings.etcd.data_dir)
+    where = seen.directories.get(settings.etcd.data_dir, DirectorySeen(settings.etcd.data_dir))
+    owner, mode = looks(where, seen, unit)
     return Share(
         node=node_of(request.cluster, settings, member),
         machine=seen.machine,
@@ -240,11 +242,21 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
         etcd=supervised("etcd", settings.etcd, ports(member.client_urls + member.peer_urls), seen, quorum=quorum),
         control=tuple(component(settings, each, seen, quorum=quorum) for each in settings.control_plane),
         clients=clients(settings, ports(member.client_urls), firewall=NFT in seen.paths),
-        data_dir=settings.etcd.data_dir,
-        owner=live.owner if live else unit.owner,
-        mode=live.mode if live else "700",
+        data_dir=where.real,
+        owner=owner,
+        mode=mode,
         tool=settings.etcd.restore_tool,
+        mounted=where.mounted,
     )
+
+
+def looks(where: DirectorySeen, seen: NodeSeen, unit: UnitSeen) -> tuple[str, str]:
+    """Owner and mode of what is swapped; where it is gone, of what it would be in, or its unit's."""
+    root, member = seen.paths.get(where.real), seen.paths.get(f"{where.real}/member")
+    live = member if where.mounted else root
+    if live:
+        return live.owner, live.mode
+    return root.owner if root else unit.owner, "700"
 
 
 def component(settings: Cluster, each: Component, seen: NodeSeen, *, quorum: bool) -> Supervised:

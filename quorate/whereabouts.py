@@ -12,7 +12,7 @@ def whereabouts(plan: Plan, steps: Iterable[StepDone]) -> tuple[str, ...]:
     states = {(step.id, step.host): step.state for step in steps}
     alike: dict[str, list[str]] = {}
     for share in plan.chosen.shares:
-        name, data = share.node.name, DataDir(share.data_dir, plan.operation, "")
+        name, data = share.node.name, share.data(plan.operation)
         started = ("start", name) in states
         said = lies(data, states.get(("swap", name)), states.get(("undo-swap", name)), started=started)
         alike.setdefault(said, []).append(name)

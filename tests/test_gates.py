@@ -5,7 +5,7 @@ import pytest
 
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.gates import GATES, IDS, closed
-from quorate.seen import NodeSeen, UnitSeen
+from quorate.seen import DirectorySeen, NodeSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import manifest
 
@@ -35,6 +35,7 @@ FAR_AHEAD = (Lineage("op", "c0", "c1", 150_000),)
 OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
 FORCED = replace(UNIT, argv=(*UNIT.argv, "--force-new-cluster"))
 FLAGS = {"a": {"data-dir": LIVE, "quota-backend-bytes": "8589934592"}, "b": {"data-dir": LIVE}}
+MEMBER_MOUNTED = replace(NODE, directories={LIVE: DirectorySeen(LIVE, member_mounted=True)})
 RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS}),))
 
 
@@ -54,6 +55,8 @@ RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS
         (with_nodes(a=replace(NODE, units={"etcd.service": FORCED})), ["config-differs"]),
         (RECORDED, ["config-differs"]),
         (with_nodes(a=replace(NODE, spaces={LIVE: 1000})), ["no-space"]),
+        (with_nodes(a=MEMBER_MOUNTED), ["layout"]),
+        (with_nodes(a=replace(NODE, directories={LIVE: DirectorySeen("/disk", mounted=True)})), []),
         (with_nodes(a=replace(NODE, tools={})), ["no-tool"]),
         (with_nodes(a=OLD_TOOL), ["version"]),
         (replace(with_nodes(a=OLD_TOOL), lineages=FAR_AHEAD), ["version", "no-bump"]),

@@ -1,20 +1,46 @@
-import itertools
+import hashlib
 from contextlib import suppress
 
 import pytest
 
-from quorate.command import Ticket
-from quorate.converge import Await, converge
+from quorate.command import Command, Ticket
+from quorate.converge import Await, Decide, converge
 from quorate.errors import QuorateError, Refusal
-from quorate.node import Claim, DataDir
+from quorate.node import Claim, DataDir, Restored, parent
 from quorate.seen import NodeSeen, PathSeen
-from tests.factory import LIVE, node
+from tests.factory import DB, LIVE, SNAPSHOT_BYTES, node
 from tests.fakes.machine import FakeHosts, Machine
 from tests.test_converge import Clock, silent
 
 HOME = "/var/lib/quorate/demo/op"
 DATA = DataDir(LIVE, "op", HOME)
 NAMES = (DATA.live, DATA.staged, DATA.kept)
+DISK = "/mnt/etcd"
+ON_DISK = DataDir(f"{DISK}/member", "op", HOME, mounted=True)
+RESTORED = Restored(
+    tool="/usr/local/bin/etcdutl",
+    name="a",
+    peer_urls=("https://10.0.0.1:2380",),
+    initial_cluster="a=https://10.0.0.1:2380",
+    token="quorate-op-g1",
+    bump=10**9,
+    size_bytes=len(SNAPSHOT_BYTES),
+    db_sha256=hashlib.sha256(DB).hexdigest(),
+    owner="etcd:etcd",
+)
+
+
+def a_node(data: DataDir, *paths: str) -> Machine:
+    """With a mount point where the data directory is one."""
+    root = parent(data.live)
+    return Machine("a", directories={HOME, root, *paths}, mounts={root} if data.mounted else set())
+
+
+def once(machine: Machine, data: DataDir, decide: Decide[NodeSeen, Command], turn: int, dies_at: int = -1) -> None:
+    """One attempt; the connection may break before one of its commands."""
+    machine.dies_at = dies_at
+    host = FakeHosts({"a": machine}).at(node("a"), data.look(), Ticket("op", turn, 1, "x"))
+    converge(host, decide, 10, Clock(), silent)
 
 
 def there(*paths: str) -> NodeSeen:
@@ -48,25 +74,46 @@ def test_any_other_state_is_refused_in_words(paths: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("stop", range(7))
 @pytest.mark.parametrize("wiped", [False, True])
-def test_a_swap_cut_off_anywhere_can_be_put_back_or_finished(stop: int, wiped: bool) -> None:
-    for finish in (True, False):
-        machine = Machine("a", directories={DATA.staged, HOME} | (set() if wiped else {LIVE}))
-        before = set(machine.directories), dict(machine.files)
-        hosts, turn = FakeHosts({"a": machine}), itertools.count(1)
+@pytest.mark.parametrize("data", [DATA, ON_DISK], ids=["directory", "mount point"])
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_swap_cut_off_anywhere_can_be_put_back_or_finished(
+    stop: int, wiped: bool, data: DataDir, finish: bool
+) -> None:
+    machine = a_node(data, data.staged, *(() if wiped else (data.live,)))
+    before = set(machine.directories), dict(machine.files)
+    with suppress(QuorateError):
+        once(machine, data, data.swap, 1, stop)
+    once(machine, data, data.swap if finish else data.put_back, 2)
+    if finish:
+        assert machine.exists(data.live) and machine.exists(data.kept) and not machine.exists(data.staged)
+    else:
+        assert (machine.directories, machine.files) == before
 
-        def attempt(decide, hosts=hosts, turn=turn) -> None:
-            host = hosts.at(node("a"), DATA.look(), Ticket("op", next(turn), 1, "swap"))
-            converge(host, decide, 10, Clock(), silent)
 
-        machine.dies_at = stop
-        with suppress(QuorateError):
-            attempt(DATA.swap)
-        machine.dies_at = -1
-        attempt(DATA.swap if finish else DATA.put_back)
-        if finish:
-            assert machine.exists(LIVE) and machine.exists(DATA.kept) and not machine.exists(DATA.staged)
-        else:
-            assert (machine.directories, machine.files) == before
+@pytest.mark.parametrize("stop", range(12))
+@pytest.mark.parametrize("data", [DATA, ON_DISK], ids=["directory", "mount point"])
+@pytest.mark.parametrize("finish", [True, False])
+def test_staging_cut_off_anywhere_is_finished_or_leaves_nothing(stop: int, data: DataDir, finish: bool) -> None:
+    machine = a_node(data, data.live)
+    before = set(machine.directories), dict(machine.files)
+    machine.directories.add(data.arrivals)
+    machine.files[data.snapshot] = SNAPSHOT_BYTES.decode("latin-1")
+    with suppress(QuorateError):
+        once(machine, data, lambda seen, _: data.stage(RESTORED, seen), 1, stop)
+    if finish:
+        once(machine, data, lambda seen, _: data.stage(RESTORED, seen), 2)
+        added = {path for path in machine.directories - before[0] if "/" not in path.removeprefix(data.staged)}
+        assert (added, machine.exists(data.digest)) == ({data.staged}, True)
+    else:
+        once(machine, data, data.discard, 2)
+        assert (machine.directories, machine.files) == before
+
+
+def test_on_a_mount_point_everything_is_in_it_and_it_is_never_renamed() -> None:
+    machine = a_node(ON_DISK, ON_DISK.live, ON_DISK.staged)
+    once(machine, ON_DISK, ON_DISK.swap, 1)
+    assert all(path.startswith(f"{DISK}/member") for path in machine.directories - {HOME, DISK})
+    assert machine.ran[-1] == f"sync {DISK}"
 
 
 def test_data_that_somebody_may_want_is_never_discarded() -> None:

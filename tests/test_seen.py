@@ -6,7 +6,11 @@ import subprocess
 
 import pytest
 
-from quorate.seen import Look, parse, script
+from quorate.seen import DirectorySeen, Look, NodeSeen, parse, script
+
+
+def run(look: Look) -> NodeSeen:
+    return parse(subprocess.run(["/bin/sh", "-c", script(look)], capture_output=True, text=True, check=True).stdout)
 
 
 def looked(path: str) -> frozenset[int]:
@@ -40,3 +44,34 @@ def test_units_and_tables_are_read_as_their_tools_say_them() -> None:
     assert seen.units["etcd.service"].argv == ("/usr/bin/etcd", "--name=a")
     assert (seen.units["etcd.service"].pid, seen.units["kube-apiserver.service"].gone) == (7, True)
     assert (seen.machine, seen.tables) == ("abc", {"inet quorate"})
+
+
+def test_a_data_directory_that_is_a_link_is_seen_where_it_really_lies(tmp_path) -> None:
+    real, link, dangling = tmp_path / "disk" / "etcd", tmp_path / "link", tmp_path / "dangling"
+    (real / "member").mkdir(parents=True, mode=0o750)
+    link.symlink_to(real)
+    dangling.symlink_to(tmp_path / "disk" / "wiped")
+    seen = run(Look(directories=(str(link), str(dangling), str(real))))
+    assert seen.directories[str(link)] == seen.directories[str(real)] == DirectorySeen(str(real))
+    assert seen.directories[str(dangling)] == DirectorySeen(str(tmp_path / "disk" / "wiped"))
+    assert seen.paths[f"{real}/member"].mode == "750"
+
+
+def test_a_mount_point_is_told_from_a_directory() -> None:
+    assert [run(Look(directories=(path,))).directories[path].mounted for path in ("/proc", "/proc/self")] == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "seen"),
+    [
+        ("", DirectorySeen("/d")),
+        (".", DirectorySeen("/d", mounted=True)),
+        (" member", DirectorySeen("/d", member_mounted=True)),
+        (". member", DirectorySeen("/d", mounted=True, member_mounted=True)),
+    ],
+)
+def test_what_is_mounted_is_the_directory_or_the_member_in_it(mounts: str, seen: DirectorySeen) -> None:
+    assert parse(f"directory\t/d\t/d\t{mounts}\n").directories == {"/d": seen}

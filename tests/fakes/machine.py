@@ -41,6 +41,7 @@ class Machine:
     breaks: str = ""
     stalls: str = ""
     away: bool = False
+    mounts: set[str] = field(default_factory=set)  # directories that nobody can rename
     dies_at: int = -1  # the connection breaks before this command, once
     thaw: threading.Event = field(default_factory=threading.Event)
     frozen: threading.Event = field(default_factory=threading.Event)
@@ -186,7 +187,7 @@ def unit_seen(machine: Machine, name: str) -> UnitSeen:
 def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     verb: dict[str, Callable[[Machine, tuple[str, ...], str], int]] = {
         "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
-        "systemctl": systemctl,
+        "systemctl": systemctl, "rmdir": rmdir,
         "cp": copy, "mkdir": make, "systemd-run": transient, "sh": shell, "journalctl": journal, "/usr/sbin/nft": nft,
     }  # fmt: skip
     if argv[1:3] == ("snapshot", "restore"):
@@ -209,12 +210,20 @@ def remove(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     return 0
 
 
+def rmdir(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    path = argv[1]
+    if any(below(name, path) and name != path for name in (*machine.files, *machine.directories)):
+        return 1
+    machine.directories.remove(path)
+    return 0
+
+
 def move(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     source, target = argv[2:]
     if source.endswith("/claim"):
         machine.released, machine.claim = machine.claim, None
         return 0
-    if not machine.exists(source) or target in machine.directories:
+    if not machine.exists(source) or target in machine.directories or {source, target} & machine.mounts:
         return 1
     machine.files = {renamed(name, source, target): text for name, text in machine.files.items()}
     machine.directories = {renamed(name, source, target) for name in machine.directories}
@@ -334,7 +343,7 @@ def restore(machine: Machine, argv: tuple[str, ...]) -> int:
     target = next(word for word in argv if word.startswith("--data-dir=")).partition("=")[2]
     if machine.exists(target):
         return 1
-    machine.directories.add(target)
+    machine.directories |= {target, f"{target}/member"}
     token = next(word for word in argv if word.startswith("--initial-cluster-token=")).partition("=")[2]
     machine.files[f"{target}/member/snap/db"] = f"{token}:{machine.files[argv[3]][:-32]}"
     return 0
