@@ -8,6 +8,8 @@ from quorate.converge import Left
 from quorate.errors import Refusal
 from quorate.seen import Look, NodeSeen
 
+SELINUX = "/sys/fs/selinux/enforce"  # there where SELinux is on, whether it enforces or not
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -60,6 +62,11 @@ class Restored:
     db_sha256: str  # what the trailer says
     owner: str
     mode: str = "700"
+
+    @property
+    def exact_mode(self) -> str:
+        """With five digits chmod also clears the bits that a directory has inherited."""
+        return f"{int(self.mode, 8):05o}"
 
     def argv(self, snapshot: str, target: str) -> tuple[str, ...]:
         bump = ("--bump-revision", str(self.bump), "--mark-compacted") if self.bump else ()
@@ -186,7 +193,7 @@ class DataDir:
         return f"{self.home}/staged-g{self.generation}.json"
 
     def look(self) -> Look:
-        paths = (self.live, self.staged, self.kept, self.part, self.arrivals, self.snapshot, self.digest)
+        paths = (self.live, self.staged, self.kept, self.part, self.arrivals, self.snapshot, self.digest, SELINUX)
         return Look(paths=paths, texts=(self.digest,))
 
     def arriving(self, turn: int, attempt: int) -> str:
@@ -216,10 +223,10 @@ class DataDir:
         """Check what arrived, restore beside the live data, make it durable, give it its name last."""
         staged, kept, digest, part = seen.has(self.staged, self.kept, self.digest, self.part)
         if staged and digest:
-            return (self._emptied(),) if part and self.mounted else ()
+            return (*self._looking_wrong(restored, seen), *((self._emptied(),) if part and self.mounted else ()))
         if kept:
             raise Refusal(f"cannot stage {self.live}: {self.kept} is there, so it was swapped already")
-        finish = self._finish(restored)
+        finish = self._finish(restored, seen)
         return finish if self.restored(seen) else (*self._restore(restored), *finish)
 
     def _restore(self, restored: Restored) -> tuple[Command, ...]:
@@ -232,12 +239,30 @@ class DataDir:
             Command(("sh", "-c", '"$@" && rm -rf "$0"', self.arrivals, *argv), given=given),
         )
 
-    def _finish(self, restored: Restored) -> tuple[Command, ...]:
+    def _looking_wrong(self, restored: Restored, seen: NodeSeen) -> tuple[Command, ...]:
+        """What does not have the owner and the mode that it was given: a filesystem may have its own mind."""
+        there = seen.paths[self.staged]
+        owner = () if there.owner == restored.owner else (Command(("chown", restored.owner, self.staged)),)
+        mode = () if there.mode == restored.mode else (Command(("chmod", restored.exact_mode, self.staged)),)
+        return (*owner, *mode)
+
+    def _label(self, seen: NodeSeen) -> tuple[Command, ...]:
+        """As SELinux labels the live data; where that is gone, as its policy says for the name."""
+        live, on = seen.has(self.live, SELINUX)
+        if not on:
+            return ()
+        if live:
+            return (Command(("chcon", "-R", f"--reference={self.live}", self.built), given=(self.live, self.part)),)
+        script = 'chcon -R "$(matchpathcon -n "$1")" "$2"'
+        return (Command(("sh", "-c", script, "label", self.live, self.built), given=(self.part,)),)
+
+    def _finish(self, restored: Restored, seen: NodeSeen) -> tuple[Command, ...]:
         part, db = self.part, f"{self.part}/member/snap/db"
         status = '"$1" snapshot status "$2" --write-out=json > "$3"'
         return (
             Command(("chown", "-R", restored.owner, part), given=(part,)),
-            Command(("chmod", restored.mode, self.built), given=(part,)),
+            Command(("chmod", restored.exact_mode, self.built), given=(part,)),
+            *self._label(seen),
             Command(("sh", "-c", status, "status", restored.tool, db, self.digest), given=(part,)),
             Command(("sh", "-c", 'find "$1" "$2" -exec sync {} +', "durable", part, self.digest), given=(part,)),
             Command(("mv", "-T", self.built, self.staged), given=(part, f"!{self.staged}")),

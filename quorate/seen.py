@@ -111,7 +111,7 @@ class NodeSeen:
         return tuple(path in self.paths for path in paths)
 
 
-_STAT = r"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\n'"
+_STAT = r"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\t%u:%g\n'"
 
 
 def script(look: Look) -> str:
@@ -186,7 +186,7 @@ def parse(output: str) -> NodeSeen:
         machine=only.get("machine", ""),
         boot=only.get("boot", ""),
         claim=only.get("claim", ""),
-        paths={r[1]: PathSeen(r[2], r[3], r[4], r[5], int(r[6])) for r in rows if r[0] == "path" and len(r) == 7},
+        paths={r[1]: _path(*r[2:]) for r in rows if r[0] == "path" and len(r) == 8},
         units={**_units(lines, Told.of(rows)), **_pods(rows)},
         texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},
         spaces={r[1]: int(r[2]) for r in rows if r[0] == "space" and len(r) == 3 and r[2].isdigit()},
@@ -195,6 +195,14 @@ def parse(output: str) -> NodeSeen:
         tables=frozenset(line.removeprefix("table ") for line in lines if line.startswith("table ")),
         directories={r[1]: _lying(*r[2:]) for r in rows if r[0] == "directory" and len(r) == 4},
     )
+
+
+def _path(kind: str, names: str, mode: str, device: str, size_bytes: str, ids: str) -> PathSeen:
+    """An owner without a name goes by its number."""
+    owner = ":".join(
+        number if name == "UNKNOWN" else name for name, number in zip(names.split(":"), ids.split(":"), strict=True)
+    )
+    return PathSeen(kind, owner, mode, device, int(size_bytes))
 
 
 def _lying(real: str, mounts: str) -> DirectorySeen:

@@ -1,12 +1,13 @@
 import hashlib
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
 from quorate.command import Command, Ticket
 from quorate.converge import Await, Decide, converge
-from quorate.errors import QuorateError, Refusal
-from quorate.node import Claim, DataDir, Restored, parent
+from quorate.errors import DidNotConverge, QuorateError, Refusal
+from quorate.node import SELINUX, Claim, DataDir, Restored, parent
 from quorate.seen import NodeSeen, PathSeen
 from tests.factory import DB, LIVE, SNAPSHOT_BYTES, node
 from tests.fakes.machine import FakeHosts, Machine
@@ -107,6 +108,51 @@ def test_staging_cut_off_anywhere_is_finished_or_leaves_nothing(stop: int, data:
     else:
         once(machine, data, data.discard, 2)
         assert (machine.directories, machine.files) == before
+
+
+def staged(data: DataDir, owner: str, mode: str) -> NodeSeen:
+    seen = there(data.live, data.digest)
+    return replace(seen, paths={**seen.paths, data.staged: PathSeen("directory", owner, mode, "1", 0)})
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "acts"),
+    [
+        ("store:disk", "2750", []),
+        ("root:root", "2750", [f"chown store:disk {DATA.staged}"]),
+        ("store:disk", "700", [f"chmod 02750 {DATA.staged}"]),
+    ],
+)
+def test_what_is_staged_is_seen_to_have_the_owner_and_mode_of_before(owner: str, mode: str, acts: list[str]) -> None:
+    wanted = replace(RESTORED, owner="store:disk", mode="2750")
+    left = DATA.stage(wanted, staged(DATA, owner, mode))
+    assert not isinstance(left, Await)
+    assert [str(act) for act in left] == acts
+
+
+def test_a_filesystem_that_keeps_its_own_modes_is_a_failure_before_anything_is_stopped() -> None:
+    machine = a_node(DATA, DATA.live, DATA.staged)
+    machine.files[DATA.digest] = "{}"
+    odd = replace(RESTORED, mode="750")
+    with pytest.raises(DidNotConverge, match="still left: `chmod 00750"):
+        once(machine, DATA, lambda seen, _: DATA.stage(odd, seen), 1)
+
+
+@pytest.mark.parametrize("data", [DATA, ON_DISK], ids=["directory", "mount point"])
+@pytest.mark.parametrize(
+    ("paths", "argv"),
+    [
+        ((), None),
+        (("live",), None),
+        (("live", SELINUX), "chcon -R --reference={live} {built}"),
+        ((SELINUX,), 'sh -c \'chcon -R "$(matchpathcon -n "$1")" "$2"\' label {live} {built}'),
+    ],
+)
+def test_a_label_is_copied_only_where_selinux_is_on(data: DataDir, paths: tuple[str, ...], argv: str | None) -> None:
+    left = data.stage(RESTORED, there(data.snapshot, *(data.live if path == "live" else path for path in paths)))
+    assert not isinstance(left, Await)
+    labels = [str(act) for act in left if "chcon" in str(act)]
+    assert labels == ([argv.format(live=data.live, built=data.built)] if argv else [])
 
 
 def test_on_a_mount_point_everything_is_in_it_and_it_is_never_renamed() -> None:

@@ -75,3 +75,8 @@ def test_a_mount_point_is_told_from_a_directory() -> None:
 )
 def test_what_is_mounted_is_the_directory_or_the_member_in_it(mounts: str, seen: DirectorySeen) -> None:
     assert parse(f"directory\t/d\t/d\t{mounts}\n").directories == {"/d": seen}
+
+
+def test_an_owner_without_a_name_goes_by_its_number() -> None:
+    said = "path\t/d\tdirectory\tUNKNOWN:etcd\t2750\t1\t4096\t4711:103\n"
+    assert parse(said).paths["/d"].owner == "4711:etcd"

@@ -187,7 +187,7 @@ def unit_seen(machine: Machine, name: str) -> UnitSeen:
 def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     verb: dict[str, Callable[[Machine, tuple[str, ...], str], int]] = {
         "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
-        "systemctl": systemctl, "rmdir": rmdir,
+        "systemctl": systemctl, "rmdir": rmdir, "chcon": sync,
         "cp": copy, "mkdir": make, "systemd-run": transient, "sh": shell, "journalctl": journal, "/usr/sbin/nft": nft,
     }  # fmt: skip
     if argv[1:3] == ("snapshot", "restore"):
