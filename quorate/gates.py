@@ -4,9 +4,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from quorate.canary import PUTS_MAX, practical, puts
 from quorate.cluster import ClusterSeen
+from quorate.effective import UNKNOWN
 from quorate.etcd import can_bump, minor
 from quorate.flags import changed
 from quorate.inventory import Cluster, Member
+from quorate.node import inside
 from quorate.plan import Gate
 from quorate.seen import NodeSeen
 from quorate.source import Holdings, Origin, not_the_newest
@@ -83,18 +85,46 @@ def foreign(cluster: Cluster, member: Member, said: Mapping[str, str]) -> Iterat
             yield f"--{flag} is {said[flag]}, the inventory says {value}"
     if "unreadable" in said:
         yield f"its --config-file {said['config-file']} cannot be read"
-    for flag in ("wal-dir", "force-new-cluster"):
-        if said.get(flag, "false") != "false":
-            yield f"--{flag} is {said[flag]}, which the inventory does not know"
+    yield from wal_differs(cluster, said)
+    if said.get("force-new-cluster", "false") != "false":
+        yield f"--force-new-cluster is {said['force-new-cluster']}, which the inventory does not know"
+
+
+def wal_differs(cluster: Cluster, said: Mapping[str, str]) -> Iterator[str]:
+    """Restored without its log's directory, etcd would replay an old log on new data."""
+    default = f"{cluster.etcd.data_dir}/member/wal"
+    told, wanted = said.get("wal-dir", "").rstrip("/") or default, cluster.etcd.wal_dir or default
+    if told == wanted or not said or "unreadable" in said:
+        return
+    if "wal-dir" not in said:
+        if UNKNOWN not in said:
+            yield f"--wal-dir is not set, the inventory says {wanted}"
+    elif cluster.etcd.wal_dir:
+        yield f"--wal-dir is {told}, the inventory says {wanted}"
+    else:
+        yield f"--wal-dir is {told}, which the inventory does not know"
 
 
 def layout(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
     """Directories that no rename could swap."""
-    return "; ".join(
-        f"on {name} {where.real}/member is a mount point: neither it nor what it is in can be swapped"
-        for name, node in sorted(seen.reachable.items())
-        if (where := node.directories.get(cluster.etcd.data_dir)) and where.member_mounted
-    )
+    found = (f"on {name} {said}" for name, node in sorted(seen.reachable.items()) if (said := fixed(cluster, node)))
+    return "; ".join(found)
+
+
+def fixed(cluster: Cluster, node: NodeSeen) -> str:
+    where = node.directories.get(cluster.etcd.data_dir)
+    wal = node.directories.get(cluster.etcd.wal_dir or "")
+    if where and where.member_mounted:
+        return f"{where.real}/member is a mount point: neither it nor what it is in can be swapped"
+    if wal and wal.mounted:
+        return f"the wal-dir {wal.real} is a mount point, which cannot be swapped: take a directory in it"
+    if where and wal and f"{where.real}/".startswith(f"{wal.real}/"):
+        return f"the wal-dir {wal.real} holds the data directory {where.real}"
+    if where and wal and inside(wal.real, f"{where.real}/member" if where.mounted else where.real):
+        db, log = node.paths.get(where.real), node.paths.get(wal.real)
+        if db and log and db.device != log.device:
+            return f"the wal-dir {wal.real} is on another filesystem than {where.real}, which it is in"
+    return ""
 
 
 def no_space(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:

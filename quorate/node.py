@@ -1,14 +1,12 @@
 """A node's files under one operation: claimed, staged, swapped, put back. The names are the whole state."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from quorate.command import Command, rename
 from quorate.converge import Left
 from quorate.errors import Refusal
 from quorate.seen import Look, NodeSeen
-
-SELINUX = "/sys/fs/selinux/enforce"  # there where SELinux is on, whether it enforces or not
+from quorate.swapped import SELINUX, Looks, Swapped, parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +58,10 @@ class Restored:
     bump: int
     size_bytes: int  # of the snapshot, trailer included
     db_sha256: str  # what the trailer says
-    owner: str
-    mode: str = "700"
+    db: Looks
+    wal: Looks | None = None  # where the log has a directory of its own
 
-    @property
-    def exact_mode(self) -> str:
-        """With five digits chmod also clears the bits that a directory has inherited."""
-        return f"{int(self.mode, 8):05o}"
-
-    def argv(self, snapshot: str, target: str) -> tuple[str, ...]:
+    def argv(self, snapshot: str, target: str, wal: str) -> tuple[str, ...]:
         bump = ("--bump-revision", str(self.bump), "--mark-compacted") if self.bump else ()
         return (
             self.tool,
@@ -80,75 +73,22 @@ class Restored:
             f"--initial-cluster-token={self.token}",
             f"--initial-advertise-peer-urls={','.join(self.peer_urls)}",
             f"--data-dir={target}",
+            *((f"--wal-dir={wal}",) if wal else ()),
             *bump,
         )
 
-
-@dataclass(frozen=True, slots=True)
-class Swapped:
-    """A directory that gives way to another by renames; the names beside it are the whole state."""
-
-    live: str
-    operation: str
-    generation: int = 1
-
     @property
-    def staged(self) -> str:
-        return f"{self.live}.quorate-{self.operation}-g{self.generation}"
-
-    @property
-    def part(self) -> str:
-        return f"{self.staged}.part"
-
-    @property
-    def kept(self) -> str:
-        return f"{self.live}.before-{self.operation}"
-
-    def swap(self, seen: NodeSeen) -> tuple[Command, ...]:
-        """Keep the live one under another name, place the staged in its stead."""
-        keep, place = rename(self.live, self.kept), rename(self.staged, self.live)
-        match seen.has(self.live, self.staged, self.kept):
-            case (True, True, False):
-                return keep, place, self.durable
-            case (False, True, True):
-                return place, self.durable
-            case (False, True, False):  # wiped: nothing to keep, and a mark that says so
-                return self._mark(), place, self.durable
-            case (True, False, True):
-                return ()
-        raise Refusal(f"cannot swap {self.live}: {self._there(seen)}")
-
-    def put_back(self, seen: NodeSeen) -> tuple[Command, ...]:
-        """Undo a swap, from wherever it stopped."""
-        displace, restore = rename(self.live, self.staged), rename(self.kept, self.live)
-        if self.kept in seen.paths and seen.paths[self.kept].kind != "directory":
-            restore = Command(("rm", "-f", self.kept))  # the mark of a wiped node
-        match seen.has(self.live, self.staged, self.kept):
-            case (_, _, False):
-                return ()
-            case (False, True, True):
-                return restore, self.durable
-            case (True, False, True):
-                return displace, restore, self.durable
-        raise Refusal(f"cannot put {self.kept} back: {self._there(seen)}")
-
-    @property
-    def durable(self) -> Command:
-        return Command(("sync", parent(self.live)))
-
-    def _mark(self) -> Command:
-        return Command(("install", "-m", "0600", "/dev/null", self.kept), given=(f"!{self.live}", f"!{self.kept}"))
-
-    def _there(self, seen: NodeSeen) -> str:
-        names = (self.live, self.staged, self.kept)
-        return "there are " + (", ".join(path for path in names if path in seen.paths) or "none of its names")
+    def looks(self) -> tuple[Looks, ...]:
+        """Of each directory that is swapped, in their order."""
+        return (self.wal, self.db) if self.wal else (self.db,)
 
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """The names of one generation of a data directory, all on one filesystem.
+    """The names of one generation of a member's data.
 
     A mount point cannot be renamed: there `live` is the `member` in it, and its names are in the mount point too.
+    A log in a directory of its own is swapped before the database, and each on its own filesystem.
     """
 
     live: str
@@ -156,10 +96,21 @@ class DataDir:
     home: str
     generation: int = 1
     mounted: bool = False
+    wal_dir: str = ""
 
     @property
     def db(self) -> Swapped:
-        return Swapped(self.live, self.operation, self.generation)
+        return Swapped(self.live, self.operation, self.generation, "member" if self.mounted else "")
+
+    @property
+    def wal(self) -> Swapped | None:
+        """None where it lies in what is swapped anyway."""
+        apart = self.wal_dir and not inside(self.wal_dir, self.live)
+        return Swapped(self.wal_dir, self.operation, self.generation) if apart else None
+
+    @property
+    def swapped(self) -> tuple[Swapped, ...]:
+        return (self.wal, self.db) if self.wal else (self.db,)
 
     @property
     def staged(self) -> str:
@@ -172,11 +123,6 @@ class DataDir:
     @property
     def kept(self) -> str:
         return self.db.kept
-
-    @property
-    def built(self) -> str:
-        """What is to be live, in what the restore tool has made."""
-        return f"{self.part}/member" if self.mounted else self.part
 
     @property
     def arrivals(self) -> str:
@@ -192,9 +138,21 @@ class DataDir:
         """What the restore tool says of the staged db: a hash over every bucket, its revision, its keys."""
         return f"{self.home}/staged-g{self.generation}.json"
 
+    @property
+    def pair(self) -> str:
+        """Which inodes belong together: a rename keeps them, and in the directories etcd wants no file of ours."""
+        return f"{self.home}/pair-g{self.generation}"
+
     def look(self) -> Look:
-        paths = (self.live, self.staged, self.kept, self.part, self.arrivals, self.snapshot, self.digest, SELINUX)
-        return Look(paths=paths, texts=(self.digest,))
+        paths = tuple(path for each in self.swapped for path in each.names)
+        return self.look_for_pair() | Look(
+            paths=(*paths, self.arrivals, self.snapshot, self.digest, SELINUX), texts=(self.digest,)
+        )
+
+    def look_for_pair(self) -> Look:
+        """Before a start: nothing where there is only one directory."""
+        paths = tuple(path for each in self.swapped for path in (each.live, each.kept))
+        return Look(paths=paths, texts=(self.pair,)) if self.wal else Look()
 
     def arriving(self, turn: int, attempt: int) -> str:
         """Every attempt writes to a name of its own, so a late sender spoils nothing."""
@@ -221,74 +179,93 @@ class DataDir:
 
     def stage(self, restored: Restored, seen: NodeSeen) -> Left[Command]:
         """Check what arrived, restore beside the live data, make it durable, give it its name last."""
-        staged, kept, digest, part = seen.has(self.staged, self.kept, self.digest, self.part)
-        if staged and digest:
-            return (*self._looking_wrong(restored, seen), *((self._emptied(),) if part and self.mounted else ()))
-        if kept:
+        if all(seen.has(self.digest, *(each.staged for each in self.swapped))):
+            dressed = zip(self.swapped, restored.looks, strict=True)
+            return tuple(act for each, looks in dressed for act in each.unlike(looks, seen))
+        if self.kept in seen.paths:
             raise Refusal(f"cannot stage {self.live}: {self.kept} is there, so it was swapped already")
         finish = self._finish(restored, seen)
         return finish if self.restored(seen) else (*self._restore(restored), *finish)
 
     def _restore(self, restored: Restored) -> tuple[Command, ...]:
         given = (self.snapshot, f"!{self.staged}")
-        argv = restored.argv(self.snapshot, self.part)
+        argv = restored.argv(self.snapshot, self.part, self._wal_part())
         same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
         return (
             Command(("sh", "-c", same, "trailer", self.snapshot), given=given),
-            Command(("rm", "-rf", self.part), given=given),
+            Command(("rm", "-rf", *(each.part for each in self.swapped)), given=given),
             Command(("sh", "-c", '"$@" && rm -rf "$0"', self.arrivals, *argv), given=given),
         )
 
-    def _looking_wrong(self, restored: Restored, seen: NodeSeen) -> tuple[Command, ...]:
-        """What does not have the owner and the mode that it was given: a filesystem may have its own mind."""
-        there = seen.paths[self.staged]
-        owner = () if there.owner == restored.owner else (Command(("chown", restored.owner, self.staged)),)
-        mode = () if there.mode == restored.mode else (Command(("chmod", restored.exact_mode, self.staged)),)
-        return (*owner, *mode)
-
-    def _label(self, seen: NodeSeen) -> tuple[Command, ...]:
-        """As SELinux labels the live data; where that is gone, as its policy says for the name."""
-        live, on = seen.has(self.live, SELINUX)
-        if not on:
-            return ()
-        if live:
-            return (Command(("chcon", "-R", f"--reference={self.live}", self.built), given=(self.live, self.part)),)
-        script = 'chcon -R "$(matchpathcon -n "$1")" "$2"'
-        return (Command(("sh", "-c", script, "label", self.live, self.built), given=(self.part,)),)
+    def _wal_part(self) -> str:
+        """Where the restore tool writes the log, if it is told."""
+        if not self.wal_dir or self.wal:
+            return self.wal.part if self.wal else ""
+        return self.wal_dir.replace(self.live, self.db.built, 1)
 
     def _finish(self, restored: Restored, seen: NodeSeen) -> tuple[Command, ...]:
-        part, db = self.part, f"{self.part}/member/snap/db"
+        """The database last: under its name it says that everything is staged."""
+        part = self.part
         status = '"$1" snapshot status "$2" --write-out=json > "$3"'
+        parents = dict.fromkeys(parent(each.live) for each in self.swapped)
         return (
-            Command(("chown", "-R", restored.owner, part), given=(part,)),
-            Command(("chmod", restored.exact_mode, self.built), given=(part,)),
-            *self._label(seen),
-            Command(("sh", "-c", status, "status", restored.tool, db, self.digest), given=(part,)),
-            Command(("sh", "-c", 'find "$1" "$2" -exec sync {} +', "durable", part, self.digest), given=(part,)),
-            Command(("mv", "-T", self.built, self.staged), given=(part, f"!{self.staged}")),
-            *((self._emptied(),) if self.mounted else ()),
-            Command(("sync", parent(self.live)), given=(self.staged,)),
+            *(self._finish_wal(self.wal, restored.wal, seen) if self.wal and restored.wal else ()),
+            *self.db.dressed(restored.db, seen),
+            Command(
+                ("sh", "-c", status, "status", restored.tool, f"{part}/member/snap/db", self.digest), given=(part,)
+            ),
+            durable(part, self.digest),
+            *self.db.named(),
+            Command(("sync", *parents), given=(self.staged,)),
         )
 
-    def _emptied(self) -> Command:
-        """Of a mount point's part only `member` was wanted."""
-        return Command(("rmdir", self.part), given=(self.staged,))
+    def _finish_wal(self, wal: Swapped, looks: Looks, seen: NodeSeen) -> tuple[Command, ...]:
+        if wal.staged in seen.paths:
+            return ()
+        script = 'stat -c %i -- "$2" "$3" > "$1"'
+        together = Command(("sh", "-c", script, "pair", self.pair, wal.part, self.db.built), given=(wal.part,))
+        return (*wal.dressed(looks, seen), together, durable(wal.part, self.pair), *wal.named())
 
     def discard(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Remove what this operation built and nobody ever ran: only ever its own names."""
-        if any(seen.has(self.kept)):
-            raise Refusal(f"will not remove {self.staged}: the data of before is still at {self.kept}")
-        leftovers = tuple(path for path in (self.staged, self.part, self.arrivals, self.digest) if path in seen.paths)
+        for each in self.swapped:
+            if each.kept in seen.paths:
+                raise Refusal(f"will not remove {each.staged}: the data of before is still at {each.kept}")
+        ours = (*(path for each in reversed(self.swapped) for path in (each.staged, each.part)), self.arrivals)
+        leftovers = tuple(path for path in (*ours, self.digest, self.pair) if path in seen.paths)
         return (Command(("rm", "-rf", *leftovers)),) if leftovers else ()
 
     def swap(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
-        """Keep the live data under another name, place the restored in its stead."""
-        return self.db.swap(seen)
+        """The log before the database, each by renames of its own."""
+        return tuple(act for each in self.swapped for act in each.swap(seen))
 
     def put_back(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
-        """Undo a swap, from wherever it stopped."""
-        return self.db.put_back(seen)
+        """Undo a swap, from wherever it stopped, in the other order."""
+        return tuple(act for each in reversed(self.swapped) for act in each.put_back(seen))
+
+    def check_pair(self, seen: NodeSeen, *, restored: bool) -> None:
+        """Refusal unless log and database are both what was restored, or neither is.
+
+        With the log of another member's life etcd replays what was never in the snapshot, and says nothing.
+        """
+        staged = seen.texts.get(self.pair, "").split()
+        if not self.wal or not (staged or restored):
+            return
+        lives = [seen.paths.get(each.live) for each in self.swapped]
+        inodes = [there.inode if there else "" for there in lives]
+        half_way = any(each.kept in seen.paths for each in self.swapped)
+        if inodes == staged if restored else not (half_way or set(inodes) & set(staged)):
+            return
+        told = ", ".join(
+            f"{each.live} is {'gone' if not inode else 'restored' if inode in staged else 'from before'}"
+            for each, inode in zip(self.swapped, inodes, strict=True)
+        )
+        raise Refusal(f"will not start etcd: its log and its database do not belong together: {told}")
 
 
-def parent(path: str) -> str:
-    return str(PurePosixPath(path).parent)
+def durable(*paths: str) -> Command:
+    return Command(("sh", "-c", 'find "$@" -exec sync {} +', "durable", *paths), given=paths[:1])
+
+
+def inside(path: str, directory: str) -> bool:
+    return path.startswith(f"{directory}/")

@@ -17,7 +17,7 @@ from quorate.supervisor import Supervised, Together
 
 Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
-ADDED_TO_SHARE = ("mounted",)
+ADDED_TO_SHARE = ("mounted", "wal_dir", "wal_owner", "wal_mode")
 
 
 class Choice(StrEnum):
@@ -87,12 +87,15 @@ class Share:
     mode: str
     tool: str
     mounted: bool = False  # the data directory is a mount point: what is swapped is the `member` in it
+    wal_dir: str = ""
+    wal_owner: str = ""
+    wal_mode: str = ""
 
     def data(self, operation: str) -> DataDir:
         """The names that an operation gives to what it builds and keeps here."""
         home = Claim(self.node.lock_dir, self.node.cluster, operation).home
         live = f"{self.data_dir}/member" if self.mounted else self.data_dir
-        return DataDir(live, operation, home, mounted=self.mounted)
+        return DataDir(live, operation, home, mounted=self.mounted, wal_dir=self.wal_dir)
 
 
 @dataclass(frozen=True, slots=True)

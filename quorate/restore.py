@@ -1,6 +1,7 @@
 """Restore a cluster, from a snapshot or from what one member still holds."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from quorate.canary import foretold, mark, practical
@@ -11,7 +12,6 @@ from quorate.command import node_of
 from quorate.etcd import bump, target
 from quorate.gates import closed, old_tools
 from quorate.inventory import Cluster, Component, EtcdSettings, Member
-from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
@@ -19,6 +19,7 @@ from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Supervised, Systemd
+from quorate.swapped import Looks, parent
 
 STEPS = (
     Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
@@ -97,9 +98,9 @@ def look_of(cluster: Cluster) -> Look:
         paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir), NFT),
         units=tuple(name for name in processes(cluster) if not name.startswith("/")),
         pods=tuple(name for name in processes(cluster) if name.startswith("/")),
-        spaces=(etcd.data_dir,),
+        spaces=etcd.directories,
         tools=(etcd.restore_tool,),
-        directories=(etcd.data_dir,),
+        directories=etcd.directories,
     )
 
 
@@ -231,8 +232,10 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
     seen = node if isinstance(node, NodeSeen) else NodeSeen()
     quorum = whole.has_quorum
     unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
-    where = seen.directories.get(settings.etcd.data_dir, DirectorySeen(settings.etcd.data_dir))
-    owner, mode = looks(where, seen, unit)
+    where = lies(seen, settings.etcd.data_dir)
+    looks = worn(seen, f"{where.real}/member" if where.mounted else where.real, where.real) or Looks(unit.owner)
+    wal = lies(seen, settings.etcd.wal_dir).real if settings.etcd.wal_dir else ""
+    wal_looks = (worn(seen, wal) or replace(looks, mode="700")) if wal else Looks("", "")
     return Share(
         node=node_of(request.cluster, settings, member),
         machine=seen.machine,
@@ -243,20 +246,25 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
         control=tuple(component(settings, each, seen, quorum=quorum) for each in settings.control_plane),
         clients=clients(settings, ports(member.client_urls), firewall=NFT in seen.paths),
         data_dir=where.real,
-        owner=owner,
-        mode=mode,
+        owner=looks.owner,
+        mode=looks.mode,
         tool=settings.etcd.restore_tool,
         mounted=where.mounted,
+        wal_dir=wal,
+        wal_owner=wal_looks.owner,
+        wal_mode=wal_looks.mode,
     )
 
 
-def looks(where: DirectorySeen, seen: NodeSeen, unit: UnitSeen) -> tuple[str, str]:
-    """Owner and mode of what is swapped; where it is gone, of what it would be in, or its unit's."""
-    root, member = seen.paths.get(where.real), seen.paths.get(f"{where.real}/member")
-    live = member if where.mounted else root
-    if live:
-        return live.owner, live.mode
-    return root.owner if root else unit.owner, "700"
+def lies(seen: NodeSeen, path: str) -> DirectorySeen:
+    return seen.directories.get(path, DirectorySeen(path))
+
+
+def worn(seen: NodeSeen, live: str, root: str = "") -> Looks | None:
+    """Owner and mode of what is swapped; where it is gone, the owner of what it would be in."""
+    if there := seen.paths.get(live):
+        return Looks(there.owner, there.mode)
+    return Looks(around.owner) if (around := seen.paths.get(root)) else None
 
 
 def component(settings: Cluster, each: Component, seen: NodeSeen, *, quorum: bool) -> Supervised:

@@ -50,13 +50,14 @@ class PathSeen:
     mode: str
     device: str
     size_bytes: int
+    inode: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectorySeen:
     """A directory as it lies on the disk; what is mounted cannot be renamed."""
 
-    real: str  # where it leads if it is a symbolic link
+    real: str  # without symbolic links
     mounted: bool = False
     member_mounted: bool = False  # the `member` in it
 
@@ -111,7 +112,7 @@ class NodeSeen:
         return tuple(path in self.paths for path in paths)
 
 
-_STAT = r"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\t%u:%g\n'"
+_STAT = r"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\t%u:%g\t%i\n'"
 
 
 def script(look: Look) -> str:
@@ -156,7 +157,7 @@ awk '$4=="0A"{split($2,a,":");print "listen\t" a[length(a)]}' /proc/net/tcp /pro
 def _directory(path: str) -> str:
     """With owner and mode of what would be renamed: itself, or the `member` of a mount point."""
     quoted = shlex.quote(path)
-    return rf"""d={quoted}; [ -L "$d" ] && d=$(readlink -m -- "$d")
+    return rf"""d=$(readlink -m -- {quoted})
 m=; mountpoint -q -- "$d" && m=.; mountpoint -q -- "$d/member" && m="$m member"
 printf 'directory\t%s\t%s\t%s\n' {quoted} "$d" "$m"
 {_STAT} -- "$d" "$d/member" 2>/dev/null"""
@@ -186,7 +187,7 @@ def parse(output: str) -> NodeSeen:
         machine=only.get("machine", ""),
         boot=only.get("boot", ""),
         claim=only.get("claim", ""),
-        paths={r[1]: _path(*r[2:]) for r in rows if r[0] == "path" and len(r) == 8},
+        paths={r[1]: _path(*r[2:]) for r in rows if r[0] == "path" and len(r) == 9},
         units={**_units(lines, Told.of(rows)), **_pods(rows)},
         texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},
         spaces={r[1]: int(r[2]) for r in rows if r[0] == "space" and len(r) == 3 and r[2].isdigit()},
@@ -197,12 +198,12 @@ def parse(output: str) -> NodeSeen:
     )
 
 
-def _path(kind: str, names: str, mode: str, device: str, size_bytes: str, ids: str) -> PathSeen:
+def _path(kind: str, names: str, mode: str, device: str, size_bytes: str, ids: str, inode: str) -> PathSeen:
     """An owner without a name goes by its number."""
     owner = ":".join(
         number if name == "UNKNOWN" else name for name, number in zip(names.split(":"), ids.split(":"), strict=True)
     )
-    return PathSeen(kind, owner, mode, device, int(size_bytes))
+    return PathSeen(kind, owner, mode, device, int(size_bytes), inode)
 
 
 def _lying(real: str, mounts: str) -> DirectorySeen:

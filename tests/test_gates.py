@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from quorate import effective
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.gates import GATES, IDS, closed
-from quorate.seen import DirectorySeen, NodeSeen, UnitSeen
+from quorate.inventory import Cluster
+from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import manifest
 
@@ -67,6 +69,63 @@ RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS
 )
 def test_each_gate_closes_on_its_own_evidence(seen: ClusterSeen, gates: list[str], tmp_path: Path) -> None:
     assert shut(seen, tmp_path) == gates
+
+
+LOG = "/fast/wal"
+
+
+@pytest.mark.parametrize(
+    ("inventory_says", "flags", "said"),
+    [
+        (LOG, f"--wal-dir={LOG}", ""),
+        (LOG, "--wal-dir=/other", f"--wal-dir is /other, the inventory says {LOG}"),
+        (LOG, "", f"--wal-dir is not set, the inventory says {LOG}"),
+        (LOG, "$MORE", ""),
+        (None, f"--wal-dir={LOG}", f"--wal-dir is {LOG}, which the inventory does not know"),
+        (None, f"--wal-dir={LIVE}/member/wal", ""),
+        (None, "", ""),
+    ],
+)
+def test_a_log_of_its_own_is_known_to_both_or_neither(
+    inventory_says: str | None, flags: str, said: str, tmp_path: Path
+) -> None:
+    told = effective.flags((*UNIT.argv, *flags.split()), {}, None, read=False)
+    settings = cluster_with(tmp_path, wal_dir=inventory_says)
+    runs = replace(NODE, units={"etcd.service": replace(UNIT, told=told)}, spaces=ROOMY)
+    seen = replace(DOWN, nodes=dict.fromkeys("abc", runs))
+    found = {gate.id: gate.evidence for gate in closed(settings, seen, seen.manifests[-1])}
+    assert found.get("config-differs", "").partition("; ")[0] == (f"a: {said}" if said else "")
+
+
+ROOMY = {LIVE: 10**12, LOG: 10**12}
+
+
+def cluster_with(tmp_path: Path, **etcd: object) -> Cluster:
+    settings = inventory(tmp_path).clusters["demo"]
+    return settings.model_copy(update={"etcd": settings.etcd.model_copy(update=etcd)})
+
+
+def placed(device: str) -> PathSeen:
+    return PathSeen("directory", "etcd:etcd", "700", device, 0)
+
+
+@pytest.mark.parametrize(
+    ("wal", "said"),
+    [
+        (DirectorySeen(LOG), ""),
+        (DirectorySeen(LOG, mounted=True), "is a mount point"),
+        (DirectorySeen(f"{LIVE}/same"), ""),
+        (DirectorySeen(f"{LIVE}/other"), "is on another filesystem"),
+        (DirectorySeen("/var/lib"), "holds the data directory"),
+    ],
+)
+def test_a_log_that_no_rename_could_swap_is_refused(wal: DirectorySeen, said: str, tmp_path: Path) -> None:
+    paths = {LIVE: placed("1"), f"{LIVE}/same": placed("1"), f"{LIVE}/other": placed("2")}
+    lies = replace(NODE, paths=paths, directories={LIVE: DirectorySeen(LIVE), LOG: wal}, spaces=ROOMY)
+    seen = with_nodes(a=lies)
+    found = {gate.id: gate.evidence for gate in closed(cluster_with(tmp_path, wal_dir=LOG), seen, seen.manifests[-1])}
+    assert bool(said) is ("layout" in found)
+    assert said in found.get("layout", "")
 
 
 def test_a_flag_that_changed_since_the_backup_is_named_with_both_values_and_the_member(tmp_path: Path) -> None:

@@ -108,6 +108,20 @@ class TestWhereTheDataLies:
         assert (lies.owner, lies.mode) == ("store:disk", "750")
         assert lies.data("op").staged == f"{LIVE}/member.quorate-op-g1"
 
+    def test_a_log_of_its_own_is_found_where_it_really_lies(self, tmp_path: Path) -> None:
+        settings = request(tmp_path).settings
+        etcd = settings.etcd.model_copy(update={"wal_dir": "/log"})
+        lies = replace(
+            NODE,
+            spaces={LIVE: 10**12, "/log": 10**12},
+            directories={LIVE: DirectorySeen(LIVE), "/log": DirectorySeen("/fast/log")},
+            paths={LIVE: path("etcd:etcd", "700"), "/fast/log": path("etcd:etcd", "750")},
+        )
+        asked = request(tmp_path, settings=settings.model_copy(update={"etcd": etcd}))
+        share = plan(asked, replace(DOWN, nodes=dict.fromkeys("abc", lies))).chosen.shares[0]
+        assert (share.wal_dir, share.wal_owner, share.wal_mode) == ("/fast/log", "etcd:etcd", "750")
+        assert [each.live for each in share.data("op").swapped] == ["/fast/log", LIVE]
+
     def test_of_an_empty_mount_point_the_owner_is_taken(self, tmp_path: Path) -> None:
         paths = {LIVE: path("store:disk", "755")}
         lies = share_of(tmp_path, directories={LIVE: DirectorySeen(LIVE, mounted=True)}, paths=paths)

@@ -78,5 +78,5 @@ def test_what_is_mounted_is_the_directory_or_the_member_in_it(mounts: str, seen:
 
 
 def test_an_owner_without_a_name_goes_by_its_number() -> None:
-    said = "path\t/d\tdirectory\tUNKNOWN:etcd\t2750\t1\t4096\t4711:103\n"
+    said = "path\t/d\tdirectory\tUNKNOWN:etcd\t2750\t1\t4096\t4711:103\t77\n"
     assert parse(said).paths["/d"].owner == "4711:etcd"

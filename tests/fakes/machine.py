@@ -169,7 +169,13 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
 
 def path_seen(machine: Machine, path: str) -> PathSeen:
     kind = "directory" if path in machine.directories else "regular file"
-    return PathSeen(kind, "etcd:etcd", "700", "1", len(machine.files.get(path, "")))
+    return PathSeen(kind, "etcd:etcd", "700", "1", len(machine.files.get(path, "")), inode(machine, path))
+
+
+def inode(machine: Machine, path: str) -> str:
+    """Told by what is in it, for a rename changes nothing of that either."""
+    within = sorted(f"{name[len(path) :]}={text}" for name, text in machine.files.items() if below(name, path))
+    return str(crc32(";".join(within).encode()))
 
 
 def unit_seen(machine: Machine, name: str) -> UnitSeen:
@@ -322,6 +328,8 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
         machine.files[argv[3]] = stdin
     if "snapshot status" in script:
         machine.files[argv[6]] = '{"hash":%d}' % crc32(machine.files[argv[5]].encode())
+    if script.startswith("stat -c %i "):
+        machine.files[argv[4]] = "\n".join(inode(machine, path) for path in argv[5:])
     if script.startswith("test "):
         return 0 if machine.files[argv[4]][-32:].encode("latin-1").hex() in script else 1
     return 0
@@ -344,7 +352,13 @@ def restore(machine: Machine, argv: tuple[str, ...]) -> int:
     if machine.exists(target):
         return 1
     machine.directories |= {target, f"{target}/member"}
+    wal = next((word.partition("=")[2] for word in argv if word.startswith("--wal-dir=")), "")
+    if machine.exists(wal):
+        return 1
     token = next(word for word in argv if word.startswith("--initial-cluster-token=")).partition("=")[2]
+    if wal:
+        machine.directories.add(wal)
+        machine.files[f"{wal}/0.wal"] = f"the log of {token}"
     machine.files[f"{target}/member/snap/db"] = f"{token}:{machine.files[argv[3]][:-32]}"
     return 0
 
