@@ -121,7 +121,8 @@ def test_a_log_of_its_own_is_swapped_with_the_database(alone: Product) -> None:
 
         def move_one_by_hand(operation: str) -> None:
             on_node(made, f"mv {LOG} {LOG}.aside; mv {LOG}.before-{operation} {LOG}")
-            again = knowing.json("retry", operation, exit_code=10)
+            knowing.json("retry", operation)
+            again = knowing.json("watch", operation, exit_code=10)
             assert f"{LOG} is from before, {LIVE} is restored" in again["error"]["message"]
             on_node(made, f"mv {LOG} {LOG}.before-{operation}; mv {LOG}.aside {LOG}")
 
