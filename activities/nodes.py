@@ -1,7 +1,7 @@
 """What is done at one node: every verb is a decider handed to the one loop."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from temporalio import activity
@@ -55,13 +55,17 @@ class Nodes:
 
     @verb("nodes.release")
     def release(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.claim.look(), task.claim.release)
+        """The last that is done at a node, so here it is told what ran before and does not now."""
+        look = task.claim.look() | task.everything.look()
+        done = self._loop(task, self._host(task, look), task.claim.release)
+        down = task.everything.down(done.seen)
+        return replace(done.receipt, facts={"down": f"{task.share.node.name}: {', '.join(down)}"} if down else {})
 
     @verb("nodes.stage")
     def stage(self, task: NodeTask) -> Receipt:
         """Bring the snapshot to the node unless it is there, then restore it beside the live data."""
         started, began = self.clock.time(), self.clock.monotonic()
-        look = task.data.look() | Look(paths=(ZSTD,))
+        look = task.data.look() | task.data.look_for_room() | Look(paths=(ZSTD,))
         host = self._host(task, look)
         seen = host.look()
         if task.data.needs_snapshot(seen, task.snapshot.size_bytes):
@@ -168,7 +172,7 @@ class Nodes:
         arriving = task.data.arriving(ticket.turn, ticket.attempt)
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
         sent = host.send(
-            task.data.receive(arriving, unpack),
+            task.data.receive(arriving, task.snapshot.size_bytes, unpack),
             chunks if unpack_there else expanded(chunks, task.snapshot.key),
             self.tick,
         )

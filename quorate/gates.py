@@ -10,10 +10,9 @@ from quorate.flags import changed
 from quorate.inventory import Cluster, Member
 from quorate.node import inside
 from quorate.plan import Gate
+from quorate.room import RESERVE_BYTES, WAL_BYTES, mib, staging_bytes
 from quorate.seen import NodeSeen
 from quorate.source import Holdings, Origin, not_the_newest
-
-WAL_BYTES = 128 * 1024 * 1024  # etcd preallocates two WAL files of 64 MB (etcd.md, 2.2)
 
 Evidence = Callable[[Cluster, ClusterSeen, Origin], str]
 
@@ -128,14 +127,34 @@ def fixed(cluster: Cluster, node: NodeSeen) -> str:
 
 
 def no_space(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
-    """The snapshot, the database restored from it, and the WAL etcd preallocates, beside the live data."""
-    needed = 2 * origin.size_bytes + WAL_BYTES
+    """Beside the live data; and what would make room, for a person to judge."""
+    needed = needs(cluster, origin.size_bytes)
     short = [
-        f"{name} has {free // 2**20} MiB free at {cluster.etcd.data_dir}"
+        f"{name} has {mib(free)} free at {path}{would_fit(node, path, needed[path])}"
         for name, node in sorted(seen.reachable.items())
-        if (free := node.spaces.get(cluster.etcd.data_dir, 0)) < needed
+        for path in needed
+        if (free := node.spaces.get(path, 0)) < needed[path]
     ]
-    return f"{'; '.join(short)}; needed are {needed // 2**20} MiB" if short else ""
+    wanted = ", ".join(f"{mib(size_bytes)} at {path}" for path, size_bytes in needed.items())
+    return f"{'; '.join(short)}; needed are {wanted}" if short else ""
+
+
+def needs(cluster: Cluster, size_bytes: int) -> dict[str, int]:
+    """By directory: more than enough where the log lies apart but on the same disk."""
+    log = {cluster.etcd.wal_dir: WAL_BYTES + RESERVE_BYTES} if cluster.etcd.wal_dir else {}
+    return {cluster.etcd.data_dir: staging_bytes(size_bytes), **log}
+
+
+def would_fit(node: NodeSeen, path: str, needed_bytes: int) -> str:
+    """What earlier operations have kept there; nobody but a person removes it."""
+    real = node.directories[path].real if path in node.directories else path
+    kept = {each: size_bytes for each, size_bytes in node.kept.items() if each.startswith((f"{real}.", f"{real}/"))}
+    if not kept:
+        return ""
+    listed = ", ".join(f"{each} ({mib(size_bytes)})" for each, size_bytes in sorted(kept.items()))
+    with_it = node.spaces.get(path, 0) + sum(kept.values())
+    fits = "it would fit" if with_it >= needed_bytes else f"only {mib(with_it)} would be free"
+    return f", where earlier operations have kept {listed}: without all of that {fits}"
 
 
 def lineage(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:

@@ -1,10 +1,12 @@
 """A node's files under one operation: claimed, staged, swapped, put back. The names are the whole state."""
 
+import shlex
 from dataclasses import dataclass
 
 from quorate.command import Command, rename
 from quorate.converge import Left
 from quorate.errors import Refusal
+from quorate.room import RESERVE_BYTES, WAL_BYTES, enough, receiving, room_for, staging_bytes
 from quorate.seen import Look, NodeSeen
 from quorate.swapped import SELINUX, Looks, Swapped, parent
 
@@ -158,16 +160,23 @@ class DataDir:
         """Every attempt writes to a name of its own, so a late sender spoils nothing."""
         return f"{self.arrivals}/{turn}-{attempt}"
 
-    def receive(self, arriving: str, unpack: tuple[str, ...]) -> Command:
-        script = 'umask 077; mkdir -p "${0%/*}"; "$@" > "$0"'
-        return Command(("sh", "-c", script, arriving, *unpack), given=(f"!{self.staged}",))
+    def look_for_room(self) -> Look:
+        """What staging needs to know beside the names."""
+        return Look(spaces=tuple(parent(each.live) for each in self.swapped))
+
+    def receive(self, arriving: str, size_bytes: int, unpack: tuple[str, ...]) -> Command:
+        argv = receiving(arriving, parent(self.live), staging_bytes(size_bytes), unpack)
+        return Command(argv, given=(f"!{self.staged}",))
 
     def needs_snapshot(self, seen: NodeSeen, size_bytes: int) -> bool:
         """Neither staged nor whole: a cut-off transfer leaves nothing under the final name."""
         staged, live_again = seen.has(self.staged, self.kept)
         there = seen.paths.get(self.snapshot)
         done = staged or live_again or self.restored(seen)
-        return not done and (there is None or there.size_bytes != size_bytes)
+        if done or (there and there.size_bytes == size_bytes):
+            return False
+        self._room(seen, staging_bytes(size_bytes))
+        return True
 
     def restored(self, seen: NodeSeen) -> bool:
         """What arrived is removed in the same command that restores it, and only when that succeeded."""
@@ -185,17 +194,31 @@ class DataDir:
         if self.kept in seen.paths:
             raise Refusal(f"cannot stage {self.live}: {self.kept} is there, so it was swapped already")
         finish = self._finish(restored, seen)
-        return finish if self.restored(seen) else (*self._restore(restored), *finish)
+        if self.restored(seen):
+            return finish
+        self._room(seen, staging_bytes(restored.size_bytes, arrived=True))
+        return *self._restore(restored), *finish
 
     def _restore(self, restored: Restored) -> tuple[Command, ...]:
         given = (self.snapshot, f"!{self.staged}")
         argv = restored.argv(self.snapshot, self.part, self._wal_part())
         same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
+        parts = shlex.join(each.part for each in self.swapped)
+        script = f'"$@" && exec rm -rf "$0"; c=$?; rm -rf {parts}; exit $c'
+        needed = {parent(each.live): WAL_BYTES + RESERVE_BYTES for each in self.swapped}
+        needed[parent(self.live)] = staging_bytes(restored.size_bytes, arrived=True)
         return (
             Command(("sh", "-c", same, "trailer", self.snapshot), given=given),
             Command(("rm", "-rf", *(each.part for each in self.swapped)), given=given),
-            Command(("sh", "-c", '"$@" && rm -rf "$0"', self.arrivals, *argv), given=given),
+            *(room_for(size_bytes, directory, given) for directory, size_bytes in needed.items()),
+            Command(("sh", "-c", script, self.arrivals, *argv), given=given),
         )
+
+    def _room(self, seen: NodeSeen, needed_bytes: int) -> None:
+        """NoSpace before anything is written."""
+        for each in self.swapped:
+            needed = needed_bytes if each == self.db else WAL_BYTES + RESERVE_BYTES
+            enough(seen.spaces.get(parent(each.live)), needed, each.live)
 
     def _wal_part(self) -> str:
         """Where the restore tool writes the log, if it is told."""

@@ -107,6 +107,7 @@ class NodeSeen:
     listening: frozenset[int] = frozenset()  # looked at where units are
     tables: frozenset[str] = frozenset()
     directories: dict[str, DirectorySeen] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)  # bytes in what earlier operations have left beside them
 
     def has(self, *paths: str) -> tuple[bool, ...]:
         return tuple(path in self.paths for path in paths)
@@ -146,7 +147,9 @@ def script(look: Look) -> str:
     lines += [_tool(path) for path in look.tools]
     if look.tables:
         lines.append("nft list tables 2>/dev/null")
-    return "\n".join([*lines, effective.script(look.units) if look.spaces else "", "true"])
+    return "\n".join(
+        [*lines, effective.script(look.units) if look.spaces and (look.units or look.pods) else "", "true"]
+    )
 
 
 # Without `ss`, or with one that fails, the kernel's tables tell the same, four times as slowly (10 ms, measured).
@@ -160,13 +163,18 @@ def _directory(path: str) -> str:
     return rf"""d=$(readlink -m -- {quoted})
 m=; mountpoint -q -- "$d" && m=.; mountpoint -q -- "$d/member" && m="$m member"
 printf 'directory\t%s\t%s\t%s\n' {quoted} "$d" "$m"
-{_STAT} -- "$d" "$d/member" 2>/dev/null"""
+{_STAT} -- "$d" "$d/member" 2>/dev/null
+for k in "$d".before-* "$d".quorate-* "$d/member".before-* "$d/member".quorate-*; do
+  [ -d "$k" ] && printf 'kept\t%s\t%s\n' "$k" "$(du -sB1 -- "$k" | cut -f1)"
+done"""
 
 
 def _space(path: str) -> str:
     """Of the nearest directory that exists: a wiped data directory still has a filesystem."""
     return (
-        rf"p={shlex.quote(path)}; while [ ! -d \"$p\" ]; do p=$(dirname \"$p\"); done; ".replace('\\"', '"')
+        rf"p=$(readlink -m -- {shlex.quote(path)}); while [ ! -d \"$p\" ]; do p=$(dirname \"$p\"); done; ".replace(
+            '\\"', '"'
+        )
         + rf"printf 'space\t%s\t' {shlex.quote(path)}; df -PB1 -- "
         + "\"$p\" | awk 'END{print $4}'"
     )
@@ -194,6 +202,7 @@ def parse(output: str) -> NodeSeen:
         tools={r[1]: r[2].split(":")[-1].strip() for r in rows if r[0] == "tool" and len(r) == 3},
         listening=frozenset(_ports(lines)),
         tables=frozenset(line.removeprefix("table ") for line in lines if line.startswith("table ")),
+        kept={r[1]: int(r[2]) for r in rows if r[0] == "kept" and len(r) == 3 and r[2].isdigit()},
         directories={r[1]: _lying(*r[2:]) for r in rows if r[0] == "directory" and len(r) == 4},
     )
 

@@ -25,12 +25,17 @@ def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
     facts = merged(receipts.get("verify", ()))
     api = merged(receipts.get("verify-api", ()))
     disarmed = facts.get("disarmed", "")
+    released = (*receipts.get("undo-claim", ()), *receipts.get("release", ()))
+    down = "; ".join(receipt.facts["down"] for receipt in released if "down" in receipt.facts)
     return Measured(
         outage_s=span(etcd_stop, facts.get("first_write")),
         api_outage_s=span(api_stop, api.get("first_write")),
         served_revision=int(facts["served_revision"]) if "served_revision" in facts else None,
         cluster_id=facts.get("cluster_id", ""),
-        findings=(f"alarms that came back with the snapshot were disarmed: {disarmed}",) if disarmed else (),
+        findings=(
+            *((f"alarms that came back with the snapshot were disarmed: {disarmed}",) if disarmed else ()),
+            *((f"ran before and does not run now: {down}",) if down else ()),
+        ),
     )
 
 

@@ -71,6 +71,44 @@ def test_each_gate_closes_on_its_own_evidence(seen: ClusterSeen, gates: list[str
     assert shut(seen, tmp_path) == gates
 
 
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({}, f"a has 150 MiB free at {LIVE}; needed are 192 MiB at {LIVE}"),
+        (
+            {f"{LIVE}.before-op1": 80 * MIB, "/elsewhere.before-op1": 10**12},
+            (
+                f"a has 150 MiB free at {LIVE}, where earlier operations have kept {LIVE}.before-op1 (80 MiB): "
+                f"without all of that it would fit; needed are 192 MiB at {LIVE}"
+            ),
+        ),
+        (
+            {f"{LIVE}.before-op1": 10 * MIB, f"{LIVE}.quorate-op2-g1": 20 * MIB},
+            (
+                f"a has 150 MiB free at {LIVE}, where earlier operations have kept {LIVE}.before-op1 (10 MiB), "
+                f"{LIVE}.quorate-op2-g1 (20 MiB): without all of that only 180 MiB would be free; "
+                f"needed are 192 MiB at {LIVE}"
+            ),
+        ),
+    ],
+)
+def test_too_little_room_says_what_is_needed_and_what_a_person_could_remove(
+    kept: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    seen = with_nodes(a=replace(NODE, spaces={LIVE: 150 * MIB}, kept=kept))
+    (gate,) = closed(inventory(tmp_path).clusters["demo"], seen, seen.manifests[-1])
+    assert (gate.id, gate.evidence, gate.overridable) == ("no-space", said, False)
+
+
+def test_a_log_of_its_own_needs_room_of_its_own(tmp_path: Path) -> None:
+    seen = replace(DOWN, nodes=dict.fromkeys("abc", replace(NODE, spaces={LIVE: 10**12, LOG: 100 * MIB})))
+    gates = {gate.id: gate.evidence for gate in closed(cluster_with(tmp_path, wal_dir=LOG), seen, seen.manifests[-1])}
+    assert f"c has 100 MiB free at {LOG}" in gates["no-space"]
+
+
 LOG = "/fast/wal"
 
 

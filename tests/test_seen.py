@@ -80,3 +80,13 @@ def test_what_is_mounted_is_the_directory_or_the_member_in_it(mounts: str, seen:
 def test_an_owner_without_a_name_goes_by_its_number() -> None:
     said = "path\t/d\tdirectory\tUNKNOWN:etcd\t2750\t1\t4096\t4711:103\t77\n"
     assert parse(said).paths["/d"].owner == "4711:etcd"
+
+
+def test_what_earlier_operations_have_kept_is_seen_with_its_size(tmp_path) -> None:
+    live, kept = tmp_path / "etcd", tmp_path / "etcd.before-restore-1"
+    for path in (live, kept, live / "member.quorate-restore-1-g1", tmp_path / "etcd.other"):
+        path.mkdir()
+    (kept / "db").write_bytes(b"x" * 100_000)
+    seen = run(Look(directories=(str(live),))).kept
+    assert set(seen) == {str(kept), f"{live}/member.quorate-restore-1-g1"}
+    assert seen[str(kept)] >= 100_000

@@ -41,6 +41,7 @@ class Machine:
     breaks: str = ""
     stalls: str = ""
     away: bool = False
+    free_bytes: int = 10**12
     mounts: set[str] = field(default_factory=set)  # directories that nobody can rename
     dies_at: int = -1  # the connection breaks before this command, once
     thaw: threading.Event = field(default_factory=threading.Event)
@@ -160,7 +161,7 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
         paths=paths,
         units={name: unit_seen(machine, name) for name in look.units},
         texts={path: machine.files[path] for path in look.texts if path in machine.files},
-        spaces=dict.fromkeys(look.spaces, 10**12),
+        spaces=dict.fromkeys(look.spaces, machine.free_bytes),
         tools=dict.fromkeys(look.tools, "3.6.14"),
         listening=frozenset(listening if look.units else ()),
         tables=frozenset(machine.tables if look.tables else ()),
@@ -317,13 +318,15 @@ def flag(machine: Machine, drop_in: str) -> str:
 
 def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     script = argv[2]
-    if script == '"$@" && rm -rf "$0"':
+    if script.startswith('"$@" && exec rm -rf "$0"'):
         return restore(machine, argv[4:]) or remove(machine, ("rm", "-rf", argv[3]), "")
+    if script.startswith("f=$((") and machine.free_bytes < int(argv[5]):
+        return 28
     if script.startswith("timeout "):
         return patient(machine, script.split())
     if script.startswith("! systemctl start "):
         return 0 if start(machine, script.split()[-1]) else 1
-    if script.startswith("umask"):
+    if script.endswith('"$@" > "$0" || { rm -f "$0"; exit 1; }'):
         machine.directories.add(argv[3].rpartition("/")[0])
         machine.files[argv[3]] = stdin
     if "snapshot status" in script:
