@@ -18,7 +18,6 @@ from quorate.command import Node
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, DidNotConverge, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, member_id
-from quorate.node import Claim, DataDir
 from quorate.plan import ClusterTask, Share
 from quorate.ports import Etcd
 from quorate.verifying import (
@@ -75,8 +74,7 @@ class Members:
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
 
     def _staged(self, task: ClusterTask, share: Share) -> str:
-        home = Claim(share.node.lock_dir, share.node.cluster, task.operation).home
-        data = DataDir(share.data_dir, task.operation, home)
+        data = share.data(task.operation)
         seen = self.hosts.at(share.node, data.look(), ticket_of(task)).look()
         return seen.texts.get(data.digest, "")
 

@@ -9,13 +9,14 @@ from temporalio import activity
 from activities.compression import expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Ticket
-from quorate.converge import Clock, Converged, Decide, Receipt, Tick, converge, succeeded
+from quorate.converge import Clock, Converged, Decide, Left, Receipt, Tick, converge, succeeded
 from quorate.errors import CommandFailed, Corrupt, DidNotConverge
 from quorate.node import Restored
 from quorate.plan import ClusterTask, NodeTask
 from quorate.ports import Host
 from quorate.seen import Look, NodeSeen
 from quorate.supervisor import join
+from quorate.swapped import Looks
 
 ZSTD = "/usr/bin/zstd"
 VERBS = (
@@ -59,13 +60,17 @@ class Nodes:
 
     @verb("nodes.release")
     def release(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.claim.look(), task.claim.release)
+        """The last that is done at a node, so here it is told what ran before and does not now."""
+        look = task.claim.look() | task.everything.look()
+        done = self._loop(task, self._host(task, look), task.claim.release)
+        down = task.everything.down(done.seen)
+        return replace(done.receipt, facts={"down": f"{task.share.node.name}: {', '.join(down)}"} if down else {})
 
     @verb("nodes.stage")
     def stage(self, task: NodeTask) -> Receipt:
         """Bring the snapshot to the node unless it is there, then restore it beside the live data."""
         started, began = self.clock.time(), self.clock.monotonic()
-        look = task.data.look() | task.records.look() | Look(paths=(ZSTD,))
+        look = task.data.look() | task.records.look() | task.data.look_for_room() | Look(paths=(ZSTD,))
         host = self._host(task, look)
         seen = host.look()
         if task.data.needs_snapshot(seen, task.snapshot.size_bytes):
@@ -108,8 +113,13 @@ class Nodes:
         clients, units = task.share.clients, task.units
         if task.control:
             return self._converge(task, units.look(), units.resume)
-        look = units.look() | clients.look()
-        return self._converge(task, look, lambda seen, s: clients.admit(seen, s) or units.resume(seen, s))
+        look = units.look() | clients.look() | task.data.look_for_pair()
+
+        def resume(seen: NodeSeen, waited_s: float) -> Left[Command]:
+            task.data.check_pair(seen, restored=False)
+            return clients.admit(seen, waited_s) or units.resume(seen, waited_s)
+
+        return self._converge(task, look, resume)
 
     @verb("nodes.swap")
     def swap(self, task: NodeTask) -> Receipt:
@@ -122,9 +132,15 @@ class Nodes:
     @verb("nodes.start")
     def start(self, task: NodeTask) -> Receipt:
         """A unit that does not start says why in its journal, so the failure quotes it."""
-        host = self._host(task, task.units.look() | task.share.clients.look())
+        host = self._host(task, task.units.look() | task.share.clients.look() | task.data.look_for_pair())
+
+        def start(seen: NodeSeen, waited_s: float) -> Left[Command]:
+            if not task.control:
+                task.data.check_pair(seen, restored=True)
+            return load(task, seen) or task.units.start(seen, waited_s)
+
         try:
-            done = self._loop(task, host, lambda seen, s: load(task, seen) or task.units.start(seen, s))
+            done = self._loop(task, host, start)
         except (DidNotConverge, CommandFailed) as error:
             said = host.do((task.units.journal(),), self.tick).ran[0].tail
             raise type(error)(f"{error}; its journal ends: {said}") from error
@@ -180,7 +196,7 @@ class Nodes:
         arriving = task.data.arriving(ticket.turn, ticket.attempt)
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
         sent = host.send(
-            task.data.receive(arriving, unpack),
+            task.data.receive(arriving, task.snapshot.size_bytes, unpack),
             chunks if unpack_there else expanded(chunks, task.snapshot.key),
             self.tick,
         )
@@ -205,8 +221,8 @@ def restored_of(task: NodeTask) -> Restored:
         bump=task.bump,
         size_bytes=task.snapshot.size_bytes,
         db_sha256=task.snapshot.db_sha256,
-        owner=share.owner,
-        mode=share.mode,
+        db=Looks(share.owner, share.mode),
+        wal=Looks(share.wal_owner, share.wal_mode) if task.data.wal else None,
     )
 
 

@@ -3,6 +3,7 @@
 * QuorateError                1   a defect of ours
   + BadInput                  2   a file, a flag or a name that makes no sense; nothing was started
   + Refusal                   4   a safety gate said no; nothing was changed
+    - NoSpace                 4   a node's disk has no room for what would be written; nothing was
     - OtherVersion            4   an operation is open that only the version which began it can finish
   + NotApproved               5   denied, expired, or the plan is no longer true
   + Unreachable               6   a host, a store or a server did not answer, or refused us
@@ -44,6 +45,10 @@ class BadInput(QuorateError):
 
 class Refusal(QuorateError):
     exit_code, kind = 4, "refused"
+
+
+class NoSpace(Refusal):
+    kind = "no-space"
 
 
 class OtherVersion(Refusal):

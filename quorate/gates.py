@@ -6,15 +6,16 @@ from quorate import surroundings
 from quorate.canary import PUTS_MAX, practical, puts
 from quorate.causes import causes
 from quorate.cluster import ClusterSeen
+from quorate.effective import UNKNOWN
 from quorate.etcd import can_bump, minor
 from quorate.flags import changed
 from quorate.inventory import Cluster, Member
+from quorate.node import inside
 from quorate.plan import Gate
 from quorate.power import doubts
+from quorate.room import RESERVE_BYTES, WAL_BYTES, mib, staging_bytes
 from quorate.seen import NodeSeen
 from quorate.source import Holdings, Origin, not_the_newest
-
-WAL_BYTES = 128 * 1024 * 1024  # etcd preallocates two WAL files of 64 MB (etcd.md, 2.2)
 
 Evidence = Callable[[Cluster, ClusterSeen, Origin], str]
 
@@ -92,20 +93,77 @@ def foreign(cluster: Cluster, member: Member, said: Mapping[str, str]) -> Iterat
             yield f"--{flag} is {said[flag]}, the inventory says {value}"
     if "unreadable" in said:
         yield f"its --config-file {said['config-file']} cannot be read"
-    for flag in ("wal-dir", "force-new-cluster"):
-        if said.get(flag, "false") != "false":
-            yield f"--{flag} is {said[flag]}, which the inventory does not know"
+    yield from wal_differs(cluster, said)
+    if said.get("force-new-cluster", "false") != "false":
+        yield f"--force-new-cluster is {said['force-new-cluster']}, which the inventory does not know"
+
+
+def wal_differs(cluster: Cluster, said: Mapping[str, str]) -> Iterator[str]:
+    """Restored without its log's directory, etcd would replay an old log on new data."""
+    default = f"{cluster.etcd.data_dir}/member/wal"
+    told, wanted = said.get("wal-dir", "").rstrip("/") or default, cluster.etcd.wal_dir or default
+    if told == wanted or not said or "unreadable" in said:
+        return
+    if "wal-dir" not in said:
+        if UNKNOWN not in said:
+            yield f"--wal-dir is not set, the inventory says {wanted}"
+    elif cluster.etcd.wal_dir:
+        yield f"--wal-dir is {told}, the inventory says {wanted}"
+    else:
+        yield f"--wal-dir is {told}, which the inventory does not know"
+
+
+def layout(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
+    """Directories that no rename could swap."""
+    found = (f"on {name} {said}" for name, node in sorted(seen.reachable.items()) if (said := fixed(cluster, node)))
+    return "; ".join(found)
+
+
+def fixed(cluster: Cluster, node: NodeSeen) -> str:
+    where = node.directories.get(cluster.etcd.data_dir)
+    wal = node.directories.get(cluster.etcd.wal_dir or "")
+    if where and where.member_mounted:
+        return f"{where.real}/member is a mount point: neither it nor what it is in can be swapped"
+    if wal and wal.mounted:
+        return f"the wal-dir {wal.real} is a mount point, which cannot be swapped: take a directory in it"
+    if where and wal and f"{where.real}/".startswith(f"{wal.real}/"):
+        return f"the wal-dir {wal.real} holds the data directory {where.real}"
+    if where and wal and inside(wal.real, f"{where.real}/member" if where.mounted else where.real):
+        db, log = node.paths.get(where.real), node.paths.get(wal.real)
+        if db and log and db.device != log.device:
+            return f"the wal-dir {wal.real} is on another filesystem than {where.real}, which it is in"
+    return ""
 
 
 def no_space(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
-    """The snapshot, the database restored from it, and the WAL etcd preallocates, beside the live data."""
-    needed = 2 * origin.size_bytes + WAL_BYTES
+    """Beside the live data; and what would make room, for a person to judge."""
+    needed = needs(cluster, origin.size_bytes)
     short = [
-        f"{name} has {free // 2**20} MiB free at {cluster.etcd.data_dir}"
+        f"{name} has {mib(free)} free at {path}{would_fit(node, path, needed[path])}"
         for name, node in sorted(seen.reachable.items())
-        if (free := node.spaces.get(cluster.etcd.data_dir, 0)) < needed
+        for path in needed
+        if (free := node.spaces.get(path, 0)) < needed[path]
     ]
-    return f"{'; '.join(short)}; needed are {needed // 2**20} MiB" if short else ""
+    wanted = ", ".join(f"{mib(size_bytes)} at {path}" for path, size_bytes in needed.items())
+    return f"{'; '.join(short)}; needed are {wanted}" if short else ""
+
+
+def needs(cluster: Cluster, size_bytes: int) -> dict[str, int]:
+    """By directory: more than enough where the log lies apart but on the same disk."""
+    log = {cluster.etcd.wal_dir: WAL_BYTES + RESERVE_BYTES} if cluster.etcd.wal_dir else {}
+    return {cluster.etcd.data_dir: staging_bytes(size_bytes), **log}
+
+
+def would_fit(node: NodeSeen, path: str, needed_bytes: int) -> str:
+    """What earlier operations have kept there; nobody but a person removes it."""
+    real = node.directories[path].real if path in node.directories else path
+    kept = {each: size_bytes for each, size_bytes in node.kept.items() if each.startswith((f"{real}.", f"{real}/"))}
+    if not kept:
+        return ""
+    listed = ", ".join(f"{each} ({mib(size_bytes)})" for each, size_bytes in sorted(kept.items()))
+    with_it = node.spaces.get(path, 0) + sum(kept.values())
+    fits = "it would fit" if with_it >= needed_bytes else f"only {mib(with_it)} would be free"
+    return f", where earlier operations have kept {listed}: without all of that {fits}"
 
 
 def lineage(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
@@ -182,6 +240,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("config-differs", config_differs, True),
     ("certificate", around(surroundings.certificate), True),
     ("clock-skew", around(surroundings.clock_skew), True),
+    ("layout", layout, False),
     ("no-tool", no_tool, False),
     ("version", version, True),
     ("no-bump", no_bump, True),

@@ -105,6 +105,7 @@ class EtcdSettings(Strict):
     unit: Unit | None = None
     manifest: Path | None = None
     data_dir: Path
+    wal_dir: Path | None = None  # only where etcd is told one
     restore_tool: Path = "/usr/local/bin/etcdutl"
     tls: Tls | None = None
     grace_s: Duration = 0.1
@@ -113,12 +114,18 @@ class EtcdSettings(Strict):
     def check_one(self) -> Self:
         if self.manifest and self.unit:
             raise ValueError("expected unit or manifest, not both")
+        if self.wal_dir and f"{self.data_dir}/".startswith(f"{self.wal_dir}/"):
+            raise ValueError("expected a wal_dir that is not the data_dir and does not hold it")
         return self
 
     @property
     def process(self) -> str:
         """What it is called on a node: its unit, or the manifest of its static pod."""
         return self.manifest or self.unit or "etcd.service"
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        return (self.data_dir, self.wal_dir) if self.wal_dir else (self.data_dir,)
 
 
 class Member(Strict):

@@ -1,12 +1,14 @@
 """A node's files under one operation: claimed, staged, swapped, put back. The names are the whole state."""
 
+import shlex
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from quorate.command import Command, rename
 from quorate.converge import Left
 from quorate.errors import Refusal
+from quorate.room import RESERVE_BYTES, WAL_BYTES, enough, receiving, room_for, staging_bytes
 from quorate.seen import Look, NodeSeen
+from quorate.swapped import SELINUX, Looks, Swapped, parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,10 @@ class Restored:
     bump: int
     size_bytes: int  # of the snapshot, trailer included
     db_sha256: str  # what the trailer says
-    owner: str
-    mode: str = "700"
+    db: Looks
+    wal: Looks | None = None  # where the log has a directory of its own
 
-    def argv(self, snapshot: str, target: str) -> tuple[str, ...]:
+    def argv(self, snapshot: str, target: str, wal: str) -> tuple[str, ...]:
         bump = ("--bump-revision", str(self.bump), "--mark-compacted") if self.bump else ()
         return (
             self.tool,
@@ -96,26 +98,56 @@ class Restored:
             f"--initial-cluster-token={self.token}",
             f"--initial-advertise-peer-urls={','.join(self.peer_urls)}",
             f"--data-dir={target}",
+            *((f"--wal-dir={wal}",) if wal else ()),
             *bump,
         )
+
+    @property
+    def looks(self) -> tuple[Looks, ...]:
+        """Of each directory that is swapped, in their order."""
+        return (self.wal, self.db) if self.wal else (self.db,)
 
 
 @dataclass(frozen=True, slots=True)
 class DataDir:
-    """The names of one generation of a data directory, all on one filesystem."""
+    """The names of one generation of a member's data.
+
+    A mount point cannot be renamed: there `live` is the `member` in it, and its names are in the mount point too.
+    A log in a directory of its own is swapped before the database, and each on its own filesystem.
+    """
 
     live: str
     operation: str
     home: str
     generation: int = 1
+    mounted: bool = False
+    wal_dir: str = ""
+
+    @property
+    def db(self) -> Swapped:
+        return Swapped(self.live, self.operation, self.generation, "member" if self.mounted else "")
+
+    @property
+    def wal(self) -> Swapped | None:
+        """None where it lies in what is swapped anyway."""
+        apart = self.wal_dir and not inside(self.wal_dir, self.live)
+        return Swapped(self.wal_dir, self.operation, self.generation) if apart else None
+
+    @property
+    def swapped(self) -> tuple[Swapped, ...]:
+        return (self.wal, self.db) if self.wal else (self.db,)
 
     @property
     def staged(self) -> str:
-        return f"{self.live}.quorate-{self.operation}-g{self.generation}"
+        return self.db.staged
 
     @property
     def part(self) -> str:
-        return f"{self.staged}.part"
+        return self.db.part
+
+    @property
+    def kept(self) -> str:
+        return self.db.kept
 
     @property
     def arrivals(self) -> str:
@@ -127,32 +159,47 @@ class DataDir:
         return f"{self.arrivals}/snapshot"
 
     @property
-    def kept(self) -> str:
-        return f"{self.live}.before-{self.operation}"
-
-    @property
     def digest(self) -> str:
         """What the restore tool says of the staged db: a hash over every bucket, its revision, its keys."""
         return f"{self.home}/staged-g{self.generation}.json"
 
+    @property
+    def pair(self) -> str:
+        """Which inodes belong together: a rename keeps them, and in the directories etcd wants no file of ours."""
+        return f"{self.home}/pair-g{self.generation}"
+
     def look(self) -> Look:
-        paths = (self.live, self.staged, self.kept, self.part, self.arrivals, self.snapshot, self.digest)
-        return Look(paths=paths, texts=(self.digest,))
+        paths = tuple(path for each in self.swapped for path in each.names)
+        return self.look_for_pair() | Look(
+            paths=(*paths, self.arrivals, self.snapshot, self.digest, SELINUX), texts=(self.digest,)
+        )
+
+    def look_for_pair(self) -> Look:
+        """Before a start: nothing where there is only one directory."""
+        paths = tuple(path for each in self.swapped for path in (each.live, each.kept))
+        return Look(paths=paths, texts=(self.pair,)) if self.wal else Look()
 
     def arriving(self, turn: int, attempt: int) -> str:
         """Every attempt writes to a name of its own, so a late sender spoils nothing."""
         return f"{self.arrivals}/{turn}-{attempt}"
 
-    def receive(self, arriving: str, unpack: tuple[str, ...]) -> Command:
-        script = 'umask 077; mkdir -p "${0%/*}"; "$@" > "$0"'
-        return Command(("sh", "-c", script, arriving, *unpack), given=(f"!{self.staged}",))
+    def look_for_room(self) -> Look:
+        """What staging needs to know beside the names."""
+        return Look(spaces=tuple(parent(each.live) for each in self.swapped))
+
+    def receive(self, arriving: str, size_bytes: int, unpack: tuple[str, ...]) -> Command:
+        argv = receiving(arriving, parent(self.live), staging_bytes(size_bytes), unpack)
+        return Command(argv, given=(f"!{self.staged}",))
 
     def needs_snapshot(self, seen: NodeSeen, size_bytes: int) -> bool:
         """Neither staged nor whole: a cut-off transfer leaves nothing under the final name."""
         staged, live_again = seen.has(self.staged, self.kept)
         there = seen.paths.get(self.snapshot)
         done = staged or live_again or self.restored(seen)
-        return not done and (there is None or there.size_bytes != size_bytes)
+        if done or (there and there.size_bytes == size_bytes):
+            return False
+        self._room(seen, staging_bytes(size_bytes))
+        return True
 
     def restored(self, seen: NodeSeen) -> bool:
         """What arrived is removed in the same command that restores it, and only when that succeeded."""
@@ -164,80 +211,112 @@ class DataDir:
 
     def stage(self, restored: Restored, seen: NodeSeen) -> Left[Command]:
         """Check what arrived, restore beside the live data, make it durable, give it its name last."""
-        staged, kept, digest = seen.has(self.staged, self.kept, self.digest)
-        if staged and digest:
-            return ()
-        if kept:
+        if all(seen.has(self.digest, *(each.staged for each in self.swapped))):
+            dressed = zip(self.swapped, restored.looks, strict=True)
+            return tuple(act for each, looks in dressed for act in each.unlike(looks, seen))
+        if self.kept in seen.paths:
             raise Refusal(f"cannot stage {self.live}: {self.kept} is there, so it was swapped already")
-        part, db = self.part, f"{self.part}/member/snap/db"
+        finish = self._finish(restored, seen)
+        if self.restored(seen):
+            return finish
+        self._room(seen, staging_bytes(restored.size_bytes, arrived=True))
+        return *self._restore(restored), *finish
+
+    def _restore(self, restored: Restored) -> tuple[Command, ...]:
         given = (self.snapshot, f"!{self.staged}")
-        argv = restored.argv(self.snapshot, part)
+        argv = restored.argv(self.snapshot, self.part, self._wal_part())
         same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
-        status = '"$1" snapshot status "$2" --write-out=json > "$3"'
-        restore = (
+        parts = shlex.join(each.part for each in self.swapped)
+        script = f'"$@" && exec rm -rf "$0"; c=$?; rm -rf {parts}; exit $c'
+        needed = {parent(each.live): WAL_BYTES + RESERVE_BYTES for each in self.swapped}
+        needed[parent(self.live)] = staging_bytes(restored.size_bytes, arrived=True)
+        return (
             Command(("sh", "-c", same, "trailer", self.snapshot), given=given),
-            Command(("rm", "-rf", part), given=given),
-            Command(("sh", "-c", '"$@" && rm -rf "$0"', self.arrivals, *argv), given=given),
+            Command(("rm", "-rf", *(each.part for each in self.swapped)), given=given),
+            *(room_for(size_bytes, directory, given) for directory, size_bytes in needed.items()),
+            Command(("sh", "-c", script, self.arrivals, *argv), given=given),
         )
-        finish = (
-            Command(("chown", "-R", restored.owner, part), given=(part,)),
-            Command(("chmod", restored.mode, part), given=(part,)),
-            Command(("sh", "-c", status, "status", restored.tool, db, self.digest), given=(part,)),
-            Command(("sh", "-c", 'find "$1" "$2" -exec sync {} +', "durable", part, self.digest), given=(part,)),
-            Command(("mv", "-T", part, self.staged), given=(part, f"!{self.staged}")),
-            Command(("sync", parent(self.live)), given=(self.staged,)),
+
+    def _room(self, seen: NodeSeen, needed_bytes: int) -> None:
+        """NoSpace before anything is written."""
+        for each in self.swapped:
+            needed = needed_bytes if each == self.db else WAL_BYTES + RESERVE_BYTES
+            enough(seen.spaces.get(parent(each.live)), needed, each.live)
+
+    def _wal_part(self) -> str:
+        """Where the restore tool writes the log, if it is told."""
+        if not self.wal_dir or self.wal:
+            return self.wal.part if self.wal else ""
+        return self.wal_dir.replace(self.live, self.db.built, 1)
+
+    def _finish(self, restored: Restored, seen: NodeSeen) -> tuple[Command, ...]:
+        """The database last: under its name it says that everything is staged."""
+        part = self.part
+        status = '"$1" snapshot status "$2" --write-out=json > "$3"'
+        parents = dict.fromkeys(parent(each.live) for each in self.swapped)
+        return (
+            *(self._finish_wal(self.wal, restored.wal, seen) if self.wal and restored.wal else ()),
+            *self.db.dressed(restored.db, seen),
+            Command(
+                ("sh", "-c", status, "status", restored.tool, f"{part}/member/snap/db", self.digest), given=(part,)
+            ),
+            durable(part, self.digest),
+            *self.db.named(),
+            Command(("sync", *parents), given=(self.staged,)),
         )
-        return finish if self.restored(seen) else (*restore, *finish)
+
+    def _finish_wal(self, wal: Swapped, looks: Looks, seen: NodeSeen) -> tuple[Command, ...]:
+        if wal.staged in seen.paths:
+            return ()
+        script = 'stat -c %i -- "$2" "$3" > "$1"'
+        together = Command(("sh", "-c", script, "pair", self.pair, wal.part, self.db.built), given=(wal.part,))
+        return (*wal.dressed(looks, seen), together, durable(wal.part, self.pair), *wal.named())
 
     def warm(self) -> Command:
         """Read once more what etcd is about to map: under a full memory much of it was put out again."""
-        db = f"{self.staged}/member/snap/db"
+        db = f"{self.staged}/snap/db" if self.mounted else f"{self.staged}/member/snap/db"
         return Command(("sh", "-c", 'cat "$0" >/dev/null', db), given=(db,))
 
     def discard(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Remove what this operation built and nobody ever ran: only ever its own names."""
-        if any(seen.has(self.kept)):
-            raise Refusal(f"will not remove {self.staged}: the data of before is still at {self.kept}")
-        leftovers = tuple(path for path in (self.staged, self.part, self.arrivals, self.digest) if path in seen.paths)
+        for each in self.swapped:
+            if each.kept in seen.paths:
+                raise Refusal(f"will not remove {each.staged}: the data of before is still at {each.kept}")
+        ours = (*(path for each in reversed(self.swapped) for path in (each.staged, each.part)), self.arrivals)
+        leftovers = tuple(path for path in (*ours, self.digest, self.pair) if path in seen.paths)
         return (Command(("rm", "-rf", *leftovers)),) if leftovers else ()
 
     def swap(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
-        """Keep the live data under another name, place the restored in its stead."""
-        keep, place = rename(self.live, self.kept), rename(self.staged, self.live)
-        durable = Command(("sync", parent(self.live)))
-        match seen.has(self.live, self.staged, self.kept):
-            case (True, True, False):
-                return keep, place, durable
-            case (False, True, True):
-                return place, durable
-            case (False, True, False):  # wiped: nothing to keep, and a mark that says so
-                return self._mark(), place, durable
-            case (True, False, True):
-                return ()
-        raise Refusal(f"cannot swap {self.live}: {self._there(seen)}")
+        """The log before the database, each by renames of its own."""
+        return tuple(act for each in self.swapped for act in each.swap(seen))
 
     def put_back(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
-        """Undo a swap, from wherever it stopped."""
-        displace, restore = rename(self.live, self.staged), rename(self.kept, self.live)
-        if self.kept in seen.paths and seen.paths[self.kept].kind != "directory":
-            restore = Command(("rm", "-f", self.kept))  # the mark of a wiped node
-        durable = Command(("sync", parent(self.live)))
-        match seen.has(self.live, self.staged, self.kept):
-            case (_, _, False):
-                return ()
-            case (False, True, True):
-                return restore, durable
-            case (True, False, True):
-                return displace, restore, durable
-        raise Refusal(f"cannot put {self.kept} back: {self._there(seen)}")
+        """Undo a swap, from wherever it stopped, in the other order."""
+        return tuple(act for each in reversed(self.swapped) for act in each.put_back(seen))
 
-    def _mark(self) -> Command:
-        return Command(("install", "-m", "0600", "/dev/null", self.kept), given=(f"!{self.live}", f"!{self.kept}"))
+    def check_pair(self, seen: NodeSeen, *, restored: bool) -> None:
+        """Refusal unless log and database are both what was restored, or neither is.
 
-    def _there(self, seen: NodeSeen) -> str:
-        names = (self.live, self.staged, self.kept)
-        return "there are " + (", ".join(path for path in names if path in seen.paths) or "none of its names")
+        With the log of another member's life etcd replays what was never in the snapshot, and says nothing.
+        """
+        staged = seen.texts.get(self.pair, "").split()
+        if not self.wal or not (staged or restored):
+            return
+        lives = [seen.paths.get(each.live) for each in self.swapped]
+        inodes = [there.inode if there else "" for there in lives]
+        half_way = any(each.kept in seen.paths for each in self.swapped)
+        if inodes == staged if restored else not (half_way or set(inodes) & set(staged)):
+            return
+        told = ", ".join(
+            f"{each.live} is {'gone' if not inode else 'restored' if inode in staged else 'from before'}"
+            for each, inode in zip(self.swapped, inodes, strict=True)
+        )
+        raise Refusal(f"will not start etcd: its log and its database do not belong together: {told}")
 
 
-def parent(path: str) -> str:
-    return str(PurePosixPath(path).parent)
+def durable(*paths: str) -> Command:
+    return Command(("sh", "-c", 'find "$@" -exec sync {} +', "durable", *paths), given=paths[:1])
+
+
+def inside(path: str, directory: str) -> bool:
+    return path.startswith(f"{directory}/")

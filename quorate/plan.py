@@ -21,6 +21,8 @@ from quorate.supervisor import Supervised, Together
 Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
 WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
+ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent")  # likewise
+ADDED_TO_SHARE = ("mounted", "wal_dir", "wal_owner", "wal_mode")
 
 
 class Choice(StrEnum):
@@ -89,6 +91,16 @@ class Share:
     owner: str
     mode: str
     tool: str
+    mounted: bool = False  # the data directory is a mount point: what is swapped is the `member` in it
+    wal_dir: str = ""
+    wal_owner: str = ""
+    wal_mode: str = ""
+
+    def data(self, operation: str) -> DataDir:
+        """The names that an operation gives to what it builds and keeps here."""
+        home = Claim(self.node.lock_dir, self.node.cluster, operation).home
+        live = f"{self.data_dir}/member" if self.mounted else self.data_dir
+        return DataDir(live, operation, home, mounted=self.mounted, wal_dir=self.wal_dir)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,26 +131,26 @@ class Chosen:
 
     def covered(self) -> dict[str, Any]:
         """All that is approved, as plain data."""
-        data = asdict(self)
-        if not self.signers:
-            del data["signers"]  # added later, as below
+        data = {key: value for key, value in asdict(self).items() if value or key not in ADDED_TO_CHOSEN}
         data["store"] = self.store.url
-        if self.source is None:  # added later: what was approved before has the digest it had
-            del data["source"]
-        for share in data["shares"]:
-            ssh = share["node"]["ssh"].model_dump(mode="json")
-            share["node"]["ssh"] = {k: v for k, v in ssh.items() if v or k not in WAYS}
-            del share["target"]["through"]  # the node says it
-            for unit in (share["etcd"], *share["control"]):
-                del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
-            if share["clients"]["loaded_by_unit"]:  # added later: what was approved before has the digest it had
-                del share["clients"]["loaded_by_unit"]
-        for name in ("powered_off", "without", "absent"):  # added later, as above
-            if not data[name]:
-                del data[name]
+        if self.source and self.source.scratch and not self.source.scratch.beside:
+            del data["source"]["scratch"]["beside"]
+        data["shares"] = [self._covered(share) for share in data["shares"]]
         data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
         covered: dict[str, Any] = settled(data)
         return covered
+
+    @staticmethod
+    def _covered(share: dict[str, Any]) -> dict[str, Any]:
+        """Without what was only measured, and without what says nothing and came later."""
+        ssh = share["node"]["ssh"].model_dump(mode="json")
+        share["node"]["ssh"] = {k: v for k, v in ssh.items() if v or k not in WAYS}
+        del share["target"]["through"]  # the node says it
+        for unit in (share["etcd"], *share["control"]):
+            del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
+        if share["clients"]["loaded_by_unit"]:
+            del share["clients"]["loaded_by_unit"]
+        return {key: value for key, value in share.items() if value or key not in ADDED_TO_SHARE}
 
 
 def settled(value: Any) -> Any:
@@ -211,7 +223,7 @@ class NodeTask:
 
     @property
     def data(self) -> DataDir:
-        return DataDir(self.share.data_dir, self.operation, self.claim.home)
+        return self.share.data(self.operation)
 
     @property
     def units(self) -> Together:

@@ -15,16 +15,16 @@ from quorate.etcd import bump, target
 from quorate.gates import closed, old_tools
 from quorate.inventory import Cluster, Component, EtcdSettings, Member
 from quorate.kubelet import KUBELET
-from quorate.node import parent
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.power import vouched
-from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
 from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Supervised, Systemd
+from quorate.swapped import Looks, parent
 from quorate.timing import spoken
 
 STEPS = (
@@ -108,9 +108,10 @@ def look_of(cluster: Cluster) -> Look:
         paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir), NFT),
         units=tuple(name for name in processes(cluster) if not name.startswith("/")),
         pods=tuple(name for name in processes(cluster) if name.startswith("/")),
-        spaces=(etcd.data_dir,),
+        spaces=etcd.directories,
         tools=(etcd.restore_tool,),
         signs=asked(cluster),
+        directories=etcd.directories,
     )
 
 
@@ -303,7 +304,10 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
     seen = node if isinstance(node, NodeSeen) else NodeSeen()
     quorum = whole.has_quorum
     unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
-    live = seen.paths.get(settings.etcd.data_dir)
+    where = lies(seen, settings.etcd.data_dir)
+    looks = worn(seen, f"{where.real}/member" if where.mounted else where.real, where.real) or Looks(unit.owner)
+    wal = lies(seen, settings.etcd.wal_dir).real if settings.etcd.wal_dir else ""
+    wal_looks = (worn(seen, wal) or replace(looks, mode="700")) if wal else Looks("", "")
     return Share(
         node=node_of(request.cluster, settings, member),
         machine=seen.machine,
@@ -313,11 +317,26 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
         etcd=supervised("etcd", settings.etcd, ports(member.client_urls + member.peer_urls), seen, quorum=quorum),
         control=tuple(component(settings, each, seen, quorum=quorum) for each in settings.control_plane),
         clients=clients(settings, ports(member.client_urls), firewall=NFT in seen.paths),
-        data_dir=settings.etcd.data_dir,
-        owner=live.owner if live else unit.owner,
-        mode=live.mode if live else "700",
+        data_dir=where.real,
+        owner=looks.owner,
+        mode=looks.mode,
         tool=settings.etcd.restore_tool,
+        mounted=where.mounted,
+        wal_dir=wal,
+        wal_owner=wal_looks.owner,
+        wal_mode=wal_looks.mode,
     )
+
+
+def lies(seen: NodeSeen, path: str) -> DirectorySeen:
+    return seen.directories.get(path, DirectorySeen(path))
+
+
+def worn(seen: NodeSeen, live: str, root: str = "") -> Looks | None:
+    """Owner and mode of what is swapped; where it is gone, the owner of what it would be in."""
+    if there := seen.paths.get(live):
+        return Looks(there.owner, there.mode)
+    return Looks(around.owner) if (around := seen.paths.get(root)) else None
 
 
 def component(settings: Cluster, each: Component, seen: NodeSeen, *, quorum: bool) -> Supervised:

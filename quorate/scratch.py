@@ -13,7 +13,7 @@ from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, CommandFailed, Refusal
 from quorate.inventory import Cluster, Member
-from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
 
 CLIENT_PORT, PEER_PORT = 12379, 12380
 POLL_S = 0.2
@@ -32,13 +32,14 @@ class Scratch:
     data_dir: str
     wal_dir: str = ""  # where it is not inside the data directory
     tls: tuple[str, ...] = ()
+    beside: str = ""  # on its filesystem the copy is made: where the data directory is a mount point or a link
 
     @property
     def port(self) -> int:
         return CLIENT_PORT
 
     def copy(self, operation: str) -> str:
-        return f"{self.data_dir}.quorate-{operation}-copy"
+        return f"{self.beside or self.data_dir}.quorate-{operation}-copy"
 
     def unit(self, operation: str) -> str:
         return f"quorate-scratch-{operation}.service"
@@ -107,14 +108,15 @@ class Replay:
         return Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", self.unit))
 
     def _copy(self) -> tuple[Command, ...]:
+        """Without symbolic links: one to the log, kept as one, would let etcd write into the original."""
         data, log = self.scratch.data_dir, self.scratch.wal_dir
         member = f"{self.part}/member"
-        logs = (Command(("cp", "-a", "--reflink=auto", log, f"{member}/wal")),) if log else ()
+        logs = (Command(("cp", "-aL", "--reflink=auto", log, f"{member}/wal")),) if log else ()
         return (
             Command(("rm", "-rf", self.part)),
             Command(("mkdir", "-m", "0700", self.part), given=(f"!{self.copy}",)),
             Command(("chown", f"--reference={data}", self.part)),
-            Command(("cp", "-a", "--reflink=auto", f"{data}/member", member), given=(data,)),
+            Command(("cp", "-aL", "--reflink=auto", f"{data}/member", member), given=(data,)),
             *logs,
             Command(("mv", "-T", self.part, self.copy), given=(self.part, f"!{self.copy}")),
         )
@@ -126,7 +128,7 @@ class Replay:
         return Command((*run, *user, *self.scratch.argv(self.operation)), given=(self.copy,))
 
 
-def scratch_of(settings: Cluster, member: Member, unit: UnitSeen) -> Scratch:
+def scratch_of(settings: Cluster, member: Member, unit: UnitSeen, where: DirectorySeen | None = None) -> Scratch:
     """From what the unit says; BadInput where the program is not on the node, as with a static pod's image."""
     binary = unit.argv[0] if unit.argv else ""
     if settings.etcd.manifest or not PurePosixPath(binary).is_absolute():
@@ -143,7 +145,15 @@ def scratch_of(settings: Cluster, member: Member, unit: UnitSeen) -> Scratch:
         data_dir=settings.etcd.data_dir,
         wal_dir=flags.get("wal-dir", ""),
         tls=client_tls(flags),
+        beside=beside(settings.etcd.data_dir, where),
     )
+
+
+def beside(data_dir: str, where: DirectorySeen | None) -> str:
+    """What the copy lies beside, where that is not the data directory as the inventory names it."""
+    if where is None or (where.real == data_dir and not where.mounted):
+        return ""
+    return f"{where.real}/member" if where.mounted else where.real
 
 
 def client_tls(flags: Mapping[str, str]) -> tuple[str, ...]:

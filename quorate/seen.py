@@ -29,6 +29,7 @@ class Look:
     programs: bool = False  # who keeps etcd and the control plane, whatever it is called
     signs: Ask | None = None  # of what may keep etcd down
     dials: tuple[str, ...] = ()  # `host:port`, whether they answer this node
+    directories: tuple[str, ...] = ()  # where they really lie, and whether they can be renamed
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -42,6 +43,7 @@ class Look:
             programs=self.programs or other.programs,
             signs=self.signs or other.signs,
             dials=once(self.dials + other.dials),
+            directories=once(self.directories + other.directories),
         )
 
 
@@ -56,6 +58,16 @@ class PathSeen:
     mode: str
     device: str
     size_bytes: int
+    inode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectorySeen:
+    """A directory as it lies on the disk; what is mounted cannot be renamed."""
+
+    real: str  # without symbolic links
+    mounted: bool = False
+    member_mounted: bool = False  # the `member` in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +117,14 @@ class NodeSeen:
     programs: ProgramsSeen = field(default_factory=ProgramsSeen)
     signs: Signs = field(default_factory=Signs)
     dials: dict[str, str] = field(default_factory=dict)  # open | refused | silent | unreachable | untried
+    directories: dict[str, DirectorySeen] = field(default_factory=dict)
+    kept: dict[str, int] = field(default_factory=dict)  # bytes in what earlier operations have left beside them
 
     def has(self, *paths: str) -> tuple[bool, ...]:
         return tuple(path in self.paths for path in paths)
+
+
+_STAT = r"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\t%u:%g\t%i\n'"
 
 
 def script(look: Look) -> str:
@@ -125,7 +142,8 @@ read -r x </proc/sys/kernel/random/boot_id; printf 'boot\t%s\n' "$x" """
 
 def _files(look: Look) -> Iterator[str]:
     if paths := dict.fromkeys((*look.paths, *look.texts)):
-        yield rf"stat --printf 'path\t%n\t%F\t%U:%G\t%a\t%d\t%s\n' -- {shlex.join(paths)} 2>/dev/null"
+        yield f"{_STAT} -- {shlex.join(paths)} 2>/dev/null"
+    yield from (_directory(path) for path in look.directories)
     for path in map(shlex.quote, look.texts):
         yield rf"[ -f {path} ] && {{ printf 'text\t%s\t' {path}; head -c 2048 {path} | tr '\n\t' '  '; echo; }}"
 
@@ -154,7 +172,7 @@ def _surroundings(look: Look) -> Iterator[str]:
     if look.dials:
         yield signs.dials(look.dials)
     if look.spaces:
-        yield from (effective.script(look.units), pods.texts(look.pods))
+        yield from (effective.script(look.units) if look.units or look.pods else "", pods.texts(look.pods))
 
 
 # Without `ss`, or with one that fails, the kernel's tables tell the same, four times as slowly (10 ms, measured).
@@ -162,10 +180,24 @@ _LISTENING = r"""ss -Hltn 2>/dev/null ||
 awk '$4=="0A"{split($2,a,":");print "listen\t" a[length(a)]}' /proc/net/tcp /proc/net/tcp6"""
 
 
+def _directory(path: str) -> str:
+    """With owner and mode of what would be renamed: itself, or the `member` of a mount point."""
+    quoted = shlex.quote(path)
+    return rf"""d=$(readlink -m -- {quoted})
+m=; mountpoint -q -- "$d" && m=.; mountpoint -q -- "$d/member" && m="$m member"
+printf 'directory\t%s\t%s\t%s\n' {quoted} "$d" "$m"
+{_STAT} -- "$d" "$d/member" 2>/dev/null
+for k in "$d".before-* "$d".quorate-* "$d/member".before-* "$d/member".quorate-*; do
+  [ -d "$k" ] && printf 'kept\t%s\t%s\n' "$k" "$(du -sB1 -- "$k" | cut -f1)"
+done"""
+
+
 def _space(path: str) -> str:
     """Of the nearest directory that exists: a wiped data directory still has a filesystem."""
     return (
-        rf"p={shlex.quote(path)}; while [ ! -d \"$p\" ]; do p=$(dirname \"$p\"); done; ".replace('\\"', '"')
+        rf"p=$(readlink -m -- {shlex.quote(path)}); while [ ! -d \"$p\" ]; do p=$(dirname \"$p\"); done; ".replace(
+            '\\"', '"'
+        )
         + rf"printf 'space\t%s\t' {shlex.quote(path)}; df -PB1 -- "
         + "\"$p\" | awk 'END{print $4}'"
     )
@@ -186,7 +218,7 @@ def parse(output: str) -> NodeSeen:
         machine=only.get("machine", ""),
         boot=only.get("boot", ""),
         claim=only.get("claim", ""),
-        paths={r[1]: PathSeen(r[2], r[3], r[4], r[5], int(r[6])) for r in rows if r[0] == "path" and len(r) == 7},
+        paths={r[1]: _path(*r[2:]) for r in rows if r[0] == "path" and len(r) == 9},
         units={**_units(lines, Told.of(rows)), **_pods(rows)},
         texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},
         spaces={r[1]: int(r[2]) for r in rows if r[0] == "space" and len(r) == 3 and r[2].isdigit()},
@@ -196,7 +228,21 @@ def parse(output: str) -> NodeSeen:
         programs=programs.parse(rows),
         signs=signs.parse(lines, rows),
         dials=signs.dialled(rows),
+        kept={r[1]: int(r[2]) for r in rows if r[0] == "kept" and len(r) == 3 and r[2].isdigit()},
+        directories={r[1]: _lying(*r[2:]) for r in rows if r[0] == "directory" and len(r) == 4},
     )
+
+
+def _path(kind: str, names: str, mode: str, device: str, size_bytes: str, ids: str, inode: str) -> PathSeen:
+    """An owner without a name goes by its number."""
+    owner = ":".join(
+        number if name == "UNKNOWN" else name for name, number in zip(names.split(":"), ids.split(":"), strict=True)
+    )
+    return PathSeen(kind, owner, mode, device, int(size_bytes), inode)
+
+
+def _lying(real: str, mounts: str) -> DirectorySeen:
+    return DirectorySeen(real, "." in mounts.split(), "member" in mounts.split())
 
 
 def _ports(lines: list[str]) -> Iterator[int]:

@@ -89,7 +89,7 @@ def stopped(
             "log has",
             next=inspect,
         )
-    scratch = scratch_of(settings, member, unit)
+    scratch = scratch_of(settings, member, unit, node.directories.get(settings.etcd.data_dir))
     tool = node.tools.get(settings.etcd.restore_tool, "")
     return FromMember(name, REPLAY, scratch), Holdings(name, reach.cluster_id, 0, db.size_bytes, tool)
 

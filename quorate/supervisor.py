@@ -138,6 +138,7 @@ class Units:
         return join([served.start(seen, waited_s), *freed])
 
 
+RUNS = ("active", "activating", "reloading")
 Supervised: TypeAlias = Systemd | StaticPod
 
 
@@ -173,6 +174,15 @@ class Together:
 
     def resume(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
         return join([part.resume(seen, waited_s) for part in self.parts])
+
+    def down(self, seen: NodeSeen) -> tuple[str, ...]:
+        """What the survey saw running and what does not run now; waiting for its next try is not running."""
+        states = {unit.unit: unit.seen(seen) for unit in self.units if unit.before in RUNS}
+        return tuple(
+            f"{name} is {now.state}"
+            for name, now in states.items()
+            if now.state not in RUNS or now.sub == "auto-restart"
+        )
 
     def journal(self) -> Command:
         """The last words of each, for a failure that quotes them."""

@@ -25,6 +25,8 @@ def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
     facts = merged(receipts.get("verify", ()))
     api = merged(receipts.get("verify-api", ()))
     disarmed = facts.get("disarmed", "")
+    released = (*receipts.get("undo-claim", ()), *receipts.get("release", ()))
+    down = "; ".join(receipt.facts["down"] for receipt in released if "down" in receipt.facts)
     return Measured(
         outage_s=span(etcd_stop, facts.get("first_write")),
         api_outage_s=span(api_stop, api.get("first_write")),
@@ -33,6 +35,7 @@ def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
         findings=(
             *((f"alarms that came back with the snapshot were disarmed: {disarmed}",) if disarmed else ()),
             *(phantoms(workers) if (workers := api.get("workers", "")) else ()),
+            *((f"ran before and does not run now: {down}",) if down else ()),
         ),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from quorate.node import DataDir
 from quorate.operation import StepDone
 from quorate.plan import Plan
+from quorate.swapped import Swapped
 
 
 def whereabouts(plan: Plan, steps: Iterable[StepDone]) -> tuple[str, ...]:
@@ -12,7 +13,7 @@ def whereabouts(plan: Plan, steps: Iterable[StepDone]) -> tuple[str, ...]:
     states = {(step.id, step.host): step.state for step in steps}
     alike: dict[str, list[str]] = {}
     for share in plan.chosen.shares:
-        name, data = share.node.name, DataDir(share.data_dir, plan.operation, "")
+        name, data = share.node.name, share.data(plan.operation)
         started = ("start", name) in states
         said = lies(data, states.get(("swap", name)), states.get(("undo-swap", name)), started=started)
         alike.setdefault(said, []).append(name)
@@ -21,11 +22,16 @@ def whereabouts(plan: Plan, steps: Iterable[StepDone]) -> tuple[str, ...]:
 
 def lies(data: DataDir, swapped: str | None, put_back: str | None, *, started: bool) -> str:
     """As far as it is known: a rename that failed may have happened all the same."""
+    told = f"the data from before is {place(data.db, swapped, put_back, started=started)}"
+    return f"{told}; its log is {place(data.wal, swapped, put_back, started=started)}" if data.wal else told
+
+
+def place(each: Swapped, swapped: str | None, put_back: str | None, *, started: bool) -> str:
     match swapped, put_back:
         case (_, "done") if started:
-            return f"the data from before is in {data.live}, the restored in {data.staged}"
+            return f"in {each.live}, the restored in {each.staged}"
         case (None, _) | (_, "done"):
-            return f"the data from before is in {data.live}"
+            return f"in {each.live}"
         case "done", None:
-            return f"the data from before is in {data.kept}, the restored in {data.live}"
-    return f"the data from before is in {data.kept} if that is there, else in {data.live}"
+            return f"in {each.kept}, the restored in {each.live}"
+    return f"in {each.kept} if that is there, else in {each.live}"

@@ -3,9 +3,11 @@ from pathlib import Path
 
 import pytest
 
+from quorate import effective
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.gates import GATES, IDS, closed
-from quorate.seen import NodeSeen, UnitSeen
+from quorate.inventory import Cluster
+from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from quorate.signs import Signs
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import manifest
@@ -36,6 +38,7 @@ FAR_AHEAD = (Lineage("op", "c0", "c1", 150_000),)
 OTHER_DIR = replace(UNIT, argv=("/usr/bin/etcd", "--data-dir", "/data"))
 FORCED = replace(UNIT, argv=(*UNIT.argv, "--force-new-cluster"))
 FLAGS = {"a": {"data-dir": LIVE, "quota-backend-bytes": "8589934592"}, "b": {"data-dir": LIVE}}
+MEMBER_MOUNTED = replace(NODE, directories={LIVE: DirectorySeen(LIVE, member_mounted=True)})
 RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS}),))
 
 
@@ -56,6 +59,8 @@ RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS
         (with_nodes(a=replace(NODE, units={"etcd.service": FORCED})), ["config-differs"]),
         (RECORDED, ["config-differs"]),
         (with_nodes(a=replace(NODE, spaces={LIVE: 100 * 2**20})), ["no-space"]),
+        (with_nodes(a=MEMBER_MOUNTED), ["layout"]),
+        (with_nodes(a=replace(NODE, directories={LIVE: DirectorySeen("/disk", mounted=True)})), []),
         (with_nodes(a=replace(NODE, tools={})), ["no-tool"]),
         (with_nodes(a=OLD_TOOL), ["version"]),
         (replace(with_nodes(a=OLD_TOOL), lineages=FAR_AHEAD), ["version", "no-bump"]),
@@ -66,6 +71,101 @@ RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS
 )
 def test_each_gate_closes_on_its_own_evidence(seen: ClusterSeen, gates: list[str], tmp_path: Path) -> None:
     assert shut(seen, tmp_path) == gates
+
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ({}, f"a has 150 MiB free at {LIVE}; needed are 192 MiB at {LIVE}"),
+        (
+            {f"{LIVE}.before-op1": 80 * MIB, "/elsewhere.before-op1": 10**12},
+            (
+                f"a has 150 MiB free at {LIVE}, where earlier operations have kept {LIVE}.before-op1 (80 MiB): "
+                f"without all of that it would fit; needed are 192 MiB at {LIVE}"
+            ),
+        ),
+        (
+            {f"{LIVE}.before-op1": 10 * MIB, f"{LIVE}.quorate-op2-g1": 20 * MIB},
+            (
+                f"a has 150 MiB free at {LIVE}, where earlier operations have kept {LIVE}.before-op1 (10 MiB), "
+                f"{LIVE}.quorate-op2-g1 (20 MiB): without all of that only 180 MiB would be free; "
+                f"needed are 192 MiB at {LIVE}"
+            ),
+        ),
+    ],
+)
+def test_too_little_room_says_what_is_needed_and_what_a_person_could_remove(
+    kept: dict[str, int], said: str, tmp_path: Path
+) -> None:
+    seen = with_nodes(a=replace(NODE, spaces={LIVE: 150 * MIB}, kept=kept))
+    (gate,) = closed(inventory(tmp_path).clusters["demo"], seen, seen.manifests[-1])
+    assert (gate.id, gate.evidence, gate.overridable) == ("no-space", said, False)
+
+
+def test_a_log_of_its_own_needs_room_of_its_own(tmp_path: Path) -> None:
+    seen = replace(DOWN, nodes=dict.fromkeys("abc", replace(NODE, spaces={LIVE: 10**12, LOG: 100 * MIB})))
+    gates = {gate.id: gate.evidence for gate in closed(cluster_with(tmp_path, wal_dir=LOG), seen, seen.manifests[-1])}
+    assert f"c has 100 MiB free at {LOG}" in gates["no-space"]
+
+
+LOG = "/fast/wal"
+
+
+@pytest.mark.parametrize(
+    ("inventory_says", "flags", "said"),
+    [
+        (LOG, f"--wal-dir={LOG}", ""),
+        (LOG, "--wal-dir=/other", f"--wal-dir is /other, the inventory says {LOG}"),
+        (LOG, "", f"--wal-dir is not set, the inventory says {LOG}"),
+        (LOG, "$MORE", ""),
+        (None, f"--wal-dir={LOG}", f"--wal-dir is {LOG}, which the inventory does not know"),
+        (None, f"--wal-dir={LIVE}/member/wal", ""),
+        (None, "", ""),
+    ],
+)
+def test_a_log_of_its_own_is_known_to_both_or_neither(
+    inventory_says: str | None, flags: str, said: str, tmp_path: Path
+) -> None:
+    told = effective.flags((*UNIT.argv, *flags.split()), {}, None, read=False)
+    settings = cluster_with(tmp_path, wal_dir=inventory_says)
+    runs = replace(NODE, units={"etcd.service": replace(UNIT, told=told)}, spaces=ROOMY)
+    seen = replace(DOWN, nodes=dict.fromkeys("abc", runs))
+    found = {gate.id: gate.evidence for gate in closed(settings, seen, seen.manifests[-1])}
+    assert found.get("config-differs", "").partition("; ")[0] == (f"a: {said}" if said else "")
+
+
+ROOMY = {LIVE: 10**12, LOG: 10**12}
+
+
+def cluster_with(tmp_path: Path, **etcd: object) -> Cluster:
+    settings = inventory(tmp_path).clusters["demo"]
+    return settings.model_copy(update={"etcd": settings.etcd.model_copy(update=etcd)})
+
+
+def placed(device: str) -> PathSeen:
+    return PathSeen("directory", "etcd:etcd", "700", device, 0)
+
+
+@pytest.mark.parametrize(
+    ("wal", "said"),
+    [
+        (DirectorySeen(LOG), ""),
+        (DirectorySeen(LOG, mounted=True), "is a mount point"),
+        (DirectorySeen(f"{LIVE}/same"), ""),
+        (DirectorySeen(f"{LIVE}/other"), "is on another filesystem"),
+        (DirectorySeen("/var/lib"), "holds the data directory"),
+    ],
+)
+def test_a_log_that_no_rename_could_swap_is_refused(wal: DirectorySeen, said: str, tmp_path: Path) -> None:
+    paths = {LIVE: placed("1"), f"{LIVE}/same": placed("1"), f"{LIVE}/other": placed("2")}
+    lies = replace(NODE, paths=paths, directories={LIVE: DirectorySeen(LIVE), LOG: wal}, spaces=ROOMY)
+    seen = with_nodes(a=lies)
+    found = {gate.id: gate.evidence for gate in closed(cluster_with(tmp_path, wal_dir=LOG), seen, seen.manifests[-1])}
+    assert bool(said) is ("layout" in found)
+    assert said in found.get("layout", "")
 
 
 def test_a_flag_that_changed_since_the_backup_is_named_with_both_values_and_the_member(tmp_path: Path) -> None:

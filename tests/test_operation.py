@@ -92,6 +92,17 @@ async def test_a_member_that_cannot_be_taken_leaves_no_copy_and_everything_as_be
     assert world.state["b"] == before["b"]
 
 
+async def test_a_disk_that_filled_up_is_undone_at_once_and_who_died_of_it_is_named(world: World) -> None:
+    world.machines["b"].free_bytes = 4 * 2**20
+    world.machines["b"].units["etcd.service"].state = "failed"
+    before = world.state
+    result = await world.restore()
+    assert (result.outcome, result.error and result.error.kind) == (Outcome.UNDONE, "no-space")
+    assert result.findings == ("ran before and does not run now: b: etcd.service is failed",)
+    assert world.state == before
+    assert not [line for line in world.machines["b"].ran if "default" in line]
+
+
 async def test_a_snapshot_that_is_not_what_was_stored_changes_nothing(world: World) -> None:
     before = world.state
     world.shelf.objects = {key: data[:-1] + b"?" for key, data in world.shelf.objects.items()}
@@ -243,7 +254,7 @@ def rolled_back(world: World, before: object) -> bool:
     staged = f"{LIVE}.quorate-{world.operation}-g1"
     kept = [machine.files.pop(f"{staged}/member/snap/db") for machine in world.machines.values()]
     for machine in world.machines.values():
-        machine.directories.remove(staged)
+        machine.directories -= {staged, f"{staged}/member"}
     return all("the backup's bytes" in each for each in kept) and world.state == before
 
 

@@ -11,12 +11,12 @@ from quorate.catalogue import Source
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.etcd import bump, can_bump, cluster_id, member_id
 from quorate.operation import RestoreRequest
-from quorate.plan import ADDED, Choice, ClusterTask, Plan, Step
+from quorate.plan import ADDED, ADDED_TO_SHARE, Choice, ClusterTask, Plan, Share, Step
 from quorate.records import PLAN, plan_text
 from quorate.restore import STEPS, plan
-from quorate.seen import UnitSeen
+from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from quorate.verifying import wrong_revision
-from tests.factory import etcd_seen, inventory
+from tests.factory import LIVE, etcd_seen, inventory
 from tests.factory import plan as small_plan
 from tests.manifests import manifest
 from tests.test_gates import ALONE, DOWN, NODE
@@ -65,6 +65,9 @@ def test_a_plan_that_was_approved_before_steps_had_more_fields_has_the_digest_it
     for step in data["chosen"]["steps"]:
         for name in ADDED:
             del step[name]
+    for share in data["chosen"]["shares"]:
+        for name in ADDED_TO_SHARE:
+            del share[name]
     assert PLAN.validate_python(data).chosen.digest() == old.chosen.digest() != whole.chosen.digest()
 
 
@@ -73,6 +76,61 @@ def test_an_override_opens_only_the_gate_it_names(tmp_path: Path) -> None:
     assert [gate.id for gate in plan(request(tmp_path), healthy).refusals] == ["quorum-healthy"]
     opened = plan(request(tmp_path, overrides=("quorum-healthy",)), healthy)
     assert (opened.refusals, [gate.id for gate in opened.overridden]) == ((), ["quorum-healthy"])
+
+
+DISK = "/mnt/etcd"
+
+
+def share_of(tmp_path: Path, **seen: object) -> Share:
+    on_node: NodeSeen = replace(NODE, **seen)  # type: ignore[arg-type]
+    return plan(request(tmp_path), replace(DOWN, nodes=dict.fromkeys("abc", on_node))).chosen.shares[0]
+
+
+def path(owner: str, mode: str) -> PathSeen:
+    return PathSeen("directory", owner, mode, "1", 0)
+
+
+class TestWhereTheDataLies:
+    def test_owner_and_mode_are_those_that_the_directory_has(self, tmp_path: Path) -> None:
+        lies = share_of(tmp_path, directories={LIVE: DirectorySeen(LIVE)}, paths={LIVE: path("store:disk", "2750")})
+        assert (lies.data_dir, lies.owner, lies.mode, lies.mounted) == (LIVE, "store:disk", "2750", False)
+
+    def test_of_a_link_the_target_is_swapped_beside_where_it_really_lies(self, tmp_path: Path) -> None:
+        link = PathSeen("symbolic link", "root:root", "777", "1", 9)
+        paths = {LIVE: link, DISK: path("store:disk", "700")}
+        lies = share_of(tmp_path, directories={LIVE: DirectorySeen(DISK)}, paths=paths)
+        assert (lies.owner, lies.mode) == ("store:disk", "700")
+        assert lies.data("op").kept == f"{DISK}.before-op"
+
+    def test_in_a_mount_point_the_member_is_swapped_with_its_own_owner_and_mode(self, tmp_path: Path) -> None:
+        paths = {LIVE: path("root:root", "755"), f"{LIVE}/member": path("store:disk", "750")}
+        lies = share_of(tmp_path, directories={LIVE: DirectorySeen(LIVE, mounted=True)}, paths=paths)
+        assert (lies.owner, lies.mode) == ("store:disk", "750")
+        assert lies.data("op").staged == f"{LIVE}/member.quorate-op-g1"
+
+    def test_a_log_of_its_own_is_found_where_it_really_lies(self, tmp_path: Path) -> None:
+        settings = request(tmp_path).settings
+        etcd = settings.etcd.model_copy(update={"wal_dir": "/log"})
+        lies = replace(
+            NODE,
+            spaces={LIVE: 10**12, "/log": 10**12},
+            directories={LIVE: DirectorySeen(LIVE), "/log": DirectorySeen("/fast/log")},
+            paths={LIVE: path("etcd:etcd", "700"), "/fast/log": path("etcd:etcd", "750")},
+        )
+        asked = request(tmp_path, settings=settings.model_copy(update={"etcd": etcd}))
+        share = plan(asked, replace(DOWN, nodes=dict.fromkeys("abc", lies))).chosen.shares[0]
+        assert (share.wal_dir, share.wal_owner, share.wal_mode) == ("/fast/log", "etcd:etcd", "750")
+        assert [each.live for each in share.data("op").swapped] == ["/fast/log", LIVE]
+
+    def test_of_an_empty_mount_point_the_owner_is_taken(self, tmp_path: Path) -> None:
+        paths = {LIVE: path("store:disk", "755")}
+        lies = share_of(tmp_path, directories={LIVE: DirectorySeen(LIVE, mounted=True)}, paths=paths)
+        assert (lies.owner, lies.mode) == ("store:disk", "700")
+
+    def test_where_all_is_gone_the_unit_says_who_owns_it(self, tmp_path: Path) -> None:
+        unit = UnitSeen("etcd.service", "loaded", user="store")
+        lies = share_of(tmp_path, units={"etcd.service": unit}, directories={LIVE: DirectorySeen(LIVE)})
+        assert (lies.owner, lies.mode) == ("store:store", "700")
 
 
 def test_a_gate_that_cannot_be_overridden_stays_shut(tmp_path: Path) -> None:

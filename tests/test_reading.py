@@ -102,3 +102,9 @@ def test_a_static_pod_travels_as_it_was_written() -> None:
     assert (pod.process, EtcdSettings(data_dir="/var/lib/etcd").process) == (manifest, "etcd.service")
     with pytest.raises(ValidationError, match="not both"):
         EtcdSettings.model_validate({"manifest": manifest, "unit": "etcd.service", "data_dir": "/var/lib/etcd"})
+
+
+@pytest.mark.parametrize("wal_dir", ["/var/lib/etcd", "/var/lib", "relative"])
+def test_a_log_directory_neither_is_nor_holds_the_data_directory(wal_dir: str) -> None:
+    with pytest.raises(ValidationError, match="wal_dir|absolute"):
+        EtcdSettings.model_validate({"data_dir": "/var/lib/etcd", "wal_dir": wal_dir})

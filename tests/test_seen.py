@@ -11,8 +11,12 @@ import pytest
 
 from activities.adapters.x509 import X509
 from deploy.lab.pki import authority
-from quorate.seen import Look, parse, script
+from quorate.seen import DirectorySeen, Look, NodeSeen, parse, script
 from quorate.signs import Ask, Key, Signs
+
+
+def run(look: Look) -> NodeSeen:
+    return parse(subprocess.run(["/bin/sh", "-c", script(look)], capture_output=True, text=True, check=True).stdout)
 
 
 def looked(path: str) -> frozenset[int]:
@@ -122,3 +126,49 @@ def test_whether_a_port_answers_this_node_is_tried_from_it() -> None:
         command = ["/bin/sh", "-c", script(Look(dials=(there, nobody)))]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     assert parse(said).dials == {there: "open", nobody: "refused"}
+
+
+def test_a_data_directory_that_is_a_link_is_seen_where_it_really_lies(tmp_path) -> None:
+    real, link, dangling = tmp_path / "disk" / "etcd", tmp_path / "link", tmp_path / "dangling"
+    (real / "member").mkdir(parents=True, mode=0o750)
+    link.symlink_to(real)
+    dangling.symlink_to(tmp_path / "disk" / "wiped")
+    seen = run(Look(directories=(str(link), str(dangling), str(real))))
+    assert seen.directories[str(link)] == seen.directories[str(real)] == DirectorySeen(str(real))
+    assert seen.directories[str(dangling)] == DirectorySeen(str(tmp_path / "disk" / "wiped"))
+    assert seen.paths[f"{real}/member"].mode == "750"
+
+
+def test_a_mount_point_is_told_from_a_directory() -> None:
+    assert [run(Look(directories=(path,))).directories[path].mounted for path in ("/proc", "/proc/self")] == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mounts", "seen"),
+    [
+        ("", DirectorySeen("/d")),
+        (".", DirectorySeen("/d", mounted=True)),
+        (" member", DirectorySeen("/d", member_mounted=True)),
+        (". member", DirectorySeen("/d", mounted=True, member_mounted=True)),
+    ],
+)
+def test_what_is_mounted_is_the_directory_or_the_member_in_it(mounts: str, seen: DirectorySeen) -> None:
+    assert parse(f"directory\t/d\t/d\t{mounts}\n").directories == {"/d": seen}
+
+
+def test_an_owner_without_a_name_goes_by_its_number() -> None:
+    said = "path\t/d\tdirectory\tUNKNOWN:etcd\t2750\t1\t4096\t4711:103\t77\n"
+    assert parse(said).paths["/d"].owner == "4711:etcd"
+
+
+def test_what_earlier_operations_have_kept_is_seen_with_its_size(tmp_path) -> None:
+    live, kept = tmp_path / "etcd", tmp_path / "etcd.before-restore-1"
+    for path in (live, kept, live / "member.quorate-restore-1-g1", tmp_path / "etcd.other"):
+        path.mkdir()
+    (kept / "db").write_bytes(b"x" * 100_000)
+    seen = run(Look(directories=(str(live),))).kept
+    assert set(seen) == {str(kept), f"{live}/member.quorate-restore-1-g1"}
+    assert seen[str(kept)] >= 100_000

@@ -141,7 +141,7 @@ def test_it_copies_then_runs_then_waits_for_it_to_listen() -> None:
 def test_a_log_outside_the_data_directory_is_copied_to_where_the_copy_looks() -> None:
     apart = Replay(replace(SCRATCH, wal_dir="/wal"), "op")
     acts = apart.start(here(STOPPED, LIVE), 0)
-    assert ("cp", "-a", "--reflink=auto", "/wal", f"{PART}/member/wal") in [act.argv for act in acts]  # type: ignore[union-attr]
+    assert ("cp", "-aL", "--reflink=auto", "/wal", f"{PART}/member/wal") in [act.argv for act in acts]  # type: ignore[union-attr]
 
 
 def test_data_that_somebody_writes_is_never_copied() -> None:

@@ -119,3 +119,18 @@ def test_units_that_stop_together_have_the_longest_grace_of_them() -> None:
 def test_without_a_grace_it_is_killed_at_once() -> None:
     kill = "systemctl kill --signal=SIGKILL etcd.service; systemctl stop etcd.service"
     assert str(stopped([replace(ETCD, grace_s=0)])) == f"sh -c '{kill}'"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "down"),
+    [
+        ("active", BARRED, ()),
+        ("active", replace(BARRED, state="failed", pid=0), ("etcd.service is failed",)),
+        ("active", replace(BARRED, state="activating", sub="auto-restart", pid=0), ("etcd.service is activating",)),
+        ("activating", replace(BARRED, state="activating", sub="start"), ()),
+        ("activating", replace(BARRED, state="inactive", pid=0), ("etcd.service is inactive",)),
+        ("failed", replace(BARRED, state="failed", pid=0), ()),
+    ],
+)
+def test_what_ran_before_and_does_not_now_is_named(before: str, now: UnitSeen, down: tuple[str, ...]) -> None:
+    assert Together((replace(ETCD, before=before),)).down(node(now)) == down

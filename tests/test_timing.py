@@ -19,3 +19,11 @@ def test_an_outage_is_from_the_first_stop_anywhere_to_the_first_write() -> None:
 
 def test_where_nothing_was_stopped_there_was_no_outage() -> None:
     assert measured({"fence": [Receipt((Ran(PROOF, 0, started=11.3),))]}).outage_s is None
+
+
+def test_a_member_that_does_not_run_any_more_is_a_finding_also_of_an_undo() -> None:
+    released = [Receipt(), Receipt(facts={"down": "b: etcd.service is failed"})]
+    assert measured({"undo-claim": released}).findings == (
+        "ran before and does not run now: b: etcd.service is failed",
+    )
+    assert measured({"release": [Receipt()]}).findings == ()

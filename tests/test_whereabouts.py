@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from quorate.operation import StepDone
@@ -33,3 +35,15 @@ def test_what_was_renamed_tells_where_the_data_lies(steps: tuple[tuple[str, str]
 def test_nodes_whose_data_lies_alike_are_told_together() -> None:
     done = [StepDone("swap", "b", "failed"), StepDone("swap", "c", "done"), StepDone("swap", "a", "done")]
     assert [told.partition(" the data")[0] for told in whereabouts(plan(), done)] == ["on a, c", "on b"]
+
+
+def test_a_log_of_its_own_is_told_of_too() -> None:
+    """Both by one step, so where it failed between them only the names on the node tell."""
+    whole = plan(names="a")
+    apart = replace(whole, chosen=replace(whole.chosen, shares=(replace(whole.chosen.shares[0], wal_dir="/log"),)))
+    (done,) = whereabouts(apart, [StepDone("swap", "a", "done")])
+    assert done.endswith(
+        f"in {KEPT}, the restored in {LIVE}; its log is in /log.before-restore-1, the restored in /log"
+    )
+    (failed,) = whereabouts(apart, [StepDone("swap", "a", "failed")])
+    assert failed.endswith("its log is in /log.before-restore-1 if that is there, else in /log")

@@ -17,6 +17,7 @@ from quorate.errors import Busy, CommandFailed, Superseded
 from quorate.inventory import Jump
 from quorate.node import Claim
 from quorate.ports import Host, Hosts
+from quorate.room import receiving, room_for
 from quorate.seen import Look
 from quorate.supervisor import Systemd, Together
 from tests.factory import node as fake_node
@@ -121,10 +122,22 @@ def test_a_file_is_made_of_what_is_given_to_it(place: Place, name: str) -> None:
 def test_bytes_that_are_sent_arrive_whole(place: Place, name: str) -> None:
     host = place.at(look=Look(paths=(f"{name}.d/db",)))
     host.look()
-    script = 'umask 077; mkdir -p "${0%/*}"; "$@" > "$0"'
-    sent = host.send(Command(("sh", "-c", script, f"{name}.d/db", "cat")), (b"x" * 300_000 for _ in range(9)), silent)
-    assert sent.exit == 0
+    receive = Command(receiving(f"{name}.d/db", "/tmp", 2_700_000, ("cat",)))
+    assert host.send(receive, (b"x" * 300_000 for _ in range(9)), silent).exit == 0
     assert host.look().paths[f"{name}.d/db"].size_bytes == 2_700_000
+
+
+MORE_THAN_ANYBODY_HAS = 2**60
+
+
+def test_where_there_is_no_room_nothing_is_written(place: Place, name: str) -> None:
+    host = place.at(look=Look(paths=(f"{name}.d/db", name)))
+    host.look()
+    receive = Command(receiving(f"{name}.d/db", "/tmp", MORE_THAN_ANYBODY_HAS, ("cat",)))
+    assert host.send(receive, (b"x" * 300_000 for _ in range(9)), silent).exit == 28
+    assert did(host, room_for(MORE_THAN_ANYBODY_HAS, "/tmp"), directory(name)) == [28]
+    assert did(host, room_for(1, "/tmp")) == [0]
+    assert host.look().has(f"{name}.d/db", name) == (False, False)
 
 
 def test_what_does_not_exist_cannot_be_synced(place: Place, name: str) -> None:

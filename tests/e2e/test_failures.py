@@ -11,7 +11,8 @@ import yaml
 
 from deploy.lab.lab import Lab, LabSpec, digest, down, load, node_exec, up, wreck
 from tests.e2e.conftest import product
-from tests.e2e.product import Product
+from tests.e2e.product import Product, until
+from tests.e2e.test_steering import ended, running
 
 pytestmark = pytest.mark.lab
 OURS = (
@@ -142,6 +143,33 @@ def test_a_full_disk_is_known_in_the_plan(quorate: Product) -> None:
         wreck(quorate.lab, "free-disk", name)
     assert "no-space" in refused["error"]["message"]
     assert name in refused["error"]["message"]
+
+
+def test_a_disk_that_fills_up_after_the_plan_is_left_alone_and_who_stopped_meanwhile_is_named(
+    quorate: Product,
+) -> None:
+    """Filled while it waits for the second person: so what the plan has seen is long ago."""
+    full, down = quorate.lab.nodes[1].name, quorate.lab.nodes[2].name
+    inventory = yaml.safe_load(quorate.config.read_text())
+    inventory["clusters"][quorate.cluster]["approval"] = {"people": 2}
+    config = quorate.config.with_name("two.yaml")
+    config.write_text(yaml.safe_dump(inventory))
+    two = Product(quorate.lab, config)
+    digest_of_it = two.json("plan", "restore", two.cluster, *OVERRIDE)["digest"]
+    with two.begin_restore(*OVERRIDE) as waiting:
+        operation = running(two)
+        wreck(quorate.lab, "fill-disk", full)
+        node_exec(quorate.lab, down, ["systemctl", "stop", "etcd.service"])
+        try:
+            until(lambda: two.run("approve", operation, "--digest", digest_of_it, "--as", "kim").returncode == 0)
+            code, result = ended(waiting)
+        finally:
+            wreck(quorate.lab, "free-disk", full)
+            node_exec(quorate.lab, down, ["systemctl", "start", "etcd.service"])
+    assert (code, result["outcome"], result["error"]["kind"]) == (9, "undone", "no-space")
+    assert full in result["error"]["message"]
+    assert result["findings"] == [f"ran before and does not run now: {down}: etcd.service is inactive"]
+    assert [act for place, act in quorate.acts(operation) if place == full and "snapshot restore" in act] == []
 
 
 def test_a_node_without_the_tool_is_named(quorate: Product, tmp_path: Path) -> None:

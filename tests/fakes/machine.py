@@ -43,6 +43,8 @@ class Machine:
     breaks: str = ""
     stalls: str = ""
     away: bool = False
+    free_bytes: int = 10**12
+    mounts: set[str] = field(default_factory=set)  # directories that nobody can rename
     dies_at: int = -1  # the connection breaks before this command, once
     thaw: threading.Event = field(default_factory=threading.Event)
     frozen: threading.Event = field(default_factory=threading.Event)
@@ -169,7 +171,7 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
         paths=paths,
         units={name: unit_seen(machine, name) for name in look.units},
         texts={path: machine.files[path] for path in look.texts if path in machine.files},
-        spaces=dict.fromkeys(look.spaces, 10**12),
+        spaces=dict.fromkeys(look.spaces, machine.free_bytes),
         tools=dict.fromkeys(look.tools, "3.6.14"),
         listening=frozenset(listening if look.units else ()),
         tables=frozenset(machine.tables if look.tables else ()),
@@ -178,7 +180,13 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
 
 def path_seen(machine: Machine, path: str) -> PathSeen:
     kind = "directory" if path in machine.directories else "regular file"
-    return PathSeen(kind, "etcd:etcd", "700", "1", len(machine.files.get(path, "")))
+    return PathSeen(kind, "etcd:etcd", "700", "1", len(machine.files.get(path, "")), inode(machine, path))
+
+
+def inode(machine: Machine, path: str) -> str:
+    """Told by what is in it, for a rename changes nothing of that either."""
+    within = sorted(f"{name[len(path) :]}={text}" for name, text in machine.files.items() if below(name, path))
+    return str(crc32(";".join(within).encode()))
 
 
 def unit_seen(machine: Machine, name: str) -> UnitSeen:
@@ -196,7 +204,7 @@ def unit_seen(machine: Machine, name: str) -> UnitSeen:
 def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     verb: dict[str, Callable[[Machine, tuple[str, ...], str], int]] = {
         "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
-        "systemctl": systemctl,
+        "systemctl": systemctl, "rmdir": rmdir, "chcon": sync,
         "cp": copy, "mkdir": make, "systemd-run": transient, "sh": shell, "journalctl": journal, "/usr/sbin/nft": nft,
     }  # fmt: skip
     if argv[1:3] == ("snapshot", "restore"):
@@ -219,12 +227,20 @@ def remove(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     return 0
 
 
+def rmdir(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    path = argv[1]
+    if any(below(name, path) and name != path for name in (*machine.files, *machine.directories)):
+        return 1
+    machine.directories.remove(path)
+    return 0
+
+
 def move(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     source, target = argv[2:]
     if source.endswith("/claim"):
         machine.released, machine.claim = machine.claim, None
         return 0
-    if not machine.exists(source) or target in machine.directories:
+    if not machine.exists(source) or target in machine.directories or {source, target} & machine.mounts:
         return 1
     machine.files = {renamed(name, source, target): text for name, text in machine.files.items()}
     machine.directories = {renamed(name, source, target) for name in machine.directories}
@@ -317,22 +333,30 @@ def flag(machine: Machine, drop_in: str) -> str:
 
 def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     script = argv[2]
-    if script == '"$@" && rm -rf "$0"':
+    if script.startswith('"$@" && exec rm -rf "$0"'):
         return restore(machine, argv[4:]) or remove(machine, ("rm", "-rf", argv[3]), "")
-    if script.startswith("timeout "):
-        return patient(machine, script.split())
-    if script.startswith("! systemctl start "):
-        return 0 if start(machine, script.split()[-1]) else 1
-    if script.startswith("umask"):
+    if script.startswith("f=$((") and machine.free_bytes < int(argv[5]):
+        return 28
+    if script.startswith(("timeout ", "! systemctl start ")):
+        return supervise(machine, script)
+    if script.endswith('"$@" > "$0" || { rm -f "$0"; exit 1; }'):
         machine.directories.add(argv[3].rpartition("/")[0])
         machine.files[argv[3]] = stdin
     if script.startswith("cat "):
         return 0 if machine.exists(argv[3]) else 1
     if "snapshot status" in script:
         machine.files[argv[6]] = '{"hash":%d}' % crc32(machine.files[argv[5]].encode())
+    if script.startswith("stat -c %i "):
+        machine.files[argv[4]] = "\n".join(inode(machine, path) for path in argv[5:])
     if script.startswith("test "):
         return 0 if machine.files[argv[4]][-32:].encode("latin-1").hex() in script else 1
     return 0
+
+
+def supervise(machine: Machine, script: str) -> int:
+    if script.startswith("!"):
+        return 0 if start(machine, script.rsplit(maxsplit=1)[-1]) else 1
+    return patient(machine, script.split())
 
 
 def patient(machine: Machine, words: list[str]) -> int:
@@ -351,8 +375,14 @@ def restore(machine: Machine, argv: tuple[str, ...]) -> int:
     target = next(word for word in argv if word.startswith("--data-dir=")).partition("=")[2]
     if machine.exists(target):
         return 1
-    machine.directories.add(target)
+    machine.directories |= {target, f"{target}/member"}
+    wal = next((word.partition("=")[2] for word in argv if word.startswith("--wal-dir=")), "")
+    if machine.exists(wal):
+        return 1
     token = next(word for word in argv if word.startswith("--initial-cluster-token=")).partition("=")[2]
+    if wal:
+        machine.directories.add(wal)
+        machine.files[f"{wal}/0.wal"] = f"the log of {token}"
     machine.files[f"{target}/member/snap/db"] = f"{token}:{machine.files[argv[3]][:-32]}"
     return 0
 

@@ -253,7 +253,7 @@ def tool(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
 
 def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
     """As a restore needs it: the snapshot, what is restored from it, and the WAL, beside the live data."""
-    from quorate.gates import WAL_BYTES
+    from quorate.room import staging_bytes
     from quorate.seen import NodeSeen
     from worker.screen import size
 
@@ -261,7 +261,7 @@ def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
     assert isinstance(there, NodeSeen)
     db = there.paths.get(f"{path}/member/snap/db")
     newest = seen.manifests[-1].size_bytes if seen.manifests else 0
-    needed = 2 * max(newest, db.size_bytes if db else 0) + WAL_BYTES
+    needed = staging_bytes(max(newest, db.size_bytes if db else 0))
     free = there.spaces.get(path, 0)
     ok = free >= needed
     remedy = "" if ok else f"make room for {size(needed - free)} beside {path} on {name}"

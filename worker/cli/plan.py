@@ -287,7 +287,9 @@ def host_lines(plan: "Plan") -> str:
     same: dict[str, list[str]] = {}
     for share in plan.chosen.shares:
         units = ", ".join(unit.unit for unit in (share.etcd, *share.control))
-        what = f"{units} stop; {share.data_dir} is renamed and kept, what is restored takes its place"
+        what = (
+            f"{units} stop; {share.data(plan.operation).live} is renamed and kept, what is restored takes its place"
+        )
         same.setdefault(what, []).append(f"{share.member} ({share.node.host})")
     return "\n".join(f"  {', '.join(names)}:\n    {what}" for what, names in same.items())
 

@@ -96,9 +96,15 @@ def restore_text(result: "RestoreResult", here: Given) -> str:
     lines += [f"  finding      {each}" for each in result.findings]
     lines += [f"  decided      {each}" for each in result.decisions]
     lines += [f"  data         {each}" for each in result.where]
-    lines.append(f"  {MEANING[result.outcome]}")
+    lines.append(f"  {meaning(result)}")
     lines.append(f"  on record    {here.command(f'quorate audit show {result.operation}')}")
     return "\n".join(lines)
+
+
+def meaning(result: "RestoreResult") -> str:
+    if result.outcome == "undone" and result.findings:
+        return "data, claims and bars are as they were before; not so what is found above"
+    return MEANING[result.outcome]
 
 
 MEANING = {
