@@ -1,5 +1,6 @@
 """What is restored: which member, how its data is had, and what taking it leaves behind."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from quorate.inventory import Cluster
 from quorate.plan import Step
 from quorate.restore import STEPS, TAKING, ordered
 from quorate.scratch import Replay, client_tls
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from quorate.source import REPLAY, STREAM, FromMember, held_by, losses, not_the_newest
 from quorate.wal import Reach
 from tests.factory import LIVE, SCRATCH, etcd_seen, from_member, inventory, plan
@@ -142,6 +143,39 @@ def test_a_log_outside_the_data_directory_is_copied_to_where_the_copy_looks() ->
     apart = Replay(replace(SCRATCH, wal_dir="/wal"), "op")
     acts = apart.start(here(STOPPED, LIVE), 0)
     assert ("cp", "-aL", "--reflink=auto", "/wal", f"{PART}/member/wal") in [act.argv for act in acts]  # type: ignore[union-attr]
+
+
+def test_a_log_behind_a_link_is_copied_and_not_shared_with_the_original(tmp_path: Path) -> None:
+    """By a real shell: `cp -a` alone would copy the link, and etcd would then write into the member's own log."""
+    fast, live = tmp_path / "fast", tmp_path / "etcd"
+    (live / "member" / "snap").mkdir(parents=True)
+    fast.mkdir()
+    (fast / "0.wal").write_text("the log")
+    (live / "member" / "wal").symlink_to(fast)
+    acts = Replay(replace(SCRATCH, data_dir=str(live)), "op").start(here(STOPPED, str(live)), 0)
+    assert not isinstance(acts, Await)
+    for act in acts:
+        subprocess.run(act.argv, check=True, timeout=20)
+    copied = tmp_path / "etcd.quorate-op-copy" / "member" / "wal"
+    assert (copied.is_symlink(), (copied / "0.wal").read_text()) == (False, "the log")
+
+
+@pytest.mark.parametrize(
+    ("where", "copy"),
+    [
+        (None, f"{LIVE}.quorate-op-copy"),
+        (DirectorySeen(LIVE), f"{LIVE}.quorate-op-copy"),
+        (DirectorySeen("/disk/etcd"), "/disk/etcd.quorate-op-copy"),
+        (DirectorySeen(LIVE, mounted=True), f"{LIVE}/member.quorate-op-copy"),
+    ],
+)
+def test_the_copy_is_made_on_the_filesystem_of_the_data(
+    where: DirectorySeen | None, copy: str, settings: Cluster
+) -> None:
+    on_node = node(directories={LIVE: where} if where else {})
+    source, _ = held_by("a", "demo", settings, seen(nodes={"a": on_node}))
+    assert source.scratch
+    assert source.scratch.copy("op") == copy
 
 
 def test_data_that_somebody_writes_is_never_copied() -> None:

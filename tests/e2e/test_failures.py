@@ -3,6 +3,7 @@
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
@@ -145,23 +146,29 @@ def test_a_full_disk_is_known_in_the_plan(quorate: Product) -> None:
     assert name in refused["error"]["message"]
 
 
+@contextmanager
+def locked(lab: Lab, node: str) -> Iterator[None]:
+    """Nothing is done at the node under a claim before the block is left; it can be looked at."""
+    lock = f"/var/lib/quorate/{lab.name}/lock"
+    hold = f"mkdir -p -m 0700 {Path(lock).parent}; systemd-run --unit=hold flock {lock} sleep infinity"
+    node_exec(lab, node, ["sh", "-c", hold])
+    try:
+        yield
+    finally:
+        node_exec(lab, node, ["systemctl", "stop", "hold.service"])
+
+
 def test_a_disk_that_fills_up_after_the_plan_is_left_alone_and_who_stopped_meanwhile_is_named(
     quorate: Product,
 ) -> None:
-    """Filled while it waits for the second person: so what the plan has seen is long ago."""
     full, down = quorate.lab.nodes[1].name, quorate.lab.nodes[2].name
-    inventory = yaml.safe_load(quorate.config.read_text())
-    inventory["clusters"][quorate.cluster]["approval"] = {"people": 2}
-    config = quorate.config.with_name("two.yaml")
-    config.write_text(yaml.safe_dump(inventory))
-    two = Product(quorate.lab, config)
-    digest_of_it = two.json("plan", "restore", two.cluster, *OVERRIDE)["digest"]
-    with two.begin_restore(*OVERRIDE) as waiting:
-        operation = running(two)
-        wreck(quorate.lab, "fill-disk", full)
-        node_exec(quorate.lab, down, ["systemctl", "stop", "etcd.service"])
+    with quorate.begin_restore(*OVERRIDE) as waiting:
         try:
-            until(lambda: two.run("approve", operation, "--digest", digest_of_it, "--as", "kim").returncode == 0)
+            with locked(quorate.lab, full):
+                operation = running(quorate)
+                until(lambda: any(each.get("step") == "claim" for each in quorate.trail(operation)))
+                wreck(quorate.lab, "fill-disk", full)
+                node_exec(quorate.lab, down, ["systemctl", "stop", "etcd.service"])
             code, result = ended(waiting)
         finally:
             wreck(quorate.lab, "free-disk", full)
