@@ -145,9 +145,13 @@ def test_a_second_person_on_another_machine_approves_with_a_key(quorate: Product
     assert (code, result["outcome"], digest(quorate.lab)) == (0, "restored", before)
     assert approved["done"] == result["decisions"][1]
     assert approved["done"].startswith("approved by kim with the key SHA256:")
-    ends = [each["exit"] for each in quorate.trail(operation) if "approved by" in each.get("tail", "")]
-    ends += [each["exit"] for each in quorate.trail(operation) if "denied: " in each.get("tail", "")]
-    assert ends == [0, 5]
+    said = [
+        (each.get("exit"), each.get("tail", "")) for each in quorate.trail(operation) if each["event"] == "outcome"
+    ]
+    own, no, yes = said[:3]
+    assert own == (0, result["decisions"][0])
+    assert (no[0], no[1][:8]) == (5, "denied: ")
+    assert yes == (0, approved["done"])
     assert quorate.run("audit", "verify", operation).returncode == 0
 
 
