@@ -181,8 +181,10 @@ def downgraded(suspect: Suspect) -> Iterator[Cause]:
 
 
 def shut_off(suspect: Suspect) -> Iterator[Cause]:
-    """It listens on its node, and the others get no answer there."""
+    """It listens on its node, and the others get no answer there; while an operation has the node, that is ours."""
     shut: dict[str, list[str]] = {}
+    if suspect.node.claim:
+        return
     for other, found in tried(suspect.seen, suspect.member).items():
         for host, port in ports_of(suspect.member):
             how = found.get(f"{host}:{port}", "open")

@@ -110,6 +110,7 @@ def test_each_cause_is_told_of_the_member_that_has_it(seen: ClusterSeen, key: st
 @pytest.mark.parametrize(
     "seen",
     [
+        with_b(replace(LISTENS, claim="restore-1 3 1 start nodes.start"), dials=SILENT_PEER),  # the rule is ours
         with_b(replace(SOUND, signs=Signs(words=()))),  # nobody could tell its addresses
         with_b(
             replace(

@@ -109,7 +109,8 @@ def test_a_wrong_host_key_is_refused_and_nothing_is_sent(quorate: Product, tmp_p
         quorate, tmp_path, "clusters", quorate.cluster, "ssh", "known_hosts", value=str(tmp_path / "known_hosts")
     )
     plan = other.json("plan", "restore", other.cluster, *OVERRIDE, exit_code=4)
-    assert "not the one pinned" in str(plan["refusals"])
+    assert "but pinned for" in str(plan["refusals"])
+    assert "nothing was sent to it" in str(plan["refusals"])
 
 
 def test_no_such_bucket_is_said_and_no_backup_is_claimed(quorate: Product, tmp_path: Path) -> None:
