@@ -32,6 +32,8 @@ VERBS = (
     "put_back",
     "start",
     "admit",
+    "note",
+    "tidy",
     "replay",
     "forget",
     "kubelets",
@@ -102,6 +104,15 @@ class Nodes:
     @verb("nodes.admit")
     def admit(self, task: NodeTask) -> Receipt:
         return self._converge(task, task.share.clients.look(), task.share.clients.admit)
+
+    @verb("nodes.note")
+    def note(self, task: NodeTask) -> Receipt:
+        """What runs now, where whoever thaws looks for it."""
+        return self._converge(task, task.note.look(), task.note.write)
+
+    @verb("nodes.tidy")
+    def tidy(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.removal.look(), task.removal.remove)
 
     @verb("nodes.fence")
     def fence(self, task: NodeTask) -> Receipt:

@@ -7,6 +7,7 @@ from quorate.catalogue import Manifest
 from quorate.causes import Cause, causes
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import shell
+from quorate.freeze import frozen as units_frozen
 from quorate.inventory import Cluster
 from quorate.pods import container, parked
 from quorate.seen import NodeSeen, UnitSeen
@@ -50,6 +51,11 @@ class Case:
     def causes(self) -> tuple[Cause, ...]:
         return causes(self.settings, self.seen)
 
+    @property
+    def frozen(self) -> dict[str, tuple[str, ...]]:
+        """What a freeze keeps from running, by member."""
+        return units_frozen(self.settings, self.seen)
+
     def instead(self, name: str) -> str:
         node = self.seen.nodes.get(name)
         if not isinstance(node, NodeSeen):
@@ -61,7 +67,8 @@ class Case:
 
     def stopped(self, name: str) -> bool:
         node = self.seen.nodes.get(name)
-        return isinstance(node, NodeSeen) and self.unit(node).gone and self.has_data(node)
+        stopped = isinstance(node, NodeSeen) and self.unit(node).gone and self.has_data(node)
+        return stopped and name not in self.frozen  # its bar would refuse a start
 
     def wiped(self, name: str) -> bool:
         node = self.seen.nodes.get(name)

@@ -8,9 +8,12 @@ from quorate.case import Case, log_of
 from quorate.causes import renewal
 from quorate.plan import Way
 from quorate.seen import NodeSeen, UnitSeen
+from quorate.static_pod import FROZEN
 from quorate.surroundings import QUOTA_PART_MAX, clock_skew, unfit
 from quorate.ways import ways
 
+FIRST = ("claimed", FROZEN)
+STOPPED = ("quorum-lost", "member-lost", "control-plane")
 LATE = 2.0  # without an objective, a backup is late after twice its interval
 
 
@@ -38,14 +41,31 @@ def caused(case: Case) -> Iterator[Finding]:
 def impostor(case: Case) -> Iterator[Finding]:
     if evidence := case.seen.impostor():
         message = "this cluster is not the one it was: wiped members have formed an empty one under the old ids"
-        yield Finding("impostor", "FAIL", message, evidence, f"quorate plan restore {case.name}")
+        yield Finding("impostor", "FAIL", message, f"{evidence}. {stop_first(case)}", f"quorate freeze {case.name}")
 
 
 def mixed_ids(case: Case) -> Iterator[Finding]:
     if len(case.seen.cluster_ids) > 1:
         evidence = ", ".join(f"{name} in {etcd.cluster_id}" for name, etcd in sorted(case.seen.answering.items()))
         message = "the members are in different clusters"
-        yield Finding("mixed-ids", "FAIL", message, evidence, f"quorate plan restore {case.name}")
+        yield Finding("mixed-ids", "FAIL", message, f"{evidence}. {stop_first(case)}", f"quorate freeze {case.name}")
+
+
+def stop_first(case: Case) -> str:
+    return f"Stop the damage first, `quorate thaw {case.name}` undoes it; then `quorate plan restore {case.name}`"
+
+
+def frozen(case: Case) -> Iterator[Finding]:
+    """Down on purpose: what else is found is no news, and nothing starts before it is thawed."""
+    if case.claim:
+        return
+    if units := case.frozen:
+        evidence = "; ".join(f"{name}: {', '.join(each)}" for name, each in units.items())
+        message = "the cluster is frozen: what is stopped does not start, also after a reboot"
+        if whole := set(case.seen.etcd) - set(units):
+            message = f"part of the cluster is frozen, not {', '.join(sorted(whole))}"
+        restores = f"; or, from a backup: quorate plan restore {case.name}"
+        yield Finding(FROZEN, "FAIL", message, f"{evidence}{restores}", f"quorate thaw {case.name}")
 
 
 def claimed(case: Case) -> Iterator[Finding]:
@@ -179,6 +199,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     impostor,
     mixed_ids,
     claimed,
+    frozen,
     quorum_lost,
     member_lost,
     alarms,
@@ -196,4 +217,11 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     found = [finding for rule in RULES for finding in rule(case)]
     if case.claim:
         found = [replace(finding, next=f"quorate watch {case.claim}") for finding in found]
-    return tuple(sorted(found, key=lambda finding: (finding.id != "claimed", finding.level != "FAIL")))
+    if any(finding.id == FROZEN for finding in found):
+        found = [thawed(finding, case) for finding in found]
+    return tuple(sorted(found, key=lambda finding: (finding.id not in FIRST, finding.level != "FAIL")))
+
+
+def thawed(finding: Finding, case: Case) -> Finding:
+    """What is down because it is frozen is not started by hand: its bar would refuse it."""
+    return replace(finding, next=f"quorate thaw {case.name}") if finding.id in STOPPED else finding

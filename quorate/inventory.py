@@ -219,6 +219,7 @@ class Cluster(Strict):
     objectives: Objectives | None = None
     approval: Approval = Approval()
     lock_dir: Path = "/var/lib/quorate"
+    keep: Duration = 30 * 86400.0  # what `quorate tidy` leaves alone
 
     @model_validator(mode="after")
     def check_names(self) -> Self:

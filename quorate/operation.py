@@ -11,13 +11,24 @@ from quorate.sshsig import Signer
 
 class Outcome(StrEnum):
     RESTORED = "restored"
+    FROZEN = "frozen"
+    THAWED = "thawed"
+    TIDIED = "tidied"
     REFUSED = "refused"
     UNDONE = "undone"
     HELD = "held"
 
 
 SIGNATURE_MAX = 8192
-EXIT = {Outcome.RESTORED: 0, Outcome.REFUSED: 4, Outcome.UNDONE: 9, Outcome.HELD: 10}
+EXIT = {
+    Outcome.RESTORED: 0,
+    Outcome.FROZEN: 0,
+    Outcome.THAWED: 0,
+    Outcome.TIDIED: 0,
+    Outcome.REFUSED: 4,
+    Outcome.UNDONE: 9,
+    Outcome.HELD: 10,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,7 @@ class RestoreRequest:
     without: tuple[str, ...] = ()  # members that are gone for good
     shown: Chosen | None = None  # what has that digest, so that a difference can be told
     incident: str = ""  # the glass is broken for it: nobody else is waited for
+    older_than_s: float = 0.0  # what is kept longer goes; 0 is what the inventory says
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +204,7 @@ def why_not_cancelled(phase: str, *, committed: bool) -> str:
     if phase == "done":
         return "it is over"
     if committed:
-        return "etcd was told to start on the restored data, so nothing is undone any more; it goes on or is held"
+        return "etcd was told to start, so nothing is undone any more; it goes on or is held"
     return ""
 
 

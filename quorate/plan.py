@@ -11,8 +11,10 @@ from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdTarget
 from quorate.inventory import Store
+from quorate.kept import Removal, lives_of
 from quorate.kubelet import Kubelet
 from quorate.node import Claim, DataDir, Records
+from quorate.note import Note
 from quorate.scratch import Replay
 from quorate.source import FromMember
 from quorate.sshsig import Signer
@@ -22,7 +24,7 @@ Place = Literal["node", "cluster", "source"]  # the last: the one member whose d
 WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
 ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent")  # likewise
-ADDED_TO_SHARE = ("mounted", "wal_dir", "wal_owner", "wal_mode")
+ADDED_TO_SHARE = ("mounted", "wal_dir", "wal_owner", "wal_mode", "removes")
 
 
 class Choice(StrEnum):
@@ -95,6 +97,8 @@ class Share:
     wal_dir: str = ""
     wal_owner: str = ""
     wal_mode: str = ""
+    removes: tuple[str, ...] = ()  # what earlier operations have kept and a tidy takes away
+    note: str = ""  # what runs, to be known while it is frozen; measured, so the digest leaves it out
 
     def data(self, operation: str) -> DataDir:
         """The names that an operation gives to what it builds and keeps here."""
@@ -146,6 +150,7 @@ class Chosen:
         ssh = share["node"]["ssh"].model_dump(mode="json")
         share["node"]["ssh"] = {k: v for k, v in ssh.items() if v or k not in WAYS}
         del share["target"]["through"]  # the node says it
+        del share["note"]
         for unit in (share["etcd"], *share["control"]):
             del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
         if share["clients"]["loaded_by_unit"]:
@@ -224,6 +229,14 @@ class NodeTask:
     @property
     def data(self) -> DataDir:
         return self.share.data(self.operation)
+
+    @property
+    def note(self) -> Note:
+        return Note(self.share.node.lock_dir, self.share.node.cluster, self.share.note)
+
+    @property
+    def removal(self) -> Removal:
+        return Removal(lives_of(self.share.data_dir), self.share.removes)
 
     @property
     def units(self) -> Together:
@@ -327,6 +340,8 @@ class Plan:
 
     def no_rollback(self, step: Step) -> str:
         """The reason why a hold at this step cannot be rolled back, or nothing: then nobody can have written."""
+        if all(each.verb != "nodes.swap" for each in self.chosen.steps):
+            return ""  # no data was moved: there is nothing that clients could have written into
         closed = [each for each in self.chosen.steps if each.admits and each not in self.begun(step)]
         if not closed:
             return (

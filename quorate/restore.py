@@ -22,8 +22,8 @@ from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
 from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
-from quorate.static_pod import StaticPod
-from quorate.supervisor import Supervised, Systemd
+from quorate.static_pod import FROZEN, StaticPod
+from quorate.supervisor import FENCE_DIR, Supervised, Systemd
 from quorate.swapped import Looks, parent
 from quorate.timing import spoken
 
@@ -105,7 +105,7 @@ def look_of(cluster: Cluster) -> Look:
     """What a survey looks at on every node."""
     etcd = cluster.etcd
     return Look(
-        paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir), NFT),
+        paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir), NFT, *flags(cluster)),
         units=tuple(name for name in processes(cluster) if not name.startswith("/")),
         pods=tuple(name for name in processes(cluster) if name.startswith("/")),
         spaces=etcd.directories,
@@ -127,6 +127,11 @@ def asked(cluster: Cluster) -> Ask:
     """Whose signs a survey looks for."""
     api = next((each.process for each in cluster.control_plane if each.role == "kube-apiserver"), "")
     return Ask(cluster.etcd.process, ports(tuple(url for m in cluster.members for url in m.client_urls)), api)
+
+
+def flags(cluster: Cluster) -> tuple[str, ...]:
+    """What bars each unit, if it is there."""
+    return tuple(f"{FENCE_DIR}/{name}" for name in processes(cluster) if not name.startswith("/"))
 
 
 def processes(cluster: Cluster) -> tuple[str, ...]:
@@ -352,9 +357,9 @@ def supervised(
     before = seen.units.get(each.process, UnitSeen(each.process)).state
     if before == "active" and not quorum:
         before = "activating"
-    if each.manifest:
-        return StaticPod(role, each.manifest, listens, each.grace_s, before)
-    return Systemd(role, each.process, listens, each.grace_s, before)
+    kind = StaticPod if each.manifest else Systemd
+    made = kind(role, each.process, listens, each.grace_s, before)
+    return replace(made, before=FROZEN) if made.frozen(seen) else made
 
 
 def clients(settings: Cluster, listens: tuple[int, ...], *, firewall: bool) -> Clients:

@@ -10,6 +10,7 @@ from quorate.pods import container, parked
 from quorate.seen import Look, NodeSeen, UnitSeen
 
 POLL_S = 0.25
+FROZEN = "frozen"  # what a process was `before`, that an earlier `quorate freeze` keeps from running
 STOP_AGAIN_S = 3.0  # a kubelet that had not noticed yet may have started the container once more
 
 
@@ -44,7 +45,7 @@ class StaticPod:
 
     def unbar(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """A start has put the manifest back; one that was parked and not started stays where `freeze` left it."""
-        return self._back() if seen.has(self.manifest, self.parked) == (False, True) else ()
+        return self._back() if self._parked(seen) and self.before != FROZEN else ()
 
     def fence(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
         """Take the manifest away, stop the container, see that the kubelet has given the pod up."""
@@ -75,7 +76,14 @@ class StaticPod:
         """As it was before it was fenced: running again, trying to start, or not there."""
         if self.before == "active":
             return self.start(seen, waited_s)
-        return self._back() if seen.has(self.manifest, self.parked) == (False, True) else ()
+        return self._back() if self._parked(seen) and self.before != FROZEN else ()
+
+    def frozen(self, seen: NodeSeen) -> bool:
+        """Its manifest is where the kubelet does not look, and nothing of it runs any more."""
+        return self.seen(seen).assert_failed and self.seen(seen).gone
+
+    def _parked(self, seen: NodeSeen) -> bool:
+        return seen.has(self.manifest, self.parked) == (False, True)
 
     def up(self, seen: NodeSeen) -> bool:
         return self.seen(seen).state == "active" and self.answers(seen)

@@ -8,7 +8,7 @@ from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.pods import container
 from quorate.seen import Look, NodeSeen, UnitSeen
-from quorate.static_pod import StaticPod
+from quorate.static_pod import FROZEN, StaticPod
 
 FENCE_DIR = "/var/lib/quorate/fence"
 START_POLL_S = 0.2  # a look costs the node what etcd needs for its start
@@ -19,7 +19,7 @@ START_S = 10  # a start that waits longer is polled for: the node stays locked a
 class Systemd:
     """A unit, the ports that show it is up, and how long it may take its leave.
 
-    `before` is what the survey saw: an undo brings back no more than there was.
+    `before` is what the survey saw: an undo brings back no more than there was, and leaves frozen what was.
     """
 
     role: str
@@ -46,7 +46,8 @@ class Systemd:
     def unbar(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Unread, the files would still hold at the next boot: so they are looked for, not what is loaded."""
         lifted = not any(seen.has(self.drop_in, self.flag)) and self.drop_in not in self.seen(seen).drop_ins
-        return () if lifted else self._unbar()
+        stays = self.before == FROZEN and self.frozen(seen)  # nobody has started it since: its bar is the freeze's
+        return () if lifted or stays else self._unbar()
 
     def seen(self, seen: NodeSeen) -> UnitSeen:
         return seen.units.get(self.unit, UnitSeen(self.unit))
@@ -56,8 +57,15 @@ class Systemd:
         unit = self.seen(seen)
         return all(seen.has(self.drop_in, self.flag)) and self.drop_in in unit.drop_ins and not unit.stale
 
+    def frozen(self, seen: NodeSeen) -> bool:
+        """Stopped, and kept from starting: the drop-in alone, whose flag a start has removed, bars nothing."""
+        unit = self.seen(seen)
+        return self.flag in seen.paths and self.drop_in in unit.drop_ins and unit.gone
+
     def free(self, seen: NodeSeen) -> Left[Command]:
         """What was not running: no more than there was."""
+        if self.before == FROZEN:
+            return ()
         if any(seen.has(self.flag)):
             return (Command(("rm", "-f", self.flag)),)
         if self.before == "activating" and self.seen(seen).gone:

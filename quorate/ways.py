@@ -43,6 +43,10 @@ def mended(case: Case) -> Iterator[Way]:
 
 
 def lossless(case: Case) -> Iterator[Way]:
+    if case.frozen:
+        yield Way(
+            "thaw", "thaw the cluster: what ran before it was frozen runs again", NOTHING, f"quorate thaw {case.name}"
+        )
     for cause in case.causes:
         yield Way("remove-cause", f"remove the cause: {cause}", NOTHING, cause.remedy, cause.member)
     if enough_to_start(case):

@@ -17,8 +17,12 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL
+from quorate.kept import Kept
 from quorate.operation import Approval, RestoreResult
 from quorate.plan import Choice
+from quorate.tidy import Judged
+from tests.factory import LIVE
+from tests.fences import Fences
 from tests.world import World, approve, held, resolve
 from workflows.restore import Restore
 
@@ -62,6 +66,26 @@ async def approved_by_two(world: World) -> Handle:
     return handle
 
 
+async def frozen(world: World) -> Handle:
+    assert isinstance(world, Fences)
+    return await world.start("freeze")
+
+
+async def thawed(world: World) -> Handle:
+    assert isinstance(world, Fences)
+    await world.run("freeze")
+    return await world.start("thaw")
+
+
+async def tidied(world: World) -> Handle:
+    assert isinstance(world, Fences)
+    operation = "restore-01M7ZK75000000000000000000"
+    path = f"{LIVE}.before-{operation}"
+    world.machines["a"].directories.add(path)
+    world.rows = (Judged(Kept("a", path, "before", operation, 10), 1.0),)
+    return await world.start("tidy")
+
+
 def cleaned(history: str, places: dict[str, str]) -> str:
     """Without stacks and without the paths of the machine that it was recorded on."""
 
@@ -88,6 +112,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[Handle]], ...] = (
     from_member,
     approved_by_two,
 )
+FENCED = (frozen, thawed, tidied)  # plans that are made of what is seen on the machines
 
 
 async def main(directory: Path, *names: str) -> None:
@@ -96,9 +121,9 @@ async def main(directory: Path, *names: str) -> None:
     )
     directory.mkdir(parents=True, exist_ok=True)
     async with environment:
-        for ending in (each for each in ENDINGS if not names or each.__name__ in names):
+        for ending in (each for each in (*ENDINGS, *FENCED) if not names or each.__name__ in names):
             with tempfile.TemporaryDirectory() as root:
-                world = World(environment.client, Path(root))
+                world = (Fences if ending in FENCED else World)(environment.client, Path(root))
                 async with world.worker():
                     handle = await ending(world)
                     await handle.result()

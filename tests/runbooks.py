@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -17,13 +17,14 @@ from temporalio.testing import ActivityEnvironment
 from activities.adapters.journal import FileJournals
 from activities.nodes import Nodes
 from activities.recorded import RecordedHosts, RecordedStores
+from quorate import freeze, thaw, tidy
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.plan import NodeTask, Plan, Step
 from quorate.ports import Host
 from quorate.restore import SHUT_OUT, STEPS, TAKING
 from quorate.seen import Look, NodeSeen
-from tests.factory import STORED, from_member, plan, snapshot, without_c
+from tests.factory import LIVE, STORED, from_member, plan, snapshot, without_c
 from tests.fakes.machine import FakeHosts, Machine
 from tests.world import Shelf, machine
 
@@ -34,6 +35,7 @@ ADMITS = next(number for number, step in enumerate(STEPS) if step.admits)
 UNDO = f"Undo, before step {COMMITS + 1}"
 ROLLBACK = f"Roll back, before step {ADMITS + 1}"
 GONE = "Without a node that is gone for good"
+KEPT = f"{LIVE}.before-restore-01M7ZK75000000000000000000"
 MEMBER = "From what a member still holds"
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -162,9 +164,46 @@ def console(section: str) -> list[str]:
     return [line.removeprefix("$ ") for line in found.splitlines()]
 
 
-def rewritten(page: str) -> str:
+@cache
+def fence_blocks() -> dict[str, dict[str, list[str]]]:
+    """By page: node a is frozen, and thawed again."""
+    with tempfile.TemporaryDirectory() as root:
+        frozen = Rehearsal(Path(root) / "freeze", plan=fenced("freeze-1", freeze.STEPS))
+        found = {"freeze": numbered(frozen, freeze.STEPS)}
+        thawed = Rehearsal(Path(root) / "thaw", frozen.machine, plan=fenced("thaw-1", thaw.STEPS))
+        found["thaw"] = numbered(thawed, thaw.STEPS)
+        found["tidy"] = numbered(tidied(Path(root) / "tidy"), tidy.STEPS)
+        undone = Rehearsal(Path(root) / "undone", plan=fenced("freeze-1", freeze.STEPS))
+        begun = freeze.STEPS[:-1]
+        for step in begun:
+            undone.run(step, step.verb)
+        lines = [line for step in undone.plan.undoing(begun) for line in undone.run(step, step.undo)]
+        found["freeze"][f"Undo, before step {len(freeze.STEPS)}"] = lines
+    return found
+
+
+def tidied(root: Path) -> Rehearsal:
+    whole = fenced("tidy-1", tidy.STEPS)
+    shares = tuple(replace(share, removes=(KEPT,)) for share in whole.chosen.shares)
+    there = machine("a")
+    there.directories.add(KEPT)
+    return Rehearsal(root, there, plan=replace(whole, chosen=replace(whole.chosen, shares=shares)))
+
+
+def fenced(operation: str, steps: tuple[Step, ...]) -> Plan:
+    whole = plan(operation)
+    shares = tuple(freeze.to_freeze(operation, share, {}) for share in whole.chosen.shares)
+    return replace(whole, chosen=replace(whole.chosen, steps=steps, shares=shares))
+
+
+def numbered(rehearsal: Rehearsal, steps: tuple[Step, ...]) -> dict[str, list[str]]:
+    lines = {f"{n}. {step.title}": rehearsal.run(step, step.verb) for n, step in enumerate(steps, 1)}
+    return {heading: each for heading, each in lines.items() if each}
+
+
+def rewritten(page: str, lines: dict[str, list[str]] | None = None) -> str:
     """The same page with its console blocks made anew; a section that needs one and has none gets it at its end."""
-    lines = blocks()
+    lines = blocks() if lines is None else lines
     return "".join(placed(section, lines.get(title(section), [])) for section in sections(page))
 
 
@@ -177,3 +216,6 @@ def placed(section: str, lines: list[str]) -> str:
 
 if __name__ == "__main__":
     RESTORE.write_text(rewritten(RESTORE.read_text()))
+    for name, lines in fence_blocks().items():
+        page = RESTORE.with_name(f"{name}.md")
+        page.write_text(rewritten(page.read_text(), lines))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate import backup, restore
+from quorate import backup, freeze, restore, thaw, tidy
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.inventory import Component, EtcdSettings
@@ -21,16 +21,23 @@ from tests.runbooks import (
     Rehearsal,
     blocks,
     console,
+    fence_blocks,
     rewritten,
     sections,
     title,
 )
 from tests.world import machine
 from worker.cli.plan import FIELDS as PLAN_FIELDS
-from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, RESTORE_FIELDS
+from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, FENCE_FIELDS, RESTORE_FIELDS
 
 PAGES = {path.stem: path.read_text() for path in ROOT.glob("runbooks/*.md")}
-STEPS = {"restore": restore.STEPS, "backup": backup.STEPS}
+STEPS = {
+    "restore": restore.STEPS,
+    "backup": backup.STEPS,
+    "freeze": freeze.STEPS,
+    "thaw": thaw.STEPS,
+    "tidy": tidy.STEPS,
+}
 PAGE = PAGES["restore"]
 HAND = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
 STOPS = "When it stops"
@@ -85,6 +92,12 @@ class TestConsole:
         """`make runbooks` rewrites them."""
         found = {title(section): lines for section in sections(PAGE) if (lines := console(section))}
         assert found == blocks()
+
+    @pytest.mark.parametrize("name", ["freeze", "thaw", "tidy"])
+    def test_what_a_fence_runs_is_on_its_page(self, name: str) -> None:
+        lines = fence_blocks()[name]
+        assert {title(section): found for section in sections(PAGES[name]) if (found := console(section))} == lines
+        assert rewritten(PAGES[name], lines) == PAGES[name]
 
     def test_make_runbooks_changes_nothing_else(self) -> None:
         assert rewritten(PAGE) == PAGE
@@ -197,7 +210,7 @@ class TestReadme:
         codes = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
         assert codes == sorted({0, BACKUP_EXIT["degraded"], *(kind.exit_code for kind in kinds())})
 
-    @pytest.mark.parametrize("fields", [BACKUP_FIELDS, RESTORE_FIELDS, PLAN_FIELDS])
+    @pytest.mark.parametrize("fields", [BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PLAN_FIELDS])
     def test_every_field_for_scripts_is_listed(self, fields: tuple[str, ...]) -> None:
         scripts = self.text.partition("## For scripts")[2].partition("\n### ")[0]
         assert any(set(fields) <= set(re.findall(r"`(\w+)`", row)) for row in scripts.splitlines())

@@ -32,8 +32,11 @@ from quorate.sshsig import Signer
 from quorate.taking import FACT, REFERENCE
 from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit
+from workflows.freeze import Freeze
 from workflows.patience import STEPS_QUEUE
 from workflows.restore import Restore
+from workflows.thaw import Thaw
+from workflows.tidy import Tidy
 
 TAKEN = replace(snapshot(), id="demo/20261121T120000Z-44", revision=44)
 NUMBERS = itertools.count(1)
@@ -145,7 +148,7 @@ class World:
             worker = Worker(
                 self.client,
                 task_queue=STEPS_QUEUE,
-                workflows=[Restore],
+                workflows=[Restore, Freeze, Thaw, Tidy],
                 activities=[
                     *(getattr(nodes, verb) for verb in VERBS),
                     *self.cluster.activities(),

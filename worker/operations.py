@@ -61,8 +61,11 @@ POLL_S = 0.3
 START_S = 30.0
 LISTED = 500
 POLLED_S = 90  # a poll lasts a minute
-SLOTS = {"restore": "op", "backup": "backup"}  # what changes nodes shares one lock; a backup runs beside it
-RESULTS: dict[str, Any] = {"restore": RestoreResult, "backup": BackupResult}
+SLOTS = {  # what changes nodes shares one lock; a backup runs beside it
+    **dict.fromkeys(("restore", "freeze", "thaw", "tidy"), "op"),
+    "backup": "backup",
+}
+RESULTS: dict[str, Any] = {kind: BackupResult if kind == "backup" else RestoreResult for kind in SLOTS}
 Result = RestoreResult | BackupResult
 
 
@@ -228,9 +231,14 @@ class Operations:
             raise
         return await found_in(seen)
 
+    def locks(self) -> list[str]:
+        """The fixed ids of every cluster of the inventory."""
+        slots = dict.fromkeys(SLOTS.values())
+        return [f"quorate/{name}/{slot}" for name in self.settings.inventory.clusters for slot in slots]
+
     async def open(self) -> tuple[Found, ...]:
         """What runs now, on every cluster of the inventory."""
-        ids = [f"quorate/{name}/{slot}" for name in self.settings.inventory.clusters for slot in SLOTS.values()]
+        ids = self.locks()
         seen = await asyncio.gather(*(self.current(each) for each in ids))
         return tuple(each for each in seen if each and each.open)
 
@@ -248,7 +256,7 @@ class Operations:
 
     async def find(self, operation: str) -> Found:
         """Among the latest runs, then among all that the server still knows."""
-        ids = [f"quorate/{name}/{slot}" for name in self.settings.inventory.clusters for slot in SLOTS.values()]
+        ids = self.locks()
         for each in await asyncio.gather(*(self.current(workflow) for workflow in ids)):
             if each and each.operation == operation:
                 return each

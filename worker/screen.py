@@ -22,7 +22,10 @@ class Paint:
         return f"\x1b[{COLOURS[colour]}m{text}\x1b[0m" if self.on and text else text
 
     def state(self, word: str) -> str:
-        good, bad = {"OK", "ok", "active", "done", "verified", "restored"}, {"FAIL", "failed", "held", "silent"}
+        good, bad = (
+            {"OK", "ok", "active", "done", "verified", "restored", "thawed", "tidied"},
+            {"FAIL", "failed", "held", "silent"},
+        )
         colour = "green" if word in good else "red" if word in bad else "yellow"
         return self(word, colour)
 

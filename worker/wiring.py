@@ -26,6 +26,7 @@ from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
 from activities.members import Members
 from activities.nodes import VERBS, Nodes
+from activities.planning import Planning
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.remains import Remains
 from activities.snapshots import Snapshots
@@ -37,9 +38,12 @@ from quorate.inventory import Store as StoreSettings
 from quorate.ports import Secrets, Store
 from worker.settings import Settings
 from workflows.backup import Backup
+from workflows.freeze import Freeze
 from workflows.restore import Restore
+from workflows.thaw import Thaw
+from workflows.tidy import Tidy
 
-WORKFLOWS = (Restore, Backup)
+WORKFLOWS = (Restore, Backup, Freeze, Thaw, Tidy)
 Activities = list[Callable[..., Any]]
 T = TypeVar("T")
 
@@ -85,6 +89,10 @@ class Wiring:
         return Surveyor(self.hosts, self.etcds, self.stores, X509())
 
     @cached_property
+    def planning(self) -> Planning:
+        return Planning(self.surveyor, self.hosts, time)
+
+    @cached_property
     def remains(self) -> Remains:
         return Remains(self.hosts)
 
@@ -114,6 +122,9 @@ class Wiring:
             self.surveyor.plan_restore,
             approvals.check,
             approvals.break_glass,
+            self.planning.plan_freeze,
+            self.planning.plan_thaw,
+            self.planning.plan_tidy,
             *(getattr(nodes, verb) for verb in VERBS),
             members.same,
             members.verify,

@@ -99,6 +99,7 @@ class Operation:
         return (await self.check(Approval(awaiting.digest, self.actor, until=awaiting.until), awaiting)).why_not
 
     approval_s = 1800.0
+    success = Outcome.RESTORED
 
     def given(self) -> tuple[str, ...]:
         return self.awaiting.approved_by if self.awaiting else ()
@@ -145,7 +146,7 @@ class Operation:
                 case Choice.SKIP:
                     self.skipped(step)
             plan = self.learnt(plan, step)
-        return Outcome.RESTORED
+        return self.success
 
     def learnt(self, plan: Plan, step: Step) -> Plan:  # noqa: ARG002 - a runbook may look at the step's answers
         """The plan for the steps to come, in a runbook that learns something on its way."""

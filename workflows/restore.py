@@ -21,6 +21,8 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="restore")
 class Restore(Operation):
+    planner = "plan.restore"
+
     @workflow.init
     def __init__(self, request: RestoreRequest) -> None:
         self.request = request
@@ -71,7 +73,7 @@ class Restore(Operation):
 
     async def planned(self) -> Plan:
         plan: Plan = await workflow.execute_activity(
-            "plan.restore", self.request, result_type=Plan, **patience.step(60)
+            self.planner, self.request, result_type=Plan, **patience.step(60)
         )
         return plan
 
@@ -112,12 +114,12 @@ class Restore(Operation):
             outcome=outcome,
             snapshot=plan.snapshot.id,
             revision=plan.snapshot.revision,
-            served_revision=times.served_revision if outcome is Outcome.RESTORED else None,
+            served_revision=times.served_revision if outcome is self.success else None,
             outage_s=times.outage_s if plan.had_quorum else None,
             api_outage_s=times.api_outage_s,
             duration_s=round(workflow.time() - began, 3),
             steps=tuple(self.steps),
-            error=None if outcome is Outcome.RESTORED else self.trouble or cancelled,
+            error=None if outcome is self.success else self.trouble or cancelled,
             cluster_id=times.cluster_id,
             previous_cluster_id=plan.chosen.cluster_id or plan.chosen.snapshot.cluster_id,
             findings=(*times.findings, *(plan.afterwards if outcome is Outcome.RESTORED else ())),

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deploy.lab.lab import Node, digest, load, node_exec
-from deploy.lab.wreck import do
+from deploy.lab.wreck import do, wreck
 from tests.e2e.product import Product, until
 from tests.e2e.test_restore import etcdctl, put, revision
 
@@ -260,3 +260,42 @@ def by_hand(product: Product, operation: str) -> None:
     for node in product.lab.nodes:
         do(product.lab, node, "sh", "-c", "; ".join(rest))
     until(lambda: product.run("backup", product.cluster).returncode == 0, poll_s=0.5)
+
+
+def test_a_frozen_cluster_stays_so_through_reboot_and_rollback_until_it_is_thawed(quorate: Product) -> None:
+    lab, name = quorate.lab, quorate.cluster
+    put(quorate, "before-the-freeze")
+    before = digest(lab)
+    assert quorate.json("freeze", name, "--confirm", name, exit_code=4)["error"]["kind"] == "refused"
+    result = quorate.json("freeze", name, "--confirm", name, *OVERRIDE)
+    assert (result["outcome"], result["error"]) == ("frozen", None)
+    assert {step["id"] for step in result["steps"]} == {"claim", "note", "bar", "fence", "release"}
+    wreck(lab, "reboot", lab.nodes[0].name)
+    until(lambda: all(fenced(quorate, node) for node in lab.nodes))
+    first = quorate.json("inspect", name, exit_code=3)["findings"][0]
+    assert (first["id"], first["next"].endswith(f"thaw {name}")) == ("frozen", True)
+
+    with no_etcd(quorate, lab.nodes[1]):
+        held = quorate.json("restore", name, "--confirm", name, exit_code=10)
+        assert quorate.json("rollback", held["operation"], exit_code=9)["outcome"] == "undone"
+    assert all(fenced(quorate, node) for node in lab.nodes)
+
+    assert quorate.json("thaw", name, "--confirm", name)["outcome"] == "thawed"
+    assert digest(lab) == before
+    assert quorate.json("inspect", name)["findings"] == []
+    assert quorate.run("audit", "verify", result["operation"]).returncode == 0
+
+    kept = f"/var/lib/etcd/default.quorate-{held['operation']}-g1"
+    assert [left(quorate, node) for node in lab.nodes] == [[kept]] * 3
+    rows = {row["path"]: row for row in quorate.json("tidy", name, "--older-than", "1s")["kept"]}
+    assert (rows[kept]["remove"], "no verified backup" in rows[kept]["reason"]) == (False, True)
+    quorate.backup()
+    assert quorate.json("tidy", name, "--older-than", "1s", "--confirm", name)["outcome"] == "tidied"
+    assert [left(quorate, node) for node in lab.nodes] == [[]] * 3
+    assert (digest(lab), quorate.json("inspect", name)["findings"]) == (before, [])
+
+
+def fenced(product: Product, node: Node) -> bool:
+    """It answers, and its etcd is down and refuses to start."""
+    script = "systemctl is-system-running >/dev/null; ! pidof etcd && ! systemctl start etcd.service"
+    return node_exec(product.lab, node.name, ["sh", "-c", script])[0] == 0

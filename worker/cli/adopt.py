@@ -58,7 +58,9 @@ def adopt(
             actor=actor(who),
             adopted=found,
         )
-        result = Waiting(here, output, duration(wait_timeout), fields).begin(settings, "restore", request)
+        result = Waiting(here, output, duration(wait_timeout), fields).begin(
+            settings, found.plan.chosen.runbook, request
+        )
     return told(result, here, output)
 
 

@@ -14,12 +14,14 @@ from worker.cli import (
     config,
     daemon,
     doctor,
+    freeze,
     hosts,
     init,
     operations,
     plan,
     restore,
     snapshots,
+    tidy,
 )
 from worker.cli.options import As, Output, given
 
@@ -55,6 +57,9 @@ app.command()(clusters.inspect)
 app.command()(backup.backup)
 app.command()(restore.restore)
 app.add_typer(plan.app, name="plan")
+app.command()(freeze.freeze)
+app.command()(freeze.thaw)
+app.command()(tidy.tidy)
 app.command()(operations.approve)
 app.command()(operations.watch)
 app.command()(operations.retry)

@@ -269,7 +269,7 @@ def cancel(ctx: typer.Context, operation: OperationId, *, who: Actor = "", outpu
     """Stop when the step that runs is over and undo everything, if etcd was not started again yet."""
 
     async def send(client: "Operations", found: "Found") -> str:
-        if found.kind != "restore":
+        if found.kind == "backup":
             raise Refusal(
                 f"{operation} is a {found.kind}, which changes nothing that had to be undone; it ends by itself"
             )

@@ -107,14 +107,14 @@ def broken(break_glass: bool, incident: str, reason: str) -> str:
     return incident.strip()
 
 
-def confirmable(cluster: str, confirm: str) -> None:
+def confirmable(cluster: str, confirm: str, verb: str = "restore") -> None:
     """Before anything is looked at: without a terminal nobody can be asked."""
     if confirm and confirm != cluster:
         raise BadInput(f"--confirm is {confirm!r}, the cluster is {cluster!r}; nothing was started")
     if not confirm and not sys.stdin.isatty():
         raise BadInput(
-            f"a restore has to be confirmed, and nobody can be asked without a terminal: give --confirm {cluster}",
-            next=f"quorate restore {cluster} --confirm {cluster}",
+            f"a {verb} has to be confirmed, and nobody can be asked without a terminal: give --confirm {cluster}",
+            next=f"quorate {verb} {cluster} --confirm {cluster}",
         )
 
 
@@ -127,10 +127,10 @@ def standing(settings: "Settings", cluster: str) -> bool:
     return running is not None
 
 
-def confirmed(cluster: str, confirm: str, fields: dict[str, Any]) -> None:
+def confirmed(cluster: str, confirm: str, fields: dict[str, Any], verb: str = "restore") -> None:
     if confirm:
         return
-    warn(f"\nType the name of the cluster to restore it ({cluster}): ")
+    warn(f"\nType the name of the cluster to {verb} it ({cluster}): ")
     try:
         typed = input("> ")
     except EOFError:

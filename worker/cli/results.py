@@ -30,6 +30,8 @@ BACKUP_FIELDS = (
     "stored_bytes",
     "stored_sha256",
 )
+FENCE_FIELDS = ("operation", "outcome", "duration_s", "steps")  # of a freeze and a thaw, which move no data
+OF_DATA = ("snapshot", "revision", "served_revision", "outage_s", "api_outage_s", "cluster_id", "previous_cluster_id")
 NOT_APPROVED, FINDINGS, FAILED = 5, 3, 10
 BACKUP_EXIT = {"verified": 0, "degraded": FINDINGS, "suspect": FINDINGS}
 
@@ -61,17 +63,28 @@ def exit_code(result: "RestoreResult") -> int:
 
 def restore_object(result: "RestoreResult", here: Given) -> dict[str, Any]:
     data: dict[str, Any] = plain(result)
+    if not restores(result.operation):
+        data = {key: value for key, value in data.items() if key not in OF_DATA}
     if result.error:
         following = here.command(result.error.next or after(result))
         data["error"] = {"kind": result.error.kind, "message": result.error.message, "next": following}
     return data
 
 
+def kind_of(operation: str) -> str:
+    return operation.partition("-")[0]
+
+
+def restores(operation: str) -> bool:
+    return kind_of(operation) == "restore"
+
+
 def after(result: "RestoreResult") -> str:
     """What to run when the trouble itself does not say."""
     cluster = result.snapshot.partition("/")[0]
     if result.outcome == "held":
-        return f"quorate audit show {result.operation}  # what ran where; then by hand: runbooks/restore.md"
+        page = f"runbooks/{kind_of(result.operation)}.md"
+        return f"quorate audit show {result.operation}  # what ran where; then by hand: {page}"
     if result.error and result.error.kind == "not-approved":
         return f"quorate plan restore {cluster}"
     return f"quorate inspect {cluster}" if "/" in result.snapshot else "quorate"
@@ -82,6 +95,8 @@ def restore_text(result: "RestoreResult", here: Given) -> str:
 
     colour = paint()
     lines = [f"{colour.state(result.outcome)}  {result.operation}  snapshot {result.snapshot}"]
+    if not restores(result.operation):
+        lines = [f"{colour.state(result.outcome)}  {result.operation}"]
     if result.served_revision is not None:
         lines.append(f"  revision     {result.revision} restored, {result.served_revision} served now")
     for label, value in (
@@ -109,6 +124,9 @@ def meaning(result: "RestoreResult") -> str:
 
 MEANING = {
     "restored": "verified on every member: ids, keys, a write through each",
+    "frozen": "all is stopped and does not start, also after a reboot; the way back is `quorate thaw`",
+    "thawed": "what ran before it was frozen runs again",
+    "tidied": "what the plan named is removed",
     "refused": "nothing was changed",
     "undone": "everything is as it was before",
     "held": "ended half way: bars and claims stay on the nodes, so nothing else begins there",

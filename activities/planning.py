@@ -1,0 +1,93 @@
+"""The plans of what needs more of a node than a survey tells: the notes of a freeze, what is kept."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.pipeline import beaten
+from activities.surveys import PARALLEL, Surveyor, answer
+from quorate import freeze, thaw, tidy
+from quorate.cluster import ClusterSeen
+from quorate.command import Node, node_of
+from quorate.converge import Clock
+from quorate.errors import Refusal
+from quorate.inventory import Cluster
+from quorate.kept import Kept, listing, lives_of, parse
+from quorate.note import Note
+from quorate.operation import RestoreRequest
+from quorate.plan import Plan
+from quorate.ports import Hosts
+from quorate.tidy import Judged
+
+Planner = Callable[[RestoreRequest, ClusterSeen, dict[str, str]], Plan]
+
+
+@dataclass(frozen=True)
+class Planning:
+    """Survey, then decide; the same in the command line's process and in the worker."""
+
+    surveyor: Surveyor
+    hosts: Hosts
+    clock: Clock
+
+    def freeze(self, request: RestoreRequest) -> Plan:
+        return self._planned(request, freeze.plan)
+
+    def thaw(self, request: RestoreRequest) -> Plan:
+        return self._planned(request, thaw.plan)
+
+    @activity.defn(name="plan.freeze")
+    def plan_freeze(self, request: RestoreRequest) -> Plan:
+        return beaten(lambda _tick: self.freeze(request), activity.heartbeat)
+
+    @activity.defn(name="plan.thaw")
+    def plan_thaw(self, request: RestoreRequest) -> Plan:
+        return beaten(lambda _tick: self.thaw(request), activity.heartbeat)
+
+    def tidy(self, request: RestoreRequest) -> tuple[Plan | None, tuple[Judged, ...]]:
+        """Everything that is kept, and the plan to remove what may go; none where that is nothing."""
+        seen = self.surveyor.survey(request.cluster, request.settings, request.store)
+        rows = tidy.judged(request, seen, self._kept(request.cluster, request.settings), self.clock.time())
+        return (tidy.plan(request, seen, rows) if any(not row.stays for row in rows) else None), rows
+
+    @activity.defn(name="plan.tidy")
+    def plan_tidy(self, request: RestoreRequest) -> Plan:
+        plan, _ = beaten(lambda _tick: self.tidy(request), activity.heartbeat)
+        if plan is None:
+            raise Refusal(f"nothing that is kept on {request.cluster} may be removed any more")
+        return plan
+
+    def _kept(self, name: str, cluster: Cluster) -> tuple[Kept, ...]:
+        """Of every node that answers."""
+        lives = lives_of(cluster.etcd.data_dir)
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            asked = {
+                m.name: pool.submit(answer, self._listed, node_of(name, cluster, m), lives) for m in cluster.members
+            }
+        return tuple(
+            each
+            for member, future in asked.items()
+            if isinstance(printed := future.result(), str)
+            for each in parse(member, printed, lives)
+        )
+
+    def _listed(self, node: Node, lives: tuple[str, ...]) -> str:
+        return b"".join(self.hosts.read(node, listing(lives))).decode()
+
+    def _planned(self, request: RestoreRequest, planner: Planner) -> Plan:
+        seen = self.surveyor.survey(request.cluster, request.settings, request.store)
+        return planner(request, seen, self._notes(request.cluster, request.settings))
+
+    def _notes(self, name: str, cluster: Cluster) -> dict[str, str]:
+        """Of every node that answers."""
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            asked = {
+                m.name: pool.submit(answer, self._note, node_of(name, cluster, m), name) for m in cluster.members
+            }
+        return {member: said for member, each in asked.items() if isinstance(said := each.result(), str)}
+
+    def _note(self, node: Node, cluster: str) -> str:
+        note = Note(node.lock_dir, cluster)
+        return self.hosts.survey(node, note.look()).texts.get(note.file, "")
