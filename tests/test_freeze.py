@@ -159,6 +159,7 @@ class TestFreezeAndThaw:
         async with fences.worker():
             result = await fences.run("freeze")
             assert (result.outcome, EXIT[result.outcome], result.error) == (Outcome.FROZEN, 0, None)
+            assert result.findings == ()
             assert fences.units == STOPPED
             assert [machine.claim for machine in fences.machines.values()] == [None] * 3
             fences.reboot("b")
