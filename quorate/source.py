@@ -106,6 +106,13 @@ def went(reach: Reach) -> str:
     return f"has entries up to index {reach.index} of term {reach.term}"
 
 
+def uncommitted(reach: Reach) -> str:
+    """In words, by index."""
+    if reach.uncommitted == 1:
+        return f"entry {reach.index}"
+    return f"{reach.uncommitted} entries, {reach.commit + 1} to {reach.index},"
+
+
 def losses(source: FromMember, holdings: Holdings, seen: ClusterSeen) -> Iterator[str]:
     """What taking a member's data leaves behind, in words."""
     name, reach = source.member, seen.disks.get(source.member)
@@ -115,8 +122,8 @@ def losses(source: FromMember, holdings: Holdings, seen: ClusterSeen) -> Iterato
         yield f"at least {known - holdings.revision} revisions: {known} was seen, {name} holds {holdings.revision}"
     if isinstance(reach, Reach) and reach.uncommitted:
         yield (
-            f"{reach.uncommitted} entries of its log, {reach.commit + 1} to {reach.index}: {name} had not heard that "
-            "a majority has them, so they may have been acknowledged or not"
+            f"{uncommitted(reach)} of its log: {name} had not heard that a majority has it, so it may have been "
+            "acknowledged or not"
         )
     silent = sorted(each for each, node in seen.nodes.items() if not isinstance(node, NodeSeen))
     if silent:

@@ -65,7 +65,9 @@ def span(since: float | None, until: str | None) -> float | None:
 
 def spoken(seconds: float) -> str:
     """An age in two words at most."""
-    minutes = max(0, int(seconds // 60))
+    if seconds < 60:
+        return f"{max(0, int(seconds))} s"
+    minutes = int(seconds // 60)
     days, hours = minutes // 1440, minutes // 60 % 24
     if days:
         return f"{days} d {hours} h"

@@ -93,8 +93,10 @@ def test_a_log_that_ends_before_another_is_not_taken_unasked() -> None:
 def test_the_losses_name_what_may_have_been_acknowledged_and_who_was_not_asked(settings: Cluster) -> None:
     source, holdings = held_by("a", "demo", settings, seen())
     told = " ".join(losses(source, holdings, seen()))
-    assert "2 entries of its log, 949 to 950" in told
+    assert "2 entries, 949 to 950, of its log: a had not heard" in told
     assert "what only c may hold" in told
+    one = " ".join(losses(source, holdings, seen(disks={"a": replace(HERE, commit=949)})))
+    assert "entry 950 of its log: a had not heard" in one
 
 
 def keys(steps: tuple[Step, ...]) -> list[str]:

@@ -124,7 +124,7 @@ def test_inspect_leads_to_the_first_and_shows_them_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(-5, "0 min"), (59, "0 min"), (3540, "59 min"), (7260, "2 h 1 min"), (180000, "2 d 2 h")]
+    ("seconds", "text"), [(-5, "0 s"), (59, "59 s"), (3540, "59 min"), (7260, "2 h 1 min"), (180000, "2 d 2 h")]
 )
 def test_an_age_is_spoken_in_two_words(seconds: float, text: str) -> None:
     assert spoken(seconds) == text
