@@ -92,6 +92,8 @@ class Nodes:
         clients, units = task.share.clients, task.everything
         host = self._host(task, units.look() | clients.look())
         done = self._loop(task, host, lambda seen, s: join([units.bar(seen, s), clients.close(seen, s)]))
+        if not task.snapshot.key:  # nothing is staged: there is nothing to stage, or it is not taken yet
+            return done.receipt
         warmed = succeeded(host.do((task.data.warm(),), self.tick))
         return replace(done.receipt, ran=(*done.receipt.ran, *warmed.ran))
 

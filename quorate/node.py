@@ -10,6 +10,8 @@ from quorate.room import RESERVE_BYTES, WAL_BYTES, enough, receiving, room_for, 
 from quorate.seen import Look, NodeSeen
 from quorate.swapped import SELINUX, Looks, Swapped, parent
 
+WARM_S = 10
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -273,9 +275,12 @@ class DataDir:
         return (*wal.dressed(looks, seen), together, durable(wal.part, self.pair), *wal.named())
 
     def warm(self) -> Command:
-        """Read once more what etcd is about to map: under a full memory much of it was put out again."""
+        """Read once more what etcd is about to map: under a full memory much of it was put out again.
+
+        As far as a few seconds go: a slow disk is no reason to undo a restore.
+        """
         db = f"{self.staged}/snap/db" if self.mounted else f"{self.staged}/member/snap/db"
-        return Command(("sh", "-c", 'cat "$0" >/dev/null', db), given=(db,))
+        return Command(("sh", "-c", f'timeout {WARM_S} cat "$0" >/dev/null; true', db), given=(db,))
 
     def discard(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Remove what this operation built and nobody ever ran: only ever its own names."""

@@ -1,13 +1,16 @@
 import hashlib
+import os
+import subprocess
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from quorate.command import Command, Ticket
 from quorate.converge import Await, Decide, converge
 from quorate.errors import DidNotConverge, QuorateError, Refusal
-from quorate.node import Claim, DataDir, Restored
+from quorate.node import WARM_S, Claim, DataDir, Restored
 from quorate.seen import NodeSeen, PathSeen
 from quorate.swapped import SELINUX, Looks, parent
 from tests.factory import DB, LIVE, SNAPSHOT_BYTES, node
@@ -278,3 +281,10 @@ def test_a_released_node_is_not_claimed_again() -> None:
 def test_what_is_warmed_is_the_database_that_will_be_started(*, mounted: bool, db: str) -> None:
     data = DataDir(LIVE, "op", "/home", mounted=mounted)
     assert data.warm().given == (f"{data.staged}/{db}",)
+
+
+def test_a_disk_that_is_too_slow_to_be_read_in_time_fails_no_step(tmp_path: Path) -> None:
+    slow = tmp_path / "fifo"
+    os.mkfifo(slow)  # nobody writes, so a read never ends
+    argv = [word.replace(f"timeout {WARM_S}", "timeout 0.2") for word in DataDir(LIVE, "op", "/home").warm().argv]
+    assert subprocess.run([*argv[:-1], str(slow)], timeout=10, check=False).returncode == 0

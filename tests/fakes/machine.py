@@ -337,13 +337,11 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
         return restore(machine, argv[4:]) or remove(machine, ("rm", "-rf", argv[3]), "")
     if script.startswith("f=$((") and machine.free_bytes < int(argv[5]):
         return 28
-    if script.startswith(("timeout ", "! systemctl start ")):
+    if " systemctl " in script:
         return supervise(machine, script)
     if script.endswith('"$@" > "$0" || { rm -f "$0"; exit 1; }'):
         machine.directories.add(argv[3].rpartition("/")[0])
         machine.files[argv[3]] = stdin
-    if script.startswith("cat "):
-        return 0 if machine.exists(argv[3]) else 1
     if "snapshot status" in script:
         machine.files[argv[6]] = '{"hash":%d}' % crc32(machine.files[argv[5]].encode())
     if script.startswith("stat -c %i "):
