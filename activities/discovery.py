@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from activities.members import Tunnels
 from activities.recorded import RecordedFiles
 from activities.surveys import PARALLEL, answer
+from activities.tunnels import Tunnels
 from quorate.cluster import Silence
 from quorate.command import Node, Ticket
 from quorate.etcd import EtcdSeen, EtcdTarget

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
+from dataclasses import dataclass
 
-from activities.members import Tunnels
+from activities.tunnels import Tunnels, through
 from quorate.etcd import EtcdTarget
 from quorate.ports import Etcd, Etcds
 
@@ -22,11 +21,5 @@ class ForwardedEtcds:
             with self.etcds.at(target) as etcd:
                 yield etcd
             return
-        url = urlsplit(target.url)
-        assert url.hostname, "the inventory has checked it"
-        assert url.port
-        with (
-            self.tunnels.tunnel(target.through, url.hostname, url.port) as dial,
-            self.etcds.at(replace(target, dial=dial)) as etcd,
-        ):
+        with through(self.tunnels, target.through, target) as dialled, self.etcds.at(dialled) as etcd:
             yield etcd

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from temporalio import activity
 
-from activities.members import Tunnels
 from activities.nodes import ticket_of
 from activities.recorded import OpenJournal, Pen
+from activities.tunnels import Tunnels
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import DidNotConverge, Unreachable
 from quorate.plan import ClusterTask

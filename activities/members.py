@@ -2,22 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import TypeVar
 
 from temporalio import activity
 
 from activities.nodes import ticket_of
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedHosts
+from activities.tunnels import Tunnels, through
 from quorate.canary import overtaken
-from quorate.command import Node
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, DidNotConverge, Failed, QuorateError, Refusal, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, member_id
+from quorate.etcd import EtcdSeen, HashKV, member_id
 from quorate.plan import ClusterTask, Share
 from quorate.ports import Etcd
 from quorate.verifying import (
@@ -32,12 +31,6 @@ from quorate.verifying import (
 POLL_S = 0.1
 BEAT_S = 1.0
 T = TypeVar("T")
-
-
-class Tunnels(Protocol):
-    """A way to a member that does not depend on its client port being open to us."""
-
-    def tunnel(self, node: Node, host: str, port: int) -> AbstractContextManager[str]: ...
 
 
 @dataclass(frozen=True)
@@ -96,17 +89,11 @@ class Members:
     def _all(self, task: ClusterTask) -> Iterator[dict[str, Etcd]]:
         with ExitStack() as stack:
             ticket = ticket_of(task)
-            through = {share.member: stack.enter_context(self._through(share)) for share in task.shares}
-            yield {name: stack.enter_context(self.etcds.at(each, ticket)) for name, each in through.items()}
-
-    @contextmanager
-    def _through(self, share: Share) -> Iterator[EtcdTarget]:
-        """The member as its own node reaches it: the client port is shut to everybody else."""
-        url = urlsplit(share.target.url)
-        assert url.hostname, "the inventory has checked it"
-        assert url.port
-        with self.tunnels.tunnel(share.node, url.hostname, url.port) as dial:
-            yield replace(share.target, dial=dial)
+            dialled = {
+                share.member: stack.enter_context(through(self.tunnels, share.node, share.target))
+                for share in task.shares
+            }
+            yield {name: stack.enter_context(self.etcds.at(each, ticket)) for name, each in dialled.items()}
 
     def until(self, deadline: float, ask: Callable[[], T]) -> T:
         """The answer, once there is one: a cluster without a leader yet is not a failure yet."""

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 
 from temporalio import activity
 
-from activities.members import Tunnels
 from activities.nodes import ticket_of
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds
 from activities.snapshots import Snapshots
+from activities.tunnels import Tunnels, through
 from quorate.converge import Clock, Receipt, Tick
 from quorate.etcd import EtcdTarget
 from quorate.plan import ClusterTask, Share
@@ -42,11 +42,11 @@ class Taking:
         """As its own node reaches it."""
         assert task.source, "only a plan with a source has this step"
         share = next(share for share in task.shares if share.member == task.source.member)
-        target, host = share.target, urlsplit(share.target.url).hostname or ""
+        target, host = share.target, ""
         if scratch := task.source.scratch:
             target, host = on_scratch(share, scratch.port, tls=bool(scratch.tls)), "127.0.0.1"
-        with self.tunnels.tunnel(share.node, host, urlsplit(target.url).port or 0) as dial:
-            yield replace(target, dial=dial)
+        with through(self.tunnels, share.node, target, host) as dialled:
+            yield dialled
 
 
 def on_scratch(share: Share, port: int, *, tls: bool) -> EtcdTarget:

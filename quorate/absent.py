@@ -7,7 +7,6 @@ remembers into them, and one of theirs would be sent to it and find no leader th
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from quorate.clients import NFT
 from quorate.command import Command
@@ -78,10 +77,9 @@ def family(address: str) -> str:
 
 def addresses(members: tuple[Member, ...]) -> Iterator[str]:
     """All that the inventory knows of them; a name is none, for who resolves it may be told another one."""
-    urls = [urlsplit(url).hostname for member in members for url in member.peer_urls + member.client_urls]
-    for host in dict.fromkeys((*(member.host for member in members), *urls)):
+    for host in dict.fromkeys(host for member in members for host in member.hosts):
         try:
-            yield str(ip_address(host or ""))
+            yield str(ip_address(host))
         except ValueError:
             continue
 

@@ -39,8 +39,7 @@ class Case:
     @property
     def claim(self) -> str:
         """The operation that the nodes belong to, or nothing."""
-        claims = [node.claim.split()[0] for node in self.seen.reachable.values() if node.claim.strip()]
-        return claims[0] if claims else ""
+        return next((node.holder for node in self.seen.reachable.values() if node.holder), "")
 
     @property
     def startable(self) -> tuple[str, ...]:

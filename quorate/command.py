@@ -103,6 +103,16 @@ def shell(settings: Cluster, name: str) -> str:
     return way(node_of("", settings, member)) + (" sudo" if settings.ssh.sudo else "")
 
 
+def written(path: str, text: str, given: tuple[str, ...] = ()) -> tuple[Command, ...]:
+    """A small file for root alone, whole or not there; without `given` it replaces what is there."""
+    part = f"{path}.part"
+    return (
+        Command(("install", "-m", "0600", "/dev/stdin", part), stdin=text),
+        Command(("sync", part)),
+        Command(("mv", "-T", part, path), given=(part, *given)),
+    )
+
+
 def rename(source: str, target: str) -> Command:
     """Precondition and effect of a rename that can overwrite nothing."""
     return Command(("mv", "-T", source, target), given=(source, f"!{target}"))

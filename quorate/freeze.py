@@ -9,32 +9,12 @@ from quorate.inventory import Cluster
 from quorate.note import noted, read
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Gate, Plan, Share, SnapshotRef, Step
-from quorate.restore import described, share, supervised
+from quorate.restore import BAR, CLAIM, FENCE, FENCE_API, RELEASE, described, share, supervised
 from quorate.seen import NodeSeen
 from quorate.static_pod import FROZEN
 
 GATES = ("quorum-healthy", "node-unreachable")
-STEPS = (
-    Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
-    Step("note", "Write down what runs", "nodes.note", patience_s=30),
-    Step(
-        "bar",
-        "Bar etcd and the control plane from starting",
-        "nodes.bar",
-        undo="nodes.unbar",
-        patience_s=30,
-    ),
-    Step(
-        "fence-api",
-        "Stop the control plane and see it gone",
-        "nodes.fence",
-        roles="control-plane",
-        undo="nodes.resume",
-        expected_s=3,
-    ),
-    Step("fence", "Stop etcd and see it gone", "nodes.fence", undo="nodes.resume", expected_s=1),
-    Step("release", "Release the nodes", "nodes.release", patience_s=30),
-)
+STEPS = (CLAIM, Step("note", "Write down what runs", "nodes.note", patience_s=30), BAR, FENCE_API, FENCE, RELEASE)
 NOTHING = SnapshotRef("", "", 0, "", "", 0, "", "", 0, "", "")  # is restored
 
 Notes = Mapping[str, str]  # what each node that answers has noted at an earlier freeze, by member
@@ -109,11 +89,10 @@ def to_freeze(operation: str, each: Share, earlier: dict[str, str]) -> Share:
 def unclaimed(cluster: str, seen: ClusterSeen) -> None:
     """Busy where an operation has the nodes, running or not."""
     for name, node in sorted(seen.reachable.items()):
-        if node.claim.strip():
-            operation = node.claim.split()[0]
+        if node.holder:
             raise Busy(
-                f"operation {operation} has claimed {name}: it runs, is held, or was aborted",
-                next=f"quorate watch {operation}  # after an abort: quorate adopt {cluster}",
+                f"operation {node.holder} has claimed {name}: it runs, is held, or was aborted",
+                next=f"quorate watch {node.holder}  # after an abort: quorate adopt {cluster}",
             )
 
 

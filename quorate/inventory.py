@@ -134,6 +134,12 @@ class Member(Strict):
     peer_urls: tuple[Url, ...] = Field(min_length=1)
     client_urls: tuple[Url, ...] = Field(min_length=1)
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """By which it is reached, as names or addresses."""
+        urls = (urlsplit(each).hostname for each in self.peer_urls + self.client_urls)
+        return tuple(dict.fromkeys((self.host, *filter(None, urls))))
+
 
 class Component(Strict):
     """One process of the control plane that runs on every member's node."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
+from quorate.causes import ANYWHERE
 from quorate.cluster import Silence
 from quorate.effective import words
 from quorate.errors import Refusal
@@ -23,7 +24,7 @@ KUBEADM = (
     ),
 )
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
-ANY = {"0.0.0.0", "::", ""}  # noqa: S104 - recognised in what etcd is told, never bound to
+ANY = {*ANYWHERE, ""}
 CLIENT_PORT = 2379
 PAIR = ("cert-file", "key-file")
 NOT_ASKED = Silence("it was not asked")

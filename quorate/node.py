@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass
 
-from quorate.command import Command, rename
+from quorate.command import Command, rename, written
 from quorate.converge import Left
 from quorate.errors import Refusal
 from quorate.room import RESERVE_BYTES, WAL_BYTES, enough, receiving, room_for, staging_bytes
@@ -62,15 +62,7 @@ class Records:
 
     def write(self, seen: NodeSeen) -> tuple[Command, ...]:
         missing = [(path, text) for name, text in self.texts if (path := f"{self.home}/{name}") not in seen.paths]
-        return tuple(act for path, text in missing for act in self._written(path, text))
-
-    def _written(self, path: str, text: str) -> tuple[Command, ...]:
-        part = f"{path}.part"
-        return (
-            Command(("install", "-m", "0600", "/dev/stdin", part), stdin=text),
-            Command(("sync", part)),
-            Command(("mv", "-T", part, path), given=(part, f"!{path}")),
-        )
+        return tuple(act for path, text in missing for act in written(path, text, (f"!{path}",)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from quorate.command import Command
+from quorate.command import Command, written
 from quorate.converge import Left
 from quorate.seen import Look, NodeSeen
 from quorate.static_pod import FROZEN
@@ -32,12 +32,7 @@ class Note:
         """Whole or not there; the line of an earlier freeze is replaced."""
         if seen.texts.get(self.file, "").strip() == self.text:
             return ()
-        part = f"{self.file}.part"
-        return (
-            Command(("install", "-m", "0600", "/dev/stdin", part), stdin=f"{self.text}\n"),
-            Command(("sync", part)),
-            Command(("mv", "-T", part, self.file), given=(part,)),
-        )
+        return written(self.file, f"{self.text}\n")
 
 
 def noted(operation: str, processes: Iterable[Supervised], earlier: Mapping[str, str]) -> str:

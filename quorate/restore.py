@@ -27,8 +27,23 @@ from quorate.supervisor import FENCE_DIR, Supervised, Systemd
 from quorate.swapped import Looks, parent
 from quorate.timing import spoken
 
+# Rows that other runbooks have too.
+CLAIM = Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30)
+BAR = Step("bar", "Bar etcd and the control plane from starting", "nodes.bar", undo="nodes.unbar", patience_s=30)
+FENCE_API = Step(
+    "fence-api",
+    "Stop the control plane and see it gone",
+    "nodes.fence",
+    roles="control-plane",
+    undo="nodes.resume",
+    expected_s=3,
+)
+FENCE = Step("fence", "Stop etcd and see it gone", "nodes.fence", undo="nodes.resume", expected_s=1)
+UNBAR = Step("unbar", "Lift the bars", "nodes.unbar", patience_s=30)
+RELEASE = Step("release", "Release the nodes", "nodes.release", patience_s=30)
+
 STEPS = (
-    Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
+    CLAIM,
     Step(
         "stage",
         "Restore the snapshot beside the live data",
@@ -39,22 +54,9 @@ STEPS = (
         keeps=True,
     ),
     Step("compare", "Prove that every node staged the same content", "nodes.same", "cluster", patience_s=30),
-    Step(
-        "bar",
-        "Bar etcd and the control plane from starting",
-        "nodes.bar",
-        undo="nodes.unbar",
-        patience_s=30,
-    ),
-    Step(
-        "fence-api",
-        "Stop the control plane and see it gone",
-        "nodes.fence",
-        roles="control-plane",
-        undo="nodes.resume",
-        expected_s=3,
-    ),
-    Step("fence", "Stop etcd and see it gone", "nodes.fence", undo="nodes.resume", expected_s=1),
+    BAR,
+    FENCE_API,
+    FENCE,
     Step("swap", "Swap the data directories", "nodes.swap", undo="nodes.put_back", patience_s=30),
     Step("start", "Start etcd", "nodes.start", undo="nodes.fence", commits=True, patience_s=180, expected_s=3),
     Step("verify", "Verify etcd", "members.verify", "cluster", patience_s=120, expected_s=2),
@@ -70,8 +72,8 @@ STEPS = (
     ),
     Step("verify-api", "Verify Kubernetes", "kubernetes.verify", "cluster", patience_s=180, expected_s=15),
     Step("kubelets", "Restart the kubelets", "nodes.kubelets", patience_s=60, expected_s=2, may_skip=True),
-    Step("unbar", "Lift the bars", "nodes.unbar", patience_s=30),
-    Step("release", "Release the nodes", "nodes.release", patience_s=30),
+    UNBAR,
+    RELEASE,
 )
 
 # Where a member's own data is restored: taken once no API server writes any more, before anything of etcd is stopped.
@@ -200,7 +202,7 @@ def parted(request: RestoreRequest, seen: ClusterSeen) -> tuple[tuple[Member, ..
 
 def api_urls(settings: Cluster, gone: tuple[Member, ...]) -> tuple[str, ...]:
     """Of the API servers that are still there."""
-    hosts = {each for member in gone for each in (member.host, *(urlsplit(u).hostname for u in member.client_urls))}
+    hosts = {host for member in gone for host in member.hosts}
     urls = settings.kubernetes.api_urls if settings.kubernetes else ()
     return tuple(url for url in urls if urlsplit(url).hostname not in hosts)
 

@@ -120,6 +120,11 @@ class NodeSeen:
     directories: dict[str, DirectorySeen] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)  # bytes in what earlier operations have left beside them
 
+    @property
+    def holder(self) -> str:
+        """The operation that has claimed it, or nothing."""
+        return next(iter(self.claim.split()), "")
+
     def has(self, *paths: str) -> tuple[bool, ...]:
         return tuple(path in self.paths for path in paths)
 

@@ -105,9 +105,8 @@ def unknown_clients(cluster: Cluster, seen: ClusterSeen) -> str:
 
 
 def known_addresses(cluster: Cluster, seen: ClusterSeen) -> set[str]:
-    urls = [url for member in cluster.members for url in (*member.peer_urls, *member.client_urls)]
-    urls += cluster.kubernetes.api_urls if cluster.kubernetes else ()
-    said = {urlsplit(url).hostname or "" for url in urls} | {member.host for member in cluster.members}
+    apis = cluster.kubernetes.api_urls if cluster.kubernetes else ()
+    said = {urlsplit(url).hostname or "" for url in apis} | {host for m in cluster.members for host in m.hosts}
     signs = [node.signs for node in seen.reachable.values()]
     inside = {address for each in signs for address in each.addresses}
     return {plain(each) for each in said} | {each.us for each in signs} | inside | seen.us

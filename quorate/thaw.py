@@ -7,11 +7,12 @@ from quorate.errors import Refusal
 from quorate.freeze import Notes, fence_plan, frozen, shares_of, unclaimed
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan, Share, Step
+from quorate.restore import CLAIM, RELEASE, UNBAR
 from quorate.static_pod import FROZEN
 from quorate.supervisor import Supervised
 
 STEPS = (
-    Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),
+    CLAIM,
     Step(
         "start",
         "Start etcd where it ran before",
@@ -30,8 +31,8 @@ STEPS = (
         patience_s=180,
         expected_s=8,
     ),
-    Step("unbar", "Lift the bars", "nodes.unbar", patience_s=30),
-    Step("release", "Release the nodes", "nodes.release", patience_s=30),
+    UNBAR,
+    RELEASE,
 )
 
 

@@ -131,6 +131,10 @@ def up(settings: Settings) -> str:
     return f"quorate --config {settings.path} up --detach"
 
 
+def no_daemon(settings: Settings) -> NoDaemon:
+    return NoDaemon(f"no daemon runs on {settings.state}: nothing could carry it out", next=up(settings))
+
+
 def address(settings: Settings) -> str:
     """Of the server in the inventory, or of the one that the daemon started last."""
     return settings.inventory.temporal.address or str(
@@ -144,7 +148,7 @@ async def connect(settings: Settings) -> Client:
     deadline = time.monotonic() + START_S
     while True:
         if not remote and not presence.running(settings):
-            raise NoDaemon(f"no daemon runs on {settings.state}: nothing could carry it out", next=up(settings))
+            raise no_daemon(settings)
         try:
             return await client(settings)
         except Unreachable as error:

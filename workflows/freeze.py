@@ -12,18 +12,11 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="freeze")
 class Freeze(Restore):
-    planner, success = "plan.freeze", Outcome.FROZEN
-
-    @workflow.init
-    def __init__(self, request: RestoreRequest) -> None:
-        super().__init__(request)
+    planner, success, moves_data = "plan.freeze", Outcome.FROZEN, False
 
     @workflow.run
     async def run(self, request: RestoreRequest) -> RestoreResult:
         return await super().run(request)
-
-    def where(self) -> tuple[str, ...]:
-        return ()
 
     def result(self, plan: Plan, outcome: Outcome, began: float) -> RestoreResult:
         """That what ran does not run any more is no finding here: it is what was asked for."""

@@ -180,14 +180,10 @@ class Operation:
         self.turn += 1
         self.title = step.title if verb == step.verb else f"Undo: {step.title}"
         key = step.key if verb == step.verb else f"undo-{step.key}"
-        tasks = [self.equipped(plan, step, task) for task in plan.tasks(step, self.turn, self.actor)]
+        tasks = equipped(plan.tasks(step, self.turn, self.actor), leaves(plan, step.key) if verb == step.verb else ())
         answers = await asyncio.gather(*(self.at_place(task, verb, key, step) for task in tasks))
         self.answers[key] = list(answers)
         return [answer.trouble for answer in answers if answer.trouble]
-
-    def equipped(self, plan: Plan, step: Step, task: NodeTask | ClusterTask) -> NodeTask | ClusterTask:
-        """With what a node keeps for whoever has to take over with nothing else."""
-        return replace(task, leaves=leaves(plan, step.key)) if isinstance(task, NodeTask) else task
 
     async def at_place(self, task: NodeTask | ClusterTask, verb: str, key: str, step: Step) -> Answer:
         place = task.share.node.name if isinstance(task, NodeTask) else "cluster"
@@ -325,6 +321,13 @@ class Operation:
             awaiting=self.awaiting,
             digest=self.plan.chosen.digest() if self.plan else "",
         )
+
+
+def equipped(
+    tasks: tuple[NodeTask | ClusterTask, ...], files: tuple[tuple[str, str], ...]
+) -> tuple[NodeTask | ClusterTask, ...]:
+    """With what a node keeps for whoever has to take over with nothing else."""
+    return tuple(replace(task, leaves=files) if isinstance(task, NodeTask) else task for task in tasks)
 
 
 def taken_over(step: Step, adopted: Adopted) -> Trouble:

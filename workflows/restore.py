@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
 @workflow.defn(name="restore")
 class Restore(Operation):
     planner = "plan.restore"
+    moves_data = True
 
     @workflow.init
     def __init__(self, request: RestoreRequest) -> None:
@@ -128,7 +129,7 @@ class Restore(Operation):
         )
 
     def where(self) -> tuple[str, ...]:
-        return whereabouts(self.plan, self.steps) if self.plan else ()
+        return whereabouts(self.plan, self.steps) if self.plan and self.moves_data else ()
 
     def refused(self, snapshot: str, revision: int, trouble: Trouble) -> RestoreResult:
         return RestoreResult(

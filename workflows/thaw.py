@@ -9,15 +9,8 @@ with workflow.unsafe.imports_passed_through():
 
 @workflow.defn(name="thaw")
 class Thaw(Restore):
-    planner, success = "plan.thaw", Outcome.THAWED
-
-    @workflow.init
-    def __init__(self, request: RestoreRequest) -> None:
-        super().__init__(request)
+    planner, success, moves_data = "plan.thaw", Outcome.THAWED, False
 
     @workflow.run
     async def run(self, request: RestoreRequest) -> RestoreResult:
         return await super().run(request)
-
-    def where(self) -> tuple[str, ...]:
-        return ()

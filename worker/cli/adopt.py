@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from quorate.errors import NoDaemon
 from worker.cli.options import (
     Actor,
     As,
@@ -36,7 +35,7 @@ def adopt(
     """Take over what has claimed the nodes: it is held where it stopped, then `retry`, `rollback` or `abort`."""
     from quorate.adoption import adopted
     from quorate.operation import RestoreRequest
-    from worker.operations import up
+    from worker.operations import no_daemon
 
     here = given(ctx)
     fields: dict[str, Any] = {**dict.fromkeys(RESTORE_FIELDS), "steps": []}
@@ -44,7 +43,7 @@ def adopt(
         wiring = here.wiring()
         settings = wiring.settings
         if not standing(settings, cluster):
-            raise NoDaemon(f"no daemon runs on {settings.state}: nothing could carry it on", next=up(settings))
+            raise no_daemon(settings)
         found = adopted(wiring.remains.found(cluster, settings.cluster(cluster)), cluster)
         operation = fields["operation"] = found.plan.operation
         if output is Output.TABLE:

@@ -1,12 +1,11 @@
 """`quorate freeze` and `quorate thaw`: the fence alone, and the way back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from quorate.errors import BadInput, NoDaemon
 from worker.cli.options import (
     Actor,
     As,
@@ -20,11 +19,10 @@ from worker.cli.options import (
     given,
     paint,
     say,
-    say_json,
     warn,
 )
-from worker.cli.plan import Gates, Reason, gate_object, step_lines
-from worker.cli.restore import REFUSED, Confirm, confirmable, confirmed, standing
+from worker.cli.plan import Gates, Reason, check_gates, step_lines
+from worker.cli.restore import REFUSED, Confirm, as_shown, confirmable, confirmed, say_refused, standing
 from worker.cli.results import FENCE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
@@ -86,7 +84,7 @@ def fenced(
     planner: "Callable[[Wiring], Callable[[RestoreRequest], Plan]]",
 ) -> int:
     """Show the plan, have it confirmed, begin it, wait for its end."""
-    from worker.operations import up
+    from worker.operations import no_daemon
 
     with contract(here, output, {**dict.fromkeys(FENCE_FIELDS), "steps": []}) as fields:
         wiring = here.wiring()
@@ -99,14 +97,10 @@ def fenced(
         if output is Output.TABLE:
             say(page(plan))
         if not somebody:
-            raise NoDaemon(
-                f"no daemon runs on {wiring.settings.state}: nothing could carry it out", next=up(wiring.settings)
-            )
+            raise no_daemon(wiring.settings)
         confirmed(asked.cluster, asked.confirm, fields, asked.verb)
         waiting = Waiting(here, output, asked.patience_s, fields)
-        result: Result = waiting.begin(
-            wiring.settings, asked.verb, replace(request, approved=plan.chosen.digest(), shown=plan.chosen)
-        )
+        result: Result = waiting.begin(wiring.settings, asked.verb, as_shown(request, plan))
     return told(result, here, output)
 
 
@@ -116,10 +110,7 @@ def request_for(settings: "Settings", asked: Asked) -> "RestoreRequest":
     from quorate.operation import RestoreRequest
     from worker.operations import new_id
 
-    if unknown := sorted(set(asked.gates) - set(GATES)):
-        raise BadInput(f"there is no gate {', '.join(unknown)} here; gates: {', '.join(GATES)}")
-    if asked.gates and not asked.reason.strip():
-        raise BadInput("--override-gate needs --reason TEXT: it goes on record with your name")
+    check_gates(asked.gates, GATES, asked.reason)
     return RestoreRequest(
         operation=new_id(asked.verb),
         cluster=asked.cluster,
@@ -163,12 +154,10 @@ def refused(plan: "Plan", fields: dict[str, Any], here: Given, output: Output) -
     """The gates said no; nothing was started."""
     gates = " ".join(f"--override-gate {gate.id}" for gate in plan.refusals)
     following = here.command(f"quorate freeze {plan.chosen.cluster} {gates} --reason '…'")
-    said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
     if output is Output.JSON:
-        error = {"kind": "refused", "message": said, "next": following}
-        listed = [gate_object(gate) for gate in plan.refusals]
-        say_json({**fields, "outcome": "refused", "refusals": listed, "error": error})
+        say_refused(plan, fields, following)
     else:
+        said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
         say(page(plan))
         warn(f"error: refused, nothing was changed: {said}\nnext: {following}")
     return REFUSED

@@ -9,6 +9,8 @@ from quorate.errors import BadInput
 from worker.cli.options import As, ClusterName, Given, Output, actor, contract, given, paint, say, say_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from quorate.operation import RestoreRequest
     from quorate.plan import Gate, Plan
     from worker.screen import Paint
@@ -119,10 +121,7 @@ def request_for(
     from quorate.operation import RestoreRequest
     from worker.operations import new_id
 
-    if unknown := sorted(set(gates) - set(IDS)):
-        raise BadInput(f"there is no gate {', '.join(unknown)}; gates: {', '.join(IDS)}")
-    if gates and not reason.strip():
-        raise BadInput("--override-gate needs --reason TEXT: it goes on record with your name")
+    check_gates(gates, IDS, reason)
     if from_member and snapshot != "latest":
         raise BadInput("either --snapshot or --from-member: a restore has one source")
     members = [member.name for member in settings.cluster(cluster).members]
@@ -142,6 +141,13 @@ def request_for(
         powered_off=tuple(dict.fromkeys(powered_off)),
         without=tuple(dict.fromkeys(without)),
     )
+
+
+def check_gates(gates: "Sequence[str]", known: "Sequence[str]", reason: str) -> None:
+    if unknown := sorted(set(gates) - set(known)):
+        raise BadInput(f"there is no gate {', '.join(unknown)} here; gates: {', '.join(known)}")
+    if gates and not reason.strip():
+        raise BadInput("--override-gate needs --reason TEXT: it goes on record with your name")
 
 
 def check_vouched(said: list[str], members: list[str]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.errors import BadInput, Busy, NoDaemon, NotApproved
+from quorate.errors import BadInput, Busy, NotApproved
 from worker.cli.operations import asked
 from worker.cli.options import (
     Actor,
@@ -28,6 +28,7 @@ from worker.cli.results import RESTORE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
+    from quorate.operation import RestoreRequest
     from quorate.plan import Plan
     from worker.settings import Settings
 
@@ -61,7 +62,7 @@ def restore(
 ) -> int:
     """Bring a cluster back. Live data is kept; a failure before etcd starts undoes everything."""
     from worker.cli.plan import request_for
-    from worker.operations import up
+    from worker.operations import no_daemon
 
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(RESTORE_FIELDS), "steps": []}) as fields:
@@ -88,14 +89,26 @@ def restore(
         if output is Output.TABLE:
             say(shown(plan, here))
         if not somebody:
-            raise NoDaemon(
-                f"no daemon runs on {wiring.settings.state}: nothing could carry it out", next=up(wiring.settings)
-            )
+            raise no_daemon(wiring.settings)
         confirmed(cluster, confirm, fields)
         waiting = Waiting(here, output, patience_s, fields)
-        approved = replace(request, approved=plan.chosen.digest(), shown=plan.chosen)
-        result = waiting.begin(wiring.settings, "restore", approved)
+        result = waiting.begin(wiring.settings, "restore", as_shown(request, plan))
     return told(result, here, output)
+
+
+def as_shown(request: "RestoreRequest", plan: "Plan") -> "RestoreRequest":
+    """Approved by who asks, for this plan and no other."""
+    return replace(request, approved=plan.chosen.digest(), shown=plan.chosen)
+
+
+def say_refused(plan: "Plan", fields: dict[str, Any], following: str) -> None:
+    """For scripts: every gate that says no, and what to run now."""
+    from worker.cli.plan import gate_object
+
+    said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
+    error = {"kind": "refused", "message": said, "next": following}
+    gates = [gate_object(gate) for gate in plan.refusals]
+    say_json({**fields, "outcome": "refused", "refusals": gates, "error": error})
 
 
 def broken(break_glass: bool, incident: str, reason: str) -> str:
@@ -150,14 +163,9 @@ def refused(plan: "Plan", fields: dict[str, Any], here: Given, output: Output) -
     """The gates said no; nothing was started."""
     from worker.cli.plan import source_flag
 
-    said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
     following = here.command(f"quorate plan restore {plan.chosen.cluster} {source_flag(plan)}")
     if output is Output.JSON:
-        error = {"kind": "refused", "message": said, "next": following}
-        gates = [
-            {"id": gate.id, "evidence": gate.evidence, "overridable": gate.overridable} for gate in plan.refusals
-        ]
-        say_json({**fields, "outcome": "refused", "refusals": gates, "error": error})
+        say_refused(plan, fields, following)
     else:
         say(shown(plan, here))
         warn(f"error: refused, nothing was changed: {', '.join(gate.id for gate in plan.refusals)}")

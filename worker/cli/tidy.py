@@ -1,11 +1,10 @@
 """`quorate tidy`: what earlier operations have kept on the nodes, and the end of what nobody can want any more."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.errors import BadInput, NoDaemon
+from quorate.errors import BadInput
 from worker.cli.options import (
     Actor,
     As,
@@ -19,7 +18,7 @@ from worker.cli.options import (
     say,
     say_json,
 )
-from worker.cli.restore import Confirm, standing
+from worker.cli.restore import Confirm, as_shown, standing
 from worker.cli.results import FENCE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
@@ -44,7 +43,7 @@ def tidy(
     output: As = Output.TABLE,
 ) -> int:
     """List the data that operations have kept on the nodes; with --confirm remove what is older and not needed."""
-    from worker.operations import up
+    from worker.operations import no_daemon
 
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(FENCE_FIELDS), "steps": [], "kept": []}) as fields:
@@ -63,13 +62,9 @@ def tidy(
                 say(f"\nnext: {here.command(again(request))}")
             return 0
         if not standing(wiring.settings, cluster):
-            raise NoDaemon(
-                f"no daemon runs on {wiring.settings.state}: nothing could carry it out", next=up(wiring.settings)
-            )
+            raise no_daemon(wiring.settings)
         waiting = Waiting(here, output, duration(wait_timeout), fields)
-        result = waiting.begin(
-            wiring.settings, "tidy", replace(request, approved=plan.chosen.digest(), shown=plan.chosen)
-        )
+        result = waiting.begin(wiring.settings, "tidy", as_shown(request, plan))
     return told(result, here, output)
 
 
