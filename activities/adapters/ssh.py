@@ -86,14 +86,18 @@ class SshHosts:
     def run(
         self, node: Node, purpose: str, line: str, chunks: Iterable[bytes], tick: Tick, deadline_s: float
     ) -> tuple[int, str]:
-        """Exit code and output (both streams) of one command line."""
+        """Exit code and output (both streams) of one command line.
+
+        Without input no end of it is sent: paramiko may send it after the close of a command that was quick, and
+        sshd hangs up on a whole connection for that (`ieof packet referred to nonexistent channel`).
+        """
         with mapped(node):
             transport = self.transport(node, purpose)
             channel = transport.open_session(timeout=node.ssh.connect_timeout_s)
             try:
                 channel.set_combine_stderr(True)
                 channel.settimeout(1.0)
-                channel.exec_command(line)
+                channel.exec_command(line if chunks else f"{line} </dev/null")
                 return feed_and_read(channel, chunks, tick, time.monotonic() + deadline_s)
             finally:
                 channel.close()
@@ -306,7 +310,7 @@ class SshHost:
 
 def feed_and_read(channel: paramiko.Channel, chunks: Iterable[bytes], tick: Tick, deadline: float) -> tuple[int, str]:
     """Send all, then read to the end; ticks each second while the channel is alive."""
-    if send_all(channel, chunks, tick, deadline):
+    if chunks and send_all(channel, chunks, tick, deadline):
         channel.shutdown_write()
     output = bytearray()
     while True:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from activities.adapters.secrets import LocalSecrets
@@ -181,6 +182,25 @@ class TestJump:
     def test_host_keys_are_seen_through_it(self, place: Place, hosts: SshHosts) -> None:
         (key,) = hosts.shown(place.second.host, 22, jump_of(place.behind()))
         assert key.base64 in Path(place.second.ssh.known_hosts).read_text()
+
+
+def test_a_quick_command_never_costs_the_connection(
+    place: Place, hosts: SshHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when this thread is held up between paramiko's making of the message and its sending."""
+
+    def late(channel: paramiko.Channel) -> None:
+        with channel.lock:
+            message = channel._send_eof()
+        until(lambda: channel.closed, 10)
+        channel.transport._send_user_message(message)
+
+    monkeypatch.setattr(paramiko.Channel, "shutdown_write", late)
+    run(hosts, place.second, "true")
+    before = hosts.transport(place.second, "commands")
+    for _ in range(3):
+        run(hosts, place.second, "true")
+    assert hosts.transport(place.second, "commands") is before
 
 
 @contextmanager

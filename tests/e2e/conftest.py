@@ -42,6 +42,12 @@ def bare(bare_lab: Lab) -> Iterator[Product]:
 
 
 @pytest.fixture(scope="module")
+def alone_lab() -> Iterator[Lab]:
+    """One member of etcd 3.6, no control plane."""
+    yield from lab("c", members=1, etcd="3.6", control_plane="none")
+
+
+@pytest.fixture(scope="module")
 def whole_lab() -> Iterator[Lab]:
     """Three members of etcd 3.6 with a control plane on each node."""
     yield from lab("w", members=3, etcd="3.6", control_plane="systemd")

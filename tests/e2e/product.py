@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from deploy.lab.lab import Lab
+from deploy.lab.lab import Lab, node_exec
 from deploy.lab.spec import S3, Etcd
 
 QUORATE = Path(__file__).parents[2] / ".venv/bin/quorate"
@@ -92,6 +92,13 @@ class Product:
                 if record["event"] == "outcome" and record.get("exit") == 0:
                     done.append(intents[record["of"]])
         return done
+
+
+def on_node(made: Lab, script: str, number: int = 0) -> str:
+    """What a script prints that succeeds there."""
+    code, said = node_exec(made, made.nodes[number].name, ["sh", "-ec", script])
+    assert code == 0, said
+    return said.strip()
 
 
 def alone(home: Path, etcd: str, temporal: dict[str, Any]) -> Product:

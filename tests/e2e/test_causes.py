@@ -8,7 +8,7 @@ import pytest
 
 from deploy.lab.lab import Lab, node_exec
 from deploy.lab.pki import authority
-from tests.e2e.conftest import lab, product
+from tests.e2e.conftest import product
 from tests.e2e.product import Product, until
 
 pytestmark = pytest.mark.lab
@@ -16,11 +16,6 @@ DATA, PKI = "/var/lib/etcd/default", "/etc/etcd/pki"
 UNIT = "$(systemctl show -p FragmentPath --value etcd.service)"
 RESTART = "systemctl reset-failed etcd; systemctl daemon-reload; systemctl restart etcd"
 SHUT = "table inet t { chain in { type filter hook input priority 0; tcp dport 2380 drop; }; }"
-
-
-@pytest.fixture(scope="module")
-def alone_lab() -> Iterator[Lab]:
-    yield from lab("g", members=1, etcd="3.6", control_plane="none")
 
 
 @pytest.fixture(scope="module")

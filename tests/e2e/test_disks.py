@@ -6,9 +6,9 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 import yaml
 
-from deploy.lab.lab import Lab, digest, load, node_exec
-from tests.e2e.conftest import lab, product
-from tests.e2e.product import Product
+from deploy.lab.lab import Lab, digest, load
+from tests.e2e.conftest import product
+from tests.e2e.product import Product, on_node
 from tests.e2e.test_steering import no_etcd
 
 pytestmark = pytest.mark.lab
@@ -19,22 +19,11 @@ DROP_IN = "/etc/systemd/system/etcd.service.d/50-disk.conf"
 
 
 @pytest.fixture(scope="module")
-def alone_lab() -> Iterator[Lab]:
-    yield from lab("dk", members=1, etcd="3.6", control_plane="none")
-
-
-@pytest.fixture(scope="module")
 def alone(alone_lab: Lab) -> Iterator[Product]:
     for quorate in product(alone_lab):
         load(alone_lab, 2)
         quorate.backup()
         yield quorate
-
-
-def on_node(made: Lab, script: str) -> str:
-    code, said = node_exec(made, made.nodes[0].name, ["sh", "-ec", script])
-    assert code == 0, said
-    return said.strip()
 
 
 @contextmanager

@@ -3,22 +3,16 @@
 import pytest
 
 from deploy.lab.lab import digest, load, node_exec, wreck
-from tests.e2e.product import Product, until
+from tests.e2e.product import Product, on_node, until
 from tests.e2e.test_restore import get, put, revision
 
 pytestmark = pytest.mark.lab
 
 
-def on(product: Product, node: int, script: str) -> str:
-    code, said = node_exec(product.lab, product.lab.nodes[node].name, ["sh", "-ec", script])
-    assert code == 0, said
-    return said
-
-
 def stop_everywhere(product: Product, *nodes: int) -> None:
     """As a power cut leaves them: killed, and with nobody to start them again."""
     for node in nodes:
-        on(product, node, "systemctl kill -s KILL etcd; systemctl stop etcd")
+        on_node(product.lab, "systemctl kill -s KILL etcd; systemctl stop etcd", node)
 
 
 def put_works(product: Product, key: str) -> bool:
@@ -54,14 +48,14 @@ def test_what_only_the_log_of_a_killed_member_has_comes_back_too(bare: Product) 
     before = digest(bare.lab)
     stop_everywhere(bare, 0, 1, 2)
     for node in (0, 1):
-        on(bare, node, "rm -rf /var/lib/etcd/default/*")
+        on_node(bare.lab, "rm -rf /var/lib/etcd/default/*", node)
     plan = bare.json("plan", "restore", bare.cluster, "--from-member", name)
     assert "replay" in [step["id"] for step in plan["steps"]]
     result = bare.restore("--from-member", name)
     assert result["outcome"] == "restored"
     assert digest(bare.lab) == before
-    assert on(bare, 2, "ls -d /var/lib/etcd/default.*-copy* 2>/dev/null || true") == ""
-    assert on(bare, 2, "systemctl list-units --all --no-legend 'quorate-scratch-*'").strip() == ""
+    assert on_node(bare.lab, "ls -d /var/lib/etcd/default.*-copy* 2>/dev/null || true", 2) == ""
+    assert on_node(bare.lab, "systemctl list-units --all --no-legend 'quorate-scratch-*'", 2).strip() == ""
 
 
 def test_of_two_disks_the_one_that_is_behind_is_not_taken_unasked(bare: Product) -> None:
@@ -74,7 +68,7 @@ def test_of_two_disks_the_one_that_is_behind_is_not_taken_unasked(bare: Product)
     assert names[0] in gate["evidence"]
     assert bare.json("plan", "restore", bare.cluster, "--from-member", names[0])["refusals"] == []
     for node in range(3):
-        on(bare, node, "systemctl start --no-block etcd")
+        on_node(bare.lab, "systemctl start --no-block etcd", node)
 
 
 def test_a_member_that_holds_nothing_is_named_and_nothing_is_changed(bare: Product) -> None:
@@ -101,6 +95,6 @@ def test_without_the_nodes_that_are_gone_the_rest_is_a_cluster_and_they_stay_out
         address = bare.lab.nodes[there].address
         code, _ = node_exec(bare.lab, names[here], ["bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"])
         assert code != 0, f"{names[here]} reaches {address}:{port}"
-    on(bare, 0, "systemctl restart etcd")
+    on_node(bare.lab, "systemctl restart etcd", 0)
     until(lambda: put_works(bare, "after-a-restart"))
     assert get(bare, "served-by-one") == "x"

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deploy.lab.lab import Lab, digest, load, node_exec
+from deploy.lab.lab import Lab, digest, load
 from quorate.effective import words
-from tests.e2e.conftest import lab, product
+from tests.e2e.conftest import product
 from tests.e2e.drafting import drafted, loaded, ours
-from tests.e2e.product import Product
+from tests.e2e.product import Product, on_node
 
 pytestmark = pytest.mark.lab
 HEALTHY = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
@@ -21,21 +21,10 @@ TLS = ("cert-file", "key-file", "trusted-ca-file")
 
 
 @pytest.fixture(scope="module")
-def alone_lab() -> Iterator[Lab]:
-    yield from lab("c", members=1, etcd="3.6", control_plane="none")
-
-
-@pytest.fixture(scope="module")
 def alone(alone_lab: Lab) -> Iterator[Product]:
     for quorate in product(alone_lab):
         load(alone_lab, 2)
         yield quorate
-
-
-def on_node(made: Lab, script: str) -> str:
-    code, said = node_exec(made, made.nodes[0].name, ["sh", "-ec", script])
-    assert code == 0, said
-    return said
 
 
 def flags(made: Lab) -> dict[str, str]:
