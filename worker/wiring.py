@@ -14,7 +14,7 @@ from activities.adapters.etcd import GrpcEtcds
 from activities.adapters.journal import FileJournals
 from activities.adapters.known_hosts import KnownHostsFiles
 from activities.adapters.kubernetes import KubeApis
-from activities.adapters.s3 import S3Store
+from activities.adapters.s3 import S3Stores
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.ssh import SshHosts
@@ -52,11 +52,11 @@ T = TypeVar("T")
 class AnyStores:
     """The adapter that a store's settings ask for."""
 
-    secrets: Secrets
+    s3: S3Stores
 
     def at(self, settings: StoreSettings) -> Store:
         if settings.s3:
-            return S3Store.of(settings.s3, self.secrets)
+            return self.s3.at(settings.s3)
         assert settings.directory is not None
         return DirectoryStore(settings.directory)
 
@@ -82,7 +82,7 @@ class Wiring:
 
     @cached_property
     def stores(self) -> AnyStores:
-        return AnyStores(self.secrets)
+        return AnyStores(S3Stores(self.secrets))
 
     @cached_property
     def surveyor(self) -> Surveyor:

@@ -10,7 +10,7 @@ from botocore import exceptions as boto
 from botocore.awsrequest import AWSRequest
 
 from activities.adapters.directory import KINDS, DirectoryStore, mapped
-from activities.adapters.s3 import S3Store, kind_of
+from activities.adapters.s3 import S3Store, S3Stores, kind_of
 from deploy.lab import s3 as lab_s3
 from deploy.lab.binaries import VERSITYGW, make
 from quorate.errors import AlreadyThere, BadInput, Corrupt, Denied, Missing, QuorateError, Unreachable
@@ -51,7 +51,7 @@ def s3_store(server: lab_s3.S3, prefix: str, **differently: object) -> S3Store:
             **differently,
         }
     )
-    made = S3Store.of(settings, Keys(server.access_key, server.secret_key))
+    made = S3Stores(Keys(server.access_key, server.secret_key)).at(settings)
     return S3Store(made.client, settings, PART)
 
 
