@@ -31,7 +31,7 @@ check: setup  ## formatting, types, floors and the fast tests (under 30 s)
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/pytest -q -m "not lab and not server" tests
+	@$(BIN)/pytest -q -n auto -m "not lab and not server" tests
 
 test: setup  ## everything, on the lab
 	@$(BIN)/pytest tests
