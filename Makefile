@@ -34,7 +34,8 @@ check: setup  ## formatting, types, floors and the fast tests (under 30 s)
 	@$(BIN)/pytest -q -n auto -m "not lab and not server" tests
 
 test: setup  ## everything, on the lab
-	@$(BIN)/pytest tests
+	@$(BIN)/pytest -n auto -m "not lab" tests
+	@$(BIN)/pytest -m lab tests
 
 robustness: setup  ## restores with one fault each, judged by the cluster alone: RUNS=20 SEED=1 ONLY=
 	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) $(if $(ONLY),--only $(ONLY))

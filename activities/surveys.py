@@ -52,10 +52,12 @@ class Surveyor:
         known = stored.result()
         manifests, links = ((), ()) if isinstance(known, Silence) else known
         seen = {member: each.result() for member, each in nodes.items()}
+        read = {member: each.result() for member, each in reads.items()}
         whole = ClusterSeen(
             nodes=seen,
             etcd={member: each.result() for member, each in etcd.items()},
-            reads={member: read for member, each in reads.items() if isinstance(read := each.result(), int)},
+            reads={member: each for member, each in read.items() if isinstance(each, int)},
+            unread={member: each.reason for member, each in read.items() if isinstance(each, Silence)},
             manifests=manifests,
             lineages=links,
             store=known.reason if isinstance(known, Silence) else "",

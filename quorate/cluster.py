@@ -34,6 +34,7 @@ class ClusterSeen:
     nodes: dict[str, NodeSeen | Silence]
     etcd: dict[str, EtcdSeen | Silence]
     reads: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)  # why it was not read through the others
     manifests: tuple[Manifest, ...] = ()
     lineages: tuple[Lineage, ...] = ()
     store: str = ""  # what is wrong with the store, or nothing

@@ -13,11 +13,13 @@ SAID = "quorate-guard: "
 
 # $1 directory, $2 operation, $3 turn, $4 attempt, $5 step and verb, $6 how: look | do | send, $7 number of
 # preconditions. The step in the claim is for whoever has to take over with nothing but the nodes.
+# What is sent would hold the lock for as long as it takes: it closes descriptor 9 once the file is open that it
+# writes to. One that is late finds the claim raised, or its file is removed with the others: it leaves nothing.
 _GUARD = r"""
 d=$1 op=$2 turn=$3 attempt=$4 at=$5 how=$6 n=$7; shift 7; umask 022
 no() { printf 'quorate-guard: %s\n' "$*"; exit 79; }
 [ -d "$d" ] || mkdir -p -m 0700 "$d" || exit 1
-if [ "$how" != send ]; then exec 9>>"$d/lock"; flock -w 3 9 || no busy; fi
+exec 9>>"$d/lock"; flock -w 3 9 || no busy
 over= c=$op t=-1 a=0
 if [ -f "$d/claim" ]; then read -r c t a _ <"$d/claim"
 elif [ -f "$d/$op/released" ]; then read -r c t a _ <"$d/$op/released"; over=1; fi

@@ -35,7 +35,7 @@ class Host(Surface[NodeSeen, Command], Protocol):
     def do(self, acts: tuple[Command, ...], tick: Tick) -> Done[NodeSeen]: ...
 
     def send(self, command: Command, chunks: Iterable[bytes], tick: Tick) -> Ran:
-        """Run a command that reads `chunks` from its standard input, without the node's lock."""
+        """Run a command that reads `chunks` from its standard input; it lets the node's lock go by itself."""
 
 
 class Hosts(Protocol):

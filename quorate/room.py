@@ -24,8 +24,11 @@ def room_for(needed_bytes: int, directory: str, given: tuple[str, ...] = ()) -> 
 
 
 def receiving(arriving: str, directory: str, needed_bytes: int, unpack: tuple[str, ...]) -> tuple[str, ...]:
-    """An argv that writes its input there, or leaves nothing: what has run out of room gives it back at once."""
-    write = 'shift 2; umask 077; mkdir -p "${0%/*}"; "$@" > "$0" || { rm -f "$0"; exit 1; }'
+    """An argv that writes its input there, or leaves nothing: what has run out of room gives it back at once.
+
+    The lock of the node (descriptor 9, `quorate.guard`) is let go when the file is there, and not before.
+    """
+    write = 'shift 2; umask 077; mkdir -p "${0%/*}"; exec > "$0" 9>&-; "$@" || { rm -f "$0"; exit 1; }'
     return ("sh", "-c", f"{_TEST}; {write}", arriving, directory, str(needed_bytes), *unpack)
 
 

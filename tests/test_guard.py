@@ -1,5 +1,6 @@
 """The guard is shell, so it is run by a real shell."""
 
+import fcntl
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 from quorate import guard
 from quorate.command import Command, Ticket
 from quorate.errors import Busy, Superseded, Unreachable
+from quorate.room import receiving
+from tests.e2e.product import until
 
 
 def ran(home: Path, ticket: Ticket, how: str, command: Command) -> tuple[int, str]:
@@ -88,6 +91,39 @@ def test_a_command_that_still_runs_keeps_the_next_one_out(tmp_path: Path) -> Non
         running.kill()
     assert isinstance(error, Unreachable)  # asked again until the step's budget is spent
     assert error.retryable
+
+
+def sending(home: Path, target: Path, *order: int) -> "subprocess.Popen[str]":
+    """As an attempt that has begun to receive; its input stays open."""
+    receive = Command(receiving(str(target), str(home), 0, ("cat",)))
+    line = guard.guarded(str(home), ticket(*order), "send", receive)
+    return subprocess.Popen(["sh", "-c", line], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def test_what_is_still_being_sent_keeps_nobody_out_and_is_removed_with_the_rest(tmp_path: Path) -> None:
+    look(tmp_path, 1, 1)
+    target = tmp_path / "arriving" / "1-1"
+    with sending(tmp_path, target, 1, 1) as running:
+        until(target.exists, 10)
+        look(tmp_path, 2, 1)
+        assert ran(tmp_path, ticket(2), "do", Command(("rm", "-r", str(target.parent))))[0] == 0
+        running.communicate("late")
+    assert not target.parent.exists()
+
+
+def test_who_sends_after_the_undo_leaves_nothing(tmp_path: Path) -> None:
+    """The undo waits for nobody: whoever was on his way to the lock finds the claim raised."""
+    look(tmp_path, 1, 1)
+    target = tmp_path / "arriving" / "1-1"
+    with (tmp_path / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with sending(tmp_path, target, 1, 1) as running:
+            assert running.poll() is None
+            (tmp_path / "claim").write_text("op 2 1 undo\n")
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            said, _ = running.communicate("late")
+    assert isinstance(guard.refused(said, "a"), Superseded)
+    assert not target.parent.exists()
 
 
 def test_a_commands_own_exit_code_is_passed_on(tmp_path: Path) -> None:

@@ -110,3 +110,12 @@ def test_through_a_jump_host_our_own_address_is_known_all_the_same(scene: Scene)
     jumping = plain.model_copy(update={"ssh": plain.ssh.model_copy(update={"jump": Jump(host="10.0.0.8")})})
     found = {each: surveyor.survey("demo", each, whole.stores["here"]).us for each in (plain, jumping)}
     assert (found[plain], "127.0.0.1" in found[jumping]) == (frozenset(), True)
+
+
+def test_why_a_member_serves_no_read_is_known(scene: Scene) -> None:
+    scene.bench.cluster.silent = {"b"}
+    whole = inventory(scene.root)
+    surveyor = Surveyor(FakeHosts(scene.bench.machines), scene.bench.cluster, MemoryStores(scene.store), X509())
+    seen = surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+    assert sorted(seen.reads) == ["a", "c"]
+    assert seen.unread == {"b": "b: failed to connect"}

@@ -339,7 +339,7 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
         return 28
     if " systemctl " in script:
         return supervise(machine, script)
-    if script.endswith('"$@" > "$0" || { rm -f "$0"; exit 1; }'):
+    if script.endswith('exec > "$0" 9>&-; "$@" || { rm -f "$0"; exit 1; }'):
         machine.directories.add(argv[3].rpartition("/")[0])
         machine.files[argv[3]] = stdin
     if "snapshot status" in script:

@@ -258,6 +258,8 @@ def member(looked: "Looked", name: str) -> dict[str, Any]:
         out |= {"error": etcd.reason}
     else:
         out |= {"role": role(looked, name), **plain(etcd)}
+        if reason := looked.seen.unread.get(name):
+            out |= {"error": reason}
     if node is None or isinstance(node, Silence):
         out |= {"node": {"reachable": False, "error": node.reason if node else ""}}
     else:
