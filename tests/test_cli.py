@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from quorate.audit import GENESIS, canonical, chained
 from quorate.catalogue import MANIFEST
+from quorate.freeze import NOTHING
 from quorate.gates import IDS
 from quorate.records import plan_text
 from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan
@@ -205,6 +207,15 @@ class TestWithoutADaemon:
         _, said, _ = cli("operations", "show", "restore-1")
         for part in (whole.chosen.digest(), "what happens on each host", "no way back from here", "and anybody else"):
             assert part in said
+
+    def test_an_operation_that_restores_nothing_is_told_as_what_it_is(self, cli: Cli) -> None:
+        cli.keep_trail("freeze-1", *TRAIL)
+        whole = plan("freeze-1")
+        frozen = replace(whole, chosen=replace(whole.chosen, runbook="freeze", snapshot=NOTHING))
+        here = cli.root / "state" / "operations" / "freeze-1"
+        (here / "plan.json").write_text(plan_text(frozen))
+        (here / "outcome.json").write_text('{"outcome": "frozen"}')
+        assert "\nfreeze of demo, digest" in cli("operations", "show", "freeze-1")[1]
 
 
 class TestRestore:

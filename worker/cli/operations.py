@@ -408,7 +408,8 @@ def page(found: "Record", here: Given) -> str:
     if whole and not found.outcome:  # whoever is asked to approve it has to read all of it
         lines.append(f"\n{plan_page(whole, here, paint())}\n")
     elif plan:
-        lines.append(f"restore of {plan['cluster']} from {plan['snapshot']['id']}, digest {digest(found)}")
+        source = f" from {plan['snapshot']['id']}" if plan["snapshot"]["id"] else ""
+        lines.append(f"{plan['runbook']} of {plan['cluster']}{source}, digest {digest(found)}")
         lines += [f"  lost: {each}" for each in (found.plan or {}).get("losses", [])]
     if found.outcome and "steps" in found.outcome:
         result = finished(found.outcome)
