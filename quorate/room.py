@@ -12,6 +12,8 @@ _TEST = (
     '{ echo "$f bytes are free in $1, $2 are needed: nothing was written"; exit 28; }'
 )
 
+_COPY_TEST = f'n=$(shift 2; du -sbLc -- "$@" | tail -n 1 | cut -f 1); set -- "$1" "$((n + $2))"; {_TEST}'
+
 
 def staging_bytes(size_bytes: int, *, arrived: bool = False) -> int:
     """The snapshot, the database restored from it and its log; less what has arrived, and the reserve on top."""
@@ -21,6 +23,11 @@ def staging_bytes(size_bytes: int, *, arrived: bool = False) -> int:
 def room_for(needed_bytes: int, directory: str, given: tuple[str, ...] = ()) -> Command:
     """In the remote call that writes: between a look and an act a disk may fill up."""
     return Command(("sh", "-c", _TEST, "room", directory, str(needed_bytes)), given=given)
+
+
+def room_to_copy(directory: str, *sources: str) -> Command:
+    """Before they are copied there; on top of them the first file of a log, which whoever runs on the copy begins."""
+    return Command(("sh", "-c", _COPY_TEST, "room", directory, str(WAL_BYTES), *sources))
 
 
 def receiving(arriving: str, directory: str, needed_bytes: int, unpack: tuple[str, ...]) -> tuple[str, ...]:

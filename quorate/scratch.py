@@ -13,7 +13,9 @@ from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, CommandFailed, Refusal
 from quorate.inventory import Cluster, Member
+from quorate.room import room_to_copy
 from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
+from quorate.swapped import parent
 
 CLIENT_PORT, PEER_PORT = 12379, 12380
 POLL_S = 0.2
@@ -114,6 +116,7 @@ class Replay:
         logs = (Command(("cp", "-aL", "--reflink=auto", log, f"{member}/wal")),) if log else ()
         return (
             Command(("rm", "-rf", self.part)),
+            room_to_copy(parent(self.part), f"{data}/member", *((log,) if log else ())),
             Command(("mkdir", "-m", "0700", self.part), given=(f"!{self.copy}",)),
             Command(("chown", f"--reference={data}", self.part)),
             Command(("cp", "-aL", "--reflink=auto", f"{data}/member", member), given=(data,)),

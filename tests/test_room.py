@@ -10,7 +10,7 @@ from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import CommandFailed, NoSpace
 from quorate.node import DataDir
-from quorate.room import MIB, RESERVE_BYTES, receiving, room_for, staging_bytes
+from quorate.room import MIB, RESERVE_BYTES, receiving, room_for, room_to_copy, staging_bytes
 from quorate.seen import NodeSeen
 from tests.factory import SNAPSHOT_BYTES
 from tests.fakes.machine import Machine
@@ -73,6 +73,20 @@ def test_the_test_counts_what_is_free(tmp_path: Path) -> None:
     full = shell(room_for(2**60, str(tmp_path)).argv)
     assert full.returncode == 28
     assert f"bytes are free in {tmp_path}, {2**60} are needed: nothing was written" in full.stdout
+
+
+@pytest.mark.parametrize(("size_bytes", "exit_code"), [(1, 0), (2**42, 28)])
+def test_what_is_copied_is_measured_first_through_links_and_all(
+    tmp_path: Path, size_bytes: int, exit_code: int
+) -> None:
+    for name in ("data", "log"):
+        (tmp_path / name).mkdir()
+    with (tmp_path / "log" / "0.wal").open("wb") as log:
+        log.truncate(size_bytes)  # sparse: it takes no room here
+    (tmp_path / "a link").symlink_to("log")
+    done = shell(room_to_copy(str(tmp_path), f"{tmp_path}/data", f"{tmp_path}/a link").argv)
+    assert done.returncode == exit_code
+    assert ("nothing was written" in done.stdout) == bool(exit_code)
 
 
 @pytest.mark.parametrize(

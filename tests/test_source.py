@@ -133,7 +133,7 @@ def here(units: dict[str, UnitSeen], *paths: str, ports: tuple[int, ...] = ()) -
 def test_it_copies_then_runs_then_waits_for_it_to_listen() -> None:
     first = SCENE.start(here(STOPPED, LIVE), 0)
     assert isinstance(first, tuple)
-    assert [act.argv[0] for act in first] == ["rm", "mkdir", "chown", "cp", "mv"]
+    assert [act.argv[0] for act in first] == ["rm", "sh", "mkdir", "chown", "cp", "mv"]
     (run,) = SCENE.start(here(STOPPED, LIVE, COPY), 0)  # type: ignore[misc]
     assert run.argv[0] == "systemd-run"
     assert "--force-new-cluster" in run.argv

@@ -80,6 +80,33 @@ def test_one_snapshot_restored_twice_never_serves_a_revision_twice(bare: Product
     assert len(set(served)) == 4
 
 
+def test_nothing_of_a_restore_is_undone_when_the_power_fails_everywhere(bare: Product) -> None:
+    bare.backup()
+    bare.restore(*HEALTHY)
+    all_powered_off_and_on(bare)
+
+
+def all_powered_off_and_on(product: Product) -> None:
+    """Whatever stands after a restore stands by itself: the same members, data and units, and nothing is barred."""
+    content, stood = digest(product.lab), standing(product)
+    for kind in ("stop-node", "start-node"):
+        for node in product.lab.nodes:
+            wreck(product.lab, kind, node.name)
+    until(lambda: standing(product) == stood, 90)
+    assert digest(product.lab) == content
+
+
+OURS = "ls -d /etc/systemd/system/*/00-quorate* /var/lib/quorate/*/claim /var/lib/etcd/*; nft list tables"
+
+
+def standing(product: Product) -> list[tuple[object, ...]]:
+    """Every member as `inspect` tells it, and what lies on its node."""
+    told = json.loads(product.run("inspect", product.cluster, "-o", "json").stdout)
+    left = [node_exec(product.lab, node.name, ["sh", "-c", OURS])[1] for node in product.lab.nodes]
+    fields = ("name", "healthy", "cluster_id", "member_id", "members", "node")
+    return [(*(each.get(name) for name in fields), said) for each, said in zip(told["members"], left, strict=True)]
+
+
 def test_a_healthy_quorum_is_not_restored_over(bare: Product) -> None:
     before = digest(bare.lab)
     refused = bare.restore(exit_code=4)
@@ -218,3 +245,4 @@ def test_a_control_plane_works_on_the_restored_etcd(whole: Product) -> None:
     assert result["api_outage_s"] > 0
     assert digest(whole.lab) == before
     assert {step["id"] for step in result["steps"]} >= {"fence-api", "start-api", "verify-api"}
+    all_powered_off_and_on(whole)

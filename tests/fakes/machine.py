@@ -335,7 +335,7 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     script = argv[2]
     if script.startswith('"$@" && exec rm -rf "$0"'):
         return restore(machine, argv[4:]) or remove(machine, ("rm", "-rf", argv[3]), "")
-    if script.startswith("f=$((") and machine.free_bytes < int(argv[5]):
+    if script.startswith(("f=$((", "n=$(shift 2; du ")) and machine.free_bytes < int(argv[5]):
         return 28
     if " systemctl " in script:
         return supervise(machine, script)
