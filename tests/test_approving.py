@@ -16,10 +16,10 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from quorate.approval import message
-from quorate.operation import Approval, Awaiting, Outcome, RestoreResult
+from quorate.operation import Approval, Outcome, RestoreResult
 from quorate.plan import Gate
 from quorate.sshsig import Signer, public_key
-from tests.world import World, approve, phase
+from tests.world import World, approve, awaited
 from worker.signing import signed
 from workflows.restore import Restore
 
@@ -46,12 +46,6 @@ def key(folder: Path, name: str) -> str:
     argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
     subprocess.run(argv, check=True)
     return public_key((folder / f"{name}.pub").read_text())
-
-
-async def awaited(handle: Handle) -> Awaiting:
-    awaiting = (await phase(handle, "approval")).awaiting
-    assert awaiting is not None
-    return awaiting
 
 
 async def by(world: World, name: str, handle: Handle, **changes: Any) -> Approval:

@@ -25,7 +25,7 @@ from activities.recorded import RecordedHosts, RecordedStores
 from quorate.converge import Receipt
 from quorate.errors import BadInput, Failed
 from quorate.inventory import Store as StoreSettings
-from quorate.operation import Approval, Hold, Progress, Resolution, RestoreRequest, RestoreResult
+from quorate.operation import Approval, Awaiting, Hold, Progress, Resolution, RestoreRequest, RestoreResult
 from quorate.plan import Choice, ClusterTask, Gate, Plan
 from quorate.records import RESULT, Entry
 from quorate.sshsig import Signer
@@ -231,11 +231,19 @@ async def phase(handle: "WorkflowHandle[Restore, RestoreResult]", wanted: str) -
             await asyncio.sleep(0.05)
 
 
+async def awaited(handle: "WorkflowHandle[Restore, RestoreResult]") -> Awaiting:
+    """From the memo, as people get it: a query may be answered ahead of the history, by the clock before."""
+    async with asyncio.timeout(30):
+        while True:
+            seen = await handle.describe()
+            if awaiting := await seen.memo_value("awaiting", None, type_hint=Awaiting):
+                return awaiting
+            await asyncio.sleep(0.05)
+
+
 async def approve(handle: "WorkflowHandle[Restore, RestoreResult]", approval: Approval) -> str:
     """With the expiry that is shown, unless it says another one."""
-    awaiting = (await phase(handle, "approval")).awaiting
-    assert awaiting is not None
-    until = approval.until or awaiting.until
+    until = approval.until or (await awaited(handle)).until
     return await handle.execute_update(Restore.approve, replace(approval, until=until))
 
 
