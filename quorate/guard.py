@@ -11,7 +11,7 @@ from quorate.errors import Busy, QuorateError, Superseded, Unreachable
 
 SAID = "quorate-guard: "
 
-# $1 directory, $2 operation, $3 turn, $4 attempt, $5 step and verb, $6 how: look | do | send, $7 number of
+# $1 directory, $2 operation, $3 turn, $4 attempt, $5 step and verb, $6 how: look, or do | send, $7 number of
 # preconditions. The step in the claim is for whoever has to take over with nothing but the nodes.
 # What is sent would hold the lock for as long as it takes: it closes descriptor 9 once the file is open that it
 # writes to. One that is late finds the claim raised, or its file is removed with the others: it leaves nothing.

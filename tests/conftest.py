@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL, make
-from worker.converter import DATA_CONVERTER
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def temporal_binary() -> Path:
 @pytest.fixture(scope="session")
 async def temporal(temporal_binary: Path) -> AsyncIterator[WorkflowEnvironment]:
     environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(temporal_binary), data_converter=DATA_CONVERTER
+        dev_server_existing_path=str(temporal_binary), data_converter=pydantic_data_converter
     )
     async with environment:
         yield environment

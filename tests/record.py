@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from temporalio.client import WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL
@@ -23,7 +24,6 @@ from quorate.tidy import Judged
 from tests.factory import LIVE
 from tests.fences import Fences
 from tests.world import World, approve, held, resolve
-from worker.converter import DATA_CONVERTER
 from workflows.restore import Restore
 
 Handle = WorkflowHandle[Restore, RestoreResult]
@@ -117,7 +117,7 @@ FENCED = (frozen, thawed, tidied)  # plans that are made of what is seen on the 
 
 async def main(directory: Path, *names: str) -> None:
     environment = await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(TEMPORAL.path("temporal")), data_converter=DATA_CONVERTER
+        dev_server_existing_path=str(TEMPORAL.path("temporal")), data_converter=pydantic_data_converter
     )
     directory.mkdir(parents=True, exist_ok=True)
     async with environment:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from worker.converter import DATA_CONVERTER
 from worker.wiring import WORKFLOWS
 
 STRICT = SandboxedWorkflowRunner()  # the daemon's lets the workflows' own files through
@@ -17,7 +17,7 @@ HISTORIES = sorted((Path(__file__).parent / "histories").glob("*/*.json"))
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 async def test_a_recorded_history_replays(path: Path) -> None:
     history = WorkflowHistory.from_json(path.stem, path.read_text())
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=STRICT)
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=STRICT)
     await replayer.replay_workflow(history)
 
 
@@ -39,6 +39,6 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
 async def test_a_workflow_that_decides_otherwise_is_caught() -> None:
     path = next(each for each in HISTORIES if each.stem == "restored")
     text = path.read_text().replace('"nodes.swap"', '"nodes.put_back"')
-    replayer = Replayer(workflows=WORKFLOWS, data_converter=DATA_CONVERTER, workflow_runner=STRICT)
+    replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=STRICT)
     with pytest.raises(Exception, match="[Nn]ondeterminism"):
         await replayer.replay_workflow(WorkflowHistory.from_json("restored", text))

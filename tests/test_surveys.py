@@ -37,12 +37,14 @@ class Scene:
         for name in names or self.bench.machines:
             self.bench.machines[name].units["etcd.service"] = Unit(argv=argv)
 
+    def surveyor(self, hosts: FakeHosts | None = None) -> Surveyor:
+        there = hosts or FakeHosts(self.bench.machines)
+        return Surveyor(there, self.bench.cluster, MemoryStores(self.store), X509())
+
     def plan(self, *overrides: str) -> Plan:
         whole = inventory(self.root)
-        hosts = FakeHosts(self.bench.machines)
-        surveyor = Surveyor(hosts, self.bench.cluster, MemoryStores(self.store), X509())
         overrides = ("quorum-healthy", *overrides)
-        return surveyor.plan(
+        return self.surveyor().plan(
             RestoreRequest(
                 "restore-1", "demo", whole.clusters["demo"], whole.stores["here"], "latest", "ann", overrides
             )
@@ -91,8 +93,7 @@ def test_nodes_dial_one_another_only_where_nobody_serves_a_read(
     scene.bench.cluster.silent = set(silent)
     scene.bench.machines["b"].away = True
     hosts, whole = Watched(scene.bench.machines), inventory(scene.root)
-    surveyor = Surveyor(hosts, scene.bench.cluster, MemoryStores(scene.store), X509())
-    surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+    scene.surveyor(hosts).survey("demo", whole.clusters["demo"], whole.stores["here"])
     ports = {
         "a": ("127.0.0.1:1", "127.0.0.1:11"),
         "b": ("127.0.0.2:1", "127.0.0.2:11"),
@@ -115,7 +116,6 @@ def test_through_a_jump_host_our_own_address_is_known_all_the_same(scene: Scene)
 def test_why_a_member_serves_no_read_is_known(scene: Scene) -> None:
     scene.bench.cluster.silent = {"b"}
     whole = inventory(scene.root)
-    surveyor = Surveyor(FakeHosts(scene.bench.machines), scene.bench.cluster, MemoryStores(scene.store), X509())
-    seen = surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+    seen = scene.surveyor().survey("demo", whole.clusters["demo"], whole.stores["here"])
     assert sorted(seen.reads) == ["a", "c"]
     assert seen.unread == {"b": "b: failed to connect"}

@@ -28,6 +28,7 @@ from temporalio.client import (
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
 from temporalio.common import WorkflowIDConflictPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
@@ -48,7 +49,6 @@ from quorate.errors import (
 )
 from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone
 from worker import presence
-from worker.converter import DATA_CONVERTER
 from worker.embedded import ATTRIBUTES
 from worker.settings import Settings
 from worker.temporal import RPC, connected, described, refused
@@ -426,7 +426,7 @@ async def heard(seen: WorkflowExecutionDescription, progress: Progress | None) -
 
 
 async def last_words(details: Payloads) -> str:
-    said = await DATA_CONVERTER.decode(details.payloads)
+    said = await pydantic_data_converter.decode(details.payloads)
     return str(said[0]) if said else ""
 
 

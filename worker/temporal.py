@@ -9,11 +9,11 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client, TLSConfig
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.errors import Denied, Unreachable
-from worker.converter import DATA_CONVERTER
 from worker.embedded import ATTRIBUTES
 from worker.settings import Settings
 
@@ -40,7 +40,7 @@ async def connected(settings: Settings, address: str, runtime: Runtime | None = 
             address,
             namespace=settings.inventory.temporal.namespace,
             tls=tls(settings),
-            data_converter=DATA_CONVERTER,
+            data_converter=pydantic_data_converter,
             connect_timeout=RPC,
             runtime=runtime,
         )

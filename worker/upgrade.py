@@ -6,12 +6,12 @@ from collections.abc import Iterable
 import structlog
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from quorate.errors import OtherVersion
-from worker.converter import DATA_CONVERTER
 from worker.operations import Found, Operations, address, silent, version
 from worker.temporal import refused
 from worker.wiring import WORKFLOWS
@@ -49,7 +49,9 @@ async def difference(workflows: tuple[type, ...], history: WorkflowHistory) -> s
     """What this code would do otherwise, or nothing; nothing also where nothing was decided yet."""
     if not any(event.event_type == BEGUN for event in history.events):
         return ""
-    replayer = Replayer(workflows=workflows, data_converter=DATA_CONVERTER, workflow_runner=SANDBOX, runtime=silent())
+    replayer = Replayer(
+        workflows=workflows, data_converter=pydantic_data_converter, workflow_runner=SANDBOX, runtime=silent()
+    )
     result = await replayer.replay_workflow(history, raise_on_replay_failure=False)
     if result.replay_failure is None:
         return ""

@@ -80,7 +80,7 @@ def mapped(what: str) -> Iterator[None]:
 
 
 class Models(JSONFileLoader):
-    """What botocore knows of S3 is parsed once, not for each client: 36 ms instead of 90, and 12 MiB less of each."""
+    """What botocore knows of S3 is parsed once, not for each client: 36 ms and 0.4 MiB instead of 85 ms and more."""
 
     def __init__(self) -> None:
         self.parsed = lru_cache(super().load_file)

@@ -12,10 +12,11 @@ from typing import Any
 
 import yaml
 
-from deploy.lab.lab import Lab, node_exec
+from deploy.lab.lab import Lab, Node, node_exec
 from deploy.lab.spec import S3, Etcd
 
 QUORATE = Path(__file__).parents[2] / ".venv/bin/quorate"
+OURS = "/var/lib/etcd/*.quorate-* /var/lib/quorate/*/claim /var/lib/quorate/fence/* /etc/systemd/system/*/00-quorate*"
 
 
 @dataclass
@@ -99,6 +100,11 @@ def on_node(made: Lab, script: str, number: int = 0) -> str:
     code, said = node_exec(made, made.nodes[number].name, ["sh", "-ec", script])
     assert code == 0, said
     return said.strip()
+
+
+def left(product: Product, node: Node) -> list[str]:
+    """What Quorate has laid on a node and not taken away, kept data aside."""
+    return node_exec(product.lab, node.name, ["sh", "-c", f"ls -d {OURS} 2>/dev/null"])[1].split()
 
 
 def alone(home: Path, etcd: str, temporal: dict[str, Any]) -> Product:

@@ -12,16 +12,10 @@ import yaml
 
 from deploy.lab.lab import Lab, LabSpec, digest, down, load, node_exec, up, wreck
 from tests.e2e.conftest import product
-from tests.e2e.product import Product, until
+from tests.e2e.product import Product, left, until
 from tests.e2e.test_steering import ended, running
 
 pytestmark = pytest.mark.lab
-OURS = (
-    "/var/lib/etcd/*.quorate-*",
-    "/var/lib/quorate/*/claim",
-    "/var/lib/quorate/fence/*",
-    "/etc/systemd/system/*/00-quorate*",
-)
 OVERRIDE = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
 
 
@@ -51,8 +45,7 @@ def untouched(quorate: Product, request: pytest.FixtureRequest) -> Iterator[None
     if "ends_empty" not in request.keywords:
         assert digest(quorate.lab) == before
     for node in quorate.lab.nodes:
-        _, left = node_exec(quorate.lab, node.name, ["sh", "-c", f"ls -d {' '.join(OURS)} 2>/dev/null"])
-        assert left.strip() == ""
+        assert left(quorate, node) == []
 
 
 def edited(quorate: Product, tmp_path: Path, *keys: str, value: object) -> Product:

@@ -16,7 +16,7 @@ import urllib3
 from deploy.lab.lab import digest, load, node_exec, wreck
 from deploy.lab.spec import Etcd
 from tests.e2e.drafting import drafted, fingerprints, ours
-from tests.e2e.product import Product, until
+from tests.e2e.product import Product, left, until
 
 pytestmark = pytest.mark.lab
 TLS = ("ca", "cert", "key")
@@ -96,15 +96,18 @@ def all_powered_off_and_on(product: Product) -> None:
     assert digest(product.lab) == content
 
 
-OURS = "ls -d /etc/systemd/system/*/00-quorate* /var/lib/quorate/*/claim /var/lib/etcd/*; nft list tables"
-
-
 def standing(product: Product) -> list[tuple[object, ...]]:
     """Every member as `inspect` tells it, and what lies on its node."""
     told = json.loads(product.run("inspect", product.cluster, "-o", "json").stdout)
-    left = [node_exec(product.lab, node.name, ["sh", "-c", OURS])[1] for node in product.lab.nodes]
     fields = ("name", "healthy", "cluster_id", "member_id", "members", "node")
-    return [(*(each.get(name) for name in fields), said) for each, said in zip(told["members"], left, strict=True)]
+    return [
+        (
+            *(member.get(name) for name in fields),
+            left(product, node),
+            node_exec(product.lab, node.name, ["sh", "-c", "ls /var/lib/etcd; nft list tables"]),
+        )
+        for member, node in zip(told["members"], product.lab.nodes, strict=True)
+    ]
 
 
 def test_a_healthy_quorum_is_not_restored_over(bare: Product) -> None:

@@ -12,12 +12,11 @@ import yaml
 
 from deploy.lab.lab import Node, digest, load, node_exec
 from deploy.lab.wreck import do, wreck
-from tests.e2e.product import Product, until
+from tests.e2e.product import Product, left, until
 from tests.e2e.test_restore import etcdctl, put, revision
 
 pytestmark = pytest.mark.lab
 OVERRIDE = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
-OURS = "/var/lib/etcd/*.quorate-* /var/lib/quorate/*/claim /var/lib/quorate/fence/* /etc/systemd/system/*/00-quorate*"
 ETCD, TOOL = "/usr/local/bin/etcd", "/usr/local/bin/etcdutl"
 SLOW = f"""#!/bin/sh
 case "$2" in restore) while [ -e /run/slow ]; do sleep 0.05; done;; esac
@@ -30,11 +29,6 @@ def quorate(bare: Product) -> Product:
     load(bare.lab, 4)
     bare.backup()
     return bare
-
-
-def left(product: Product, node: Node) -> list[str]:
-    """What Quorate has laid on a node and not taken away, kept data aside."""
-    return node_exec(product.lab, node.name, ["sh", "-c", f"ls -d {OURS} 2>/dev/null"])[1].split()
 
 
 def ended(waiting: "subprocess.Popen[str]") -> tuple[int, dict[str, Any]]:
