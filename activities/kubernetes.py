@@ -58,7 +58,14 @@ class Kubernetes:
             one = next(iter(apis.values()))
             self._until(deadline, f"{name} has no lease", partial(taken_since, one, name, restored))
         first = {"first_write": repr(written[0])} if written else {}
-        return first | {"workers": ", ".join(workers(task, next(iter(apis.values())).nodes()))}
+        one = next(iter(apis.values()))
+        return first | {"workers": ", ".join(workers(task, one.nodes())), "secrets": self._secrets(one, deadline)}
+
+    def _secrets(self, api: Api, deadline: float) -> str:
+        """A cluster that is back with Secrets nobody can read is back all the same, so this is only told."""
+        said: list[str] = []
+        self._until(deadline, "its Secrets cannot be listed", lambda: said.append(api.unreadable_secrets()))
+        return said[0]
 
     def _serving(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> Iterator[Api]:
         """Each as soon as it is ready and has taken a write, whichever comes first."""

@@ -39,6 +39,10 @@ VERBS = (
     "kubelets",
     "shut_out",
     "let_in",
+    "equip",
+    "unequip",
+    "unlist",
+    "list_again",
 )
 
 
@@ -67,6 +71,19 @@ class Nodes:
         done = self._loop(task, self._host(task, look), task.claim.release)
         down = task.everything.down(done.seen)
         return replace(done.receipt, facts={"down": f"{task.share.node.name}: {', '.join(down)}"} if down else {})
+
+    @verb("nodes.equip")
+    def equip(self, task: NodeTask) -> Receipt:
+        """Only where the plan found no tool on the node."""
+        if not task.share.image:
+            return Receipt(started=self.clock.time())
+        return self._converge(task, task.copied.look(), task.copied.copy)
+
+    @verb("nodes.unequip")
+    def unequip(self, task: NodeTask) -> Receipt:
+        if not task.share.image:
+            return Receipt(started=self.clock.time())
+        return self._converge(task, task.copied.look(), task.copied.remove)
 
     @verb("nodes.stage")
     def stage(self, task: NodeTask) -> Receipt:
@@ -178,6 +195,14 @@ class Nodes:
         assert task.absent, "only a plan without somebody has this step"
         return self._converge(task, task.absent.look(), task.absent.let_in)
 
+    @verb("nodes.unlist")
+    def unlist(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.unlisting.look(), task.unlisting.take_out)
+
+    @verb("nodes.list_again")
+    def list_again(self, task: NodeTask) -> Receipt:
+        return self._converge(task, task.unlisting.look(), task.unlisting.put_back)
+
     @verb("nodes.replay")
     def replay(self, task: NodeTask) -> Receipt:
         """An etcd that cannot replay says why in its journal, so the failure quotes it."""
@@ -226,7 +251,7 @@ def load(task: NodeTask, seen: NodeSeen) -> tuple[Command, ...]:
 def restored_of(task: NodeTask) -> Restored:
     share = task.share
     return Restored(
-        tool=share.tool,
+        tool=task.tool,
         name=share.member,
         peer_urls=share.peer_urls,
         initial_cluster=task.initial_cluster,

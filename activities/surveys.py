@@ -16,9 +16,10 @@ from quorate.case import Case
 from quorate.catalogue import Manifest, load
 from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
-from quorate.command import node_of
+from quorate.command import Node, node_of
 from quorate.errors import QuorateError
 from quorate.etcd import EtcdSeen, EtcdTarget, target
+from quorate.former import former
 from quorate.inventory import Cluster, Member
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
@@ -28,6 +29,7 @@ from quorate.reach import needs_dials, targets
 from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
 from quorate.seen import Look, NodeSeen
+from quorate.servers import asked
 from quorate.wal import Reach, last_segment, reach
 from quorate.ways import ways
 
@@ -69,6 +71,10 @@ class Surveyor:
     def plan(self, request: RestoreRequest) -> Plan:
         """Survey, then decide; the same in the command line's process and in the worker."""
         seen = self.survey(request.cluster, request.settings, request.store)
+        if request.from_kept:
+            seen = self._formerly(request, seen)
+        if request.without:
+            seen = self._listed(request, seen)
         case = Case(request.cluster, request.settings, seen, datetime.now(UTC))
         return replace(plan(request, seen), ways=ways(case))
 
@@ -76,6 +82,32 @@ class Surveyor:
     def plan_restore(self, request: RestoreRequest) -> Plan:
         """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
         return beaten(lambda _tick: self.plan(request), activity.heartbeat)
+
+    def _formerly(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
+        """With the logs that an earlier operation has kept in the place of those that are live."""
+        nodes = {m.name: node_of(request.cluster, request.settings, m) for m in request.settings.members}
+        logs = {
+            name: found.wal
+            for name, node in seen.reachable.items()
+            if (found := former(request.settings, node, request.from_kept))
+        }
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            asked = {name: pool.submit(answer, self._reach, nodes[name], log) for name, log in logs.items()}
+        return replace(seen, disks={name: each.result() for name, each in asked.items()})
+
+    def _listed(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
+        """With the files of API servers that name who is gone."""
+        gone = tuple(member for member in request.settings.members if member.name in request.without)
+        look = Look(mentions=asked(request.settings, gone))
+        nodes = {m.name: node_of(request.cluster, request.settings, m) for m in request.settings.members}
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            there = {name: pool.submit(answer, self.hosts.survey, nodes[name], look) for name in seen.reachable}
+        found = {name: each.result() for name, each in there.items()}
+        listed = {
+            name: replace(node, mentions=again.mentions) if isinstance(again := found[name], NodeSeen) else again
+            for name, node in seen.reachable.items()
+        }
+        return replace(seen, nodes={**seen.nodes, **listed})
 
     def _closer(self, name: str, cluster: Cluster, seen: ClusterSeen) -> ClusterSeen:
         """A second look where the first leaves questions: whose log goes furthest, who reaches whom."""
@@ -98,8 +130,10 @@ class Surveyor:
         return {member: each.result() for member, each in asked.items()}
 
     def _disk(self, name: str, cluster: Cluster, member: Member, node: NodeSeen) -> Reach:
-        chunks = self.hosts.read(node_of(name, cluster, member), last_segment(log_of(cluster, node)))
-        return reach(inflated(chunks))
+        return self._reach(node_of(name, cluster, member), log_of(cluster, node))
+
+    def _reach(self, node: Node, log: str) -> Reach:
+        return reach(inflated(self.hosts.read(node, last_segment(log))))
 
     def _dialled(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, dict[str, str]]:
         """Whether nodes reach one another; where all is well no member hears of a survey."""

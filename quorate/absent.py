@@ -4,7 +4,7 @@ An old member is refused by the restored ones (another cluster id), but an API s
 remembers into them, and one of theirs would be sent to it and find no leader there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -12,6 +12,7 @@ from quorate.clients import NFT
 from quorate.command import Command
 from quorate.converge import Left
 from quorate.inventory import Cluster, Member
+from quorate.mention import Mention
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.supervisor import FENCE_DIR
 
@@ -84,8 +85,10 @@ def addresses(members: tuple[Member, ...]) -> Iterator[str]:
             continue
 
 
-def afterwards(settings: Cluster, gone: tuple[Member, ...], staying: tuple[str, ...]) -> Iterator[str]:
-    """What is left to do for a person, for the report."""
+def afterwards(
+    settings: Cluster, gone: tuple[Member, ...], staying: Mapping[str, tuple[Mention, ...]]
+) -> Iterator[str]:
+    """What is left to do for a person, for the report; by member what was taken out of its API server's list."""
     others = ", ".join(staying)
     for member in gone:
         add = f"etcdctl member add {member.name} --learner --peer-urls={','.join(member.peer_urls)}"
@@ -95,6 +98,9 @@ def afterwards(settings: Cluster, gone: tuple[Member, ...], staying: tuple[str, 
             f"{RULES} and 02-quorate-absent.conf; `{add}`; start it with --initial-cluster-state=existing and all "
             "members in --initial-cluster; `etcdctl member promote`"
         )
-        if settings.control_plane:
-            urls = ",".join(member.client_urls)
-            yield f"every kube-apiserver still names {urls} in --etcd-servers: take it out, one API server at a time"
+        for url in member.client_urls if settings.control_plane else ():
+            out = {name: sorted(each.where for each in found if each.text == url) for name, found in staying.items()}
+            if done := [f"{name} ({', '.join(files)})" for name, files in out.items() if files]:
+                yield f"{url} was taken out of --etcd-servers on {', '.join(done)}; to grow back, name it there again"
+            if left := [name for name, files in out.items() if not files]:
+                yield f"{url} may still be in --etcd-servers on {', '.join(left)}: nothing was changed there"

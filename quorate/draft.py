@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from quorate.cluster import Silence
 from quorate.errors import Refusal
 from quorate.etcd import EtcdSeen, MemberSeen, minor, numbers
+from quorate.image import version_of
 from quorate.inventory import Ssh
 from quorate.meeting import (
     ANY,
@@ -338,10 +339,18 @@ def restore_tool(known: tuple[Met, ...]) -> Entry:
     for path in known[0].there.tools if known[0].there else ():
         if all(each.there and fits(path, each.there.tools.get(path, ""), version) for each in known):
             return Entry("restore_tool", path, source="on every node")
+    if all(minor(carried(each)) == minor(version or carried(each)) != "" for each in known):
+        return Entry("restore_tool", DEFAULT_TOOL, source="not there: a restore copies it out of etcd's own image")
     where = {path: None for each in known if each.there for path in each.there.tools}
     found = f"there is {', '.join(where)}, not on all or not fit" if where else "none was found"
     wanted = f"the etcdutl of etcd {minor(version) or '(its version)'}"
     return Entry("restore_tool", DEFAULT_TOOL, decide=f"{wanted}, at one path on every node: {found}")
+
+
+def carried(met: Met) -> str:
+    """The version of etcd's image on a node, where the kubelet runs it from one."""
+    manifest = met.manifest(ETCD)
+    return version_of(manifest.image) if manifest and met.there and manifest.image in met.there.images else ""
 
 
 def fits(path: str, tool: str, etcd: str) -> bool:

@@ -9,6 +9,7 @@ from quorate.inventory import Cluster, Member
 
 BUMP_MIN = 1_000_000_000  # etcd's op-guide/recovery.md: a week of under 1,500 writes a second
 BUMP_MARGIN = 1_000_000
+BUMP_STEP = 10_000_000  # a plan that is shown is still the plan while a cluster that serves goes on writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,8 @@ def cluster_id(member_ids: Iterable[str]) -> str:
 
 def bump(snapshot_revision: int, high_water: int) -> int:
     """How much to add so that no revision is ever served twice; it is an addition to the snapshot's."""
-    amount = max(BUMP_MIN, high_water - snapshot_revision + BUMP_MARGIN)
+    needed = high_water - snapshot_revision + BUMP_MARGIN
+    amount = max(BUMP_MIN, -(-needed // BUMP_STEP) * BUMP_STEP)
     assert snapshot_revision + amount > high_water
     return amount
 

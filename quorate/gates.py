@@ -9,6 +9,7 @@ from quorate.cluster import ClusterSeen
 from quorate.effective import UNKNOWN
 from quorate.etcd import can_bump, minor
 from quorate.flags import changed
+from quorate.image import lacking, tool_of
 from quorate.inventory import Cluster, Member
 from quorate.node import inside
 from quorate.plan import Gate
@@ -168,7 +169,7 @@ def would_fit(node: NodeSeen, path: str, needed_bytes: int) -> str:
 
 def lineage(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     related = seen.related()
-    if not related or origin.cluster_id in related:
+    if not related or origin.cluster_id in {"", *related}:
         return ""
     return f"the snapshot is of cluster {origin.cluster_id}; this one is {', '.join(sorted(related))}"
 
@@ -176,6 +177,16 @@ def lineage(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
 def another_is_newer(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     """Only for a member's own data: of two logs that are there nobody should take the shorter one unasked."""
     return not_the_newest(origin.member, seen) if isinstance(origin, Holdings) else ""
+
+
+def wal_not_replayed(_: Cluster, __: ClusterSeen, origin: Origin) -> str:
+    """Only for a member's own data, and only where there is no better way to have it."""
+    if not isinstance(origin, Holdings) or not origin.unread:
+        return ""
+    return (
+        f"the write-ahead log of {origin.member} cannot be read ({origin.unread}): its database alone lacks "
+        "acknowledged writes that only the log had"
+    )
 
 
 def corrupt(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
@@ -203,8 +214,11 @@ def old_tools(cluster: Cluster, seen: ClusterSeen) -> list[str]:
 
 
 def no_tool(cluster: Cluster, seen: ClusterSeen, _: Origin) -> str:
-    none = [name for name, version in tool_versions(cluster, seen).items() if not version]
-    return f"no {cluster.etcd.restore_tool} on {', '.join(none)}" if none else ""
+    none: dict[str, list[str]] = {}
+    for name, node in sorted(seen.reachable.items()):
+        if not tool_of(cluster.etcd, node).version:
+            none.setdefault(lacking(cluster.etcd, node), []).append(name)
+    return "; ".join(f"{reason} on {', '.join(names)}" for reason, names in none.items())
 
 
 def version(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
@@ -227,7 +241,7 @@ def around(look: Callable[[Cluster, ClusterSeen], str]) -> Evidence:
 
 
 def tool_versions(cluster: Cluster, seen: ClusterSeen) -> dict[str, str]:
-    return {name: node.tools.get(cluster.etcd.restore_tool, "") for name, node in sorted(seen.reachable.items())}
+    return {name: tool_of(cluster.etcd, node).version for name, node in sorted(seen.reachable.items())}
 
 
 GATES: tuple[tuple[str, Evidence, bool], ...] = (
@@ -253,6 +267,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("pki-differs", around(surroundings.pki_differs), True),
     ("lineage", lineage, True),
     ("not-the-newest", another_is_newer, True),
+    ("wal-not-replayed", wal_not_replayed, True),
     ("corrupt", corrupt, True),
 )
 IDS = tuple(each[0] for each in GATES)

@@ -61,6 +61,7 @@ class RestoreRequest:
     without: tuple[str, ...] = ()  # members that are gone for good
     shown: Chosen | None = None  # what has that digest, so that a difference can be told
     incident: str = ""  # the glass is broken for it: nobody else is waited for
+    from_kept: str = ""  # the operation whose kept data is taken instead
     older_than_s: float = 0.0  # what is kept longer goes; 0 is what the inventory says
 
 

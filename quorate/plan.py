@@ -1,7 +1,7 @@
 """A plan is a value: chosen, printed, approved by its digest, then carried out step by step."""
 
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -10,13 +10,16 @@ from quorate.audit import canonical
 from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdTarget
+from quorate.image import ETCD, Copied
 from quorate.inventory import Store
 from quorate.kept import Removal, lives_of
 from quorate.kubelet import Kubelet
+from quorate.mention import Mention
 from quorate.node import Claim, DataDir, Records
 from quorate.note import Note
 from quorate.scratch import Replay
-from quorate.source import FromMember
+from quorate.servers import Unlisting
+from quorate.source import BARE, FromMember
 from quorate.sshsig import Signer
 from quorate.supervisor import Supervised, Together
 
@@ -24,7 +27,8 @@ Place = Literal["node", "cluster", "source"]  # the last: the one member whose d
 WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
 ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent")  # likewise
-ADDED_TO_SHARE = ("mounted", "wal_dir", "wal_owner", "wal_mode", "removes")
+ADDED_TO_SOURCE, ADDED_TO_SCRATCH = ("operation",), ("beside", "member")
+ADDED_TO_SHARE = ("mounted", "wal_dir", "wal_owner", "wal_mode", "removes", "image", "programs", "unlists")
 
 
 class Choice(StrEnum):
@@ -98,6 +102,9 @@ class Share:
     wal_owner: str = ""
     wal_mode: str = ""
     removes: tuple[str, ...] = ()  # what earlier operations have kept and a tidy takes away
+    image: str = ""  # that `programs` are copied out of, for they are not on the node
+    programs: tuple[str, ...] = ()
+    unlists: tuple[Mention, ...] = ()  # files of an API server that name who is gone
     note: str = ""  # what runs, to be known while it is frozen; measured, so the digest leaves it out
 
     def data(self, operation: str) -> DataDir:
@@ -137,8 +144,9 @@ class Chosen:
         """All that is approved, as plain data."""
         data = {key: value for key, value in asdict(self).items() if value or key not in ADDED_TO_CHOSEN}
         data["store"] = self.store.url
-        if self.source and self.source.scratch and not self.source.scratch.beside:
-            del data["source"]["scratch"]["beside"]
+        if self.source:
+            data["source"] = without(data["source"], ADDED_TO_SOURCE)
+            data["source"]["scratch"] = without(data["source"]["scratch"] or {}, ADDED_TO_SCRATCH) or None
         data["shares"] = [self._covered(share) for share in data["shares"]]
         data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
         covered: dict[str, Any] = settled(data)
@@ -156,6 +164,11 @@ class Chosen:
         if share["clients"]["loaded_by_unit"]:
             del share["clients"]["loaded_by_unit"]
         return {key: value for key, value in share.items() if value or key not in ADDED_TO_SHARE}
+
+
+def without(data: dict[str, Any], later: tuple[str, ...]) -> dict[str, Any]:
+    """Without what says nothing and came later."""
+    return {key: value for key, value in data.items() if value or key not in later}
 
 
 def settled(value: Any) -> Any:
@@ -219,8 +232,11 @@ class NodeTask:
     @property
     def replay(self) -> Replay:
         assert self.source, "only a plan with a source has this step"
-        assert self.source.scratch
-        return Replay(self.source.scratch, self.operation)
+        scratch = self.source.scratch
+        assert scratch
+        if scratch.binary == ETCD:
+            scratch = replace(scratch, binary=self.copied.path(ETCD))
+        return Replay(scratch, self.operation, self.tool if self.source.how == BARE else "")
 
     @property
     def claim(self) -> Claim:
@@ -229,6 +245,18 @@ class NodeTask:
     @property
     def data(self) -> DataDir:
         return self.share.data(self.operation)
+
+    @property
+    def copied(self) -> Copied:
+        return Copied(self.share.image, self.share.programs, self.claim.home)
+
+    @property
+    def unlisting(self) -> Unlisting:
+        return Unlisting(self.share.unlists, self.claim.home)
+
+    @property
+    def tool(self) -> str:
+        return self.copied.tool or self.share.tool
 
     @property
     def note(self) -> Note:
@@ -345,8 +373,9 @@ class Plan:
         closed = [each for each in self.chosen.steps if each.admits and each not in self.begun(step)]
         if not closed:
             return (
-                "it is too late for a rollback, clients may have written: the way back is now a new restore, "
-                "from the data that was kept, which loses what was written since"
+                "it is too late for a rollback, clients may have written: once this is over the way back is a "
+                "restore of what was kept, which loses what was written since: "
+                f"`quorate plan restore {self.chosen.cluster} --from-kept {self.operation}`"
             )
         open_to_all = [share.node.name for share in self.chosen.shares if not share.clients.firewall]
         if open_to_all:

@@ -14,6 +14,9 @@ printf 'containers\t'; crictl ps -o json 2>/dev/null | tr -d '\n\t'; echo
 printf 'sandboxes\t'; crictl pods --state ready -o json 2>/dev/null | tr -d '\n\t'; echo
 """
 
+# In the namespace that the kubelet's containers have. Nothing where there is no ctr to take anything out with.
+IMAGES = r"ctr --namespace k8s.io images ls -q 2>/dev/null | sed 's/^/image\t/'"
+
 
 @dataclass(frozen=True, slots=True)
 class PodSeen:

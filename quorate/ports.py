@@ -177,6 +177,9 @@ class Api(Protocol):
     def free(self, name: str, lease: Lease) -> bool:
         """Take its holder away as the holder itself would; False when it was written since it was seen."""
 
+    def unreadable_secrets(self) -> str:
+        """Why not every Secret can be decrypted, in the server's words; nothing when all can."""
+
 
 class Apis(Protocol):
     def at(self, kubeconfig: str, url: str, dial: str = "") -> Api:

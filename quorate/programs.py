@@ -74,6 +74,7 @@ class Manifest:
     container: str
     argv: tuple[str, ...]
     mounts: tuple[tuple[str, str], ...] = ()  # (in the container, on the host)
+    image: str = ""
 
     def on_host(self, path: str) -> str:
         """Where a path of the container lies on the node; the same where nothing is mounted."""
@@ -141,4 +142,6 @@ def _manifest(path: str, container: dict[str, Any], volumes: dict[str, str]) -> 
         for each in container.get("volumeMounts", ())
         if volumes.get(each["name"])
     )
-    return Manifest(path, PurePosixPath(argv[0]).name, str(container["name"]), argv, mounts)
+    return Manifest(
+        path, PurePosixPath(argv[0]).name, str(container["name"]), argv, mounts, str(container.get("image", ""))
+    )

@@ -12,13 +12,18 @@ from quorate.cluster import ClusterSeen, Silence
 from quorate.command import node_of
 from quorate.errors import BadInput
 from quorate.etcd import bump, target
+from quorate.former import formerly_held
+from quorate.former import losses as given_up
 from quorate.gates import closed, old_tools
+from quorate.image import ETCD, Tool, image_of, tool_of
 from quorate.inventory import Cluster, Component, EtcdSettings, Member
 from quorate.kubelet import KUBELET
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.power import vouched
+from quorate.scratch import Scratch
 from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
+from quorate.servers import named
 from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
@@ -76,6 +81,10 @@ STEPS = (
     RELEASE,
 )
 
+# Where a node has no restore tool, but an image that has it.
+EQUIP = Step("equip", "Copy etcd's tools out of its image", "nodes.equip", undo="nodes.unequip", expected_s=2)
+UNEQUIP = Step("unequip", "Remove the copied tools", "nodes.unequip", patience_s=30, may_skip=True)
+
 # Where a member's own data is restored: taken once no API server writes any more, before anything of etcd is stopped.
 TAKING = (
     Step(
@@ -97,10 +106,17 @@ TAKING = (
     ),
     Step("forget", "Remove the copy", "nodes.forget", "source", patience_s=60),
 )
-FIRST = ("claim", "bar", "shut-out", "fence-api")
+FIRST = ("claim", "equip", "bar", "shut-out", "fence-api", "unlist")
 
 # Where a node is gone for good.
 SHUT_OUT = Step("shut-out", "Shut out who is gone", "nodes.shut_out", undo="nodes.let_in", patience_s=30)
+UNLIST = Step(
+    "unlist",
+    "Take who is gone out of the API servers' lists",
+    "nodes.unlist",
+    undo="nodes.list_again",
+    patience_s=30,
+)
 
 
 def look_of(cluster: Cluster) -> Look:
@@ -148,14 +164,21 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     source, origin, snapshot = restored(request, seen)
     gates = closed(settings, seen, origin)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
+    shares = tuple(
+        replace(
+            share(request, member, seen, source),
+            unlists=named(settings, seen.reachable.get(member.name, NodeSeen()), gone),
+        )
+        for member in staying
+    )
     chosen = Chosen(
         runbook="restore",
         cluster=request.cluster,
         cluster_id=seen.cluster_id,
         snapshot=snapshot,
         store=request.store,
-        shares=tuple(share(request, member, seen) for member in staying),
-        steps=steps_for(settings, source, gone),
+        shares=shares,
+        steps=unlisted(equipped(steps_for(settings, source, gone), shares), shares),
         bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
@@ -183,7 +206,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         high_water=seen.high_water(),
         had_quorum=seen.has_quorum,
         mark=mark(seen) if by_canary(request, seen, origin) else 0,
-        afterwards=tuple(afterwards(settings, gone, tuple(member.name for member in staying))),
+        afterwards=tuple(afterwards(settings, gone, {each.member: each.unlists for each in shares})),
         incident=request.incident,
         reason=request.reason,
     )
@@ -228,6 +251,11 @@ def may_return(gone: tuple[Member, ...]) -> Iterator[str]:
 
 def restored(request: RestoreRequest, seen: ClusterSeen) -> tuple[FromMember | None, Origin, SnapshotRef]:
     """What is restored: as it is approved, as gates judge it, and as every step names it."""
+    if request.from_kept:
+        source, holdings = formerly_held(
+            request.from_kept, request.from_member, request.cluster, request.settings, seen
+        )
+        return source, holdings, to_be_taken(request.cluster, holdings)
     if request.from_member:
         source, holdings = held_by(request.from_member, request.cluster, request.settings, seen)
         return source, holdings, to_be_taken(request.cluster, holdings)
@@ -253,6 +281,8 @@ def to_be_taken(cluster: str, holdings: Holdings) -> SnapshotRef:
 
 
 def lost(origin: Origin, source: FromMember | None, seen: ClusterSeen) -> tuple[str, ...]:
+    if source and source.operation:
+        return tuple(given_up(source, seen))
     if isinstance(origin, Holdings) and source:
         return tuple(left_behind(source, origin, seen))
     assert isinstance(origin, Manifest), "what is no member's is a backup"
@@ -288,6 +318,22 @@ def ordered(steps: tuple[Step, ...], source: FromMember | None) -> tuple[Step, .
     return (*first, *taking, *(step for step in steps if step.key not in FIRST))
 
 
+def equipped(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ...]:
+    """Tools are copied before anything is staged or stopped, and gone again before the nodes are released."""
+    if not any(each.image for each in shares):
+        return steps
+    last = next(number for number, step in enumerate(steps) if step.key == "unbar")
+    return (steps[0], EQUIP, *steps[1:last], UNEQUIP, *steps[last:])
+
+
+def unlisted(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ...]:
+    """While every API server is stopped; a static pod's manifest is then where no kubelet reads it."""
+    if not any(each.unlists for each in shares):
+        return steps
+    after = next(number for number, step in enumerate(steps, 1) if step.key == "fence-api")
+    return (*steps[:after], UNLIST, *steps[after:])
+
+
 def reference(manifest: Manifest) -> SnapshotRef:
     return SnapshotRef(
         id=manifest.id,
@@ -305,7 +351,7 @@ def reference(manifest: Manifest) -> SnapshotRef:
     )
 
 
-def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
+def share(request: RestoreRequest, member: Member, whole: ClusterSeen, source: FromMember | None = None) -> Share:
     """A node's part, with the owner and mode that its data directory has, or its unit implies."""
     settings, node = request.settings, whole.nodes.get(member.name)
     seen = node if isinstance(node, NodeSeen) else NodeSeen()
@@ -313,6 +359,7 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
     unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
     where = lies(seen, settings.etcd.data_dir)
     looks = worn(seen, f"{where.real}/member" if where.mounted else where.real, where.real) or Looks(unit.owner)
+    needed = copied(tool_of(settings.etcd, seen), source.scratch if source and source.member == member.name else None)
     wal = lies(seen, settings.etcd.wal_dir).real if settings.etcd.wal_dir else ""
     wal_looks = (worn(seen, wal) or replace(looks, mode="700")) if wal else Looks("", "")
     return Share(
@@ -332,7 +379,14 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen) -> Share:
         wal_dir=wal,
         wal_owner=wal_looks.owner,
         wal_mode=wal_looks.mode,
+        image=image_of(settings.etcd, seen) if needed else "",
+        programs=needed,
     )
+
+
+def copied(tool: Tool, scratch: Scratch | None) -> tuple[str, ...]:
+    """What a node needs of etcd's image: the tool, and on the node of a member that is replayed its etcd."""
+    return (*((tool.program,) if tool.image else ()), *((ETCD,) if scratch and scratch.binary == ETCD else ()))
 
 
 def lies(seen: NodeSeen, path: str) -> DirectorySeen:

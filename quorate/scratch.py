@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, CommandFailed, Refusal
+from quorate.image import ETCD, held
 from quorate.inventory import Cluster, Member
 from quorate.room import room_to_copy
 from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
@@ -28,13 +29,18 @@ class Scratch:
     """What runs, on a copy of which data; `process` is the member's own, which must not run."""
 
     process: str
-    binary: str
+    binary: str  # a path; or ETCD, as it is copied out of its image
     name: str
     user: str
     data_dir: str
     wal_dir: str = ""  # where it is not inside the data directory
     tls: tuple[str, ...] = ()
     beside: str = ""  # on its filesystem the copy is made: where the data directory is a mount point or a link
+    member: str = ""  # what is copied, where that is not in the data directory: nobody runs on it
+
+    @property
+    def source(self) -> str:
+        return self.member or f"{self.data_dir}/member"
 
     @property
     def port(self) -> int:
@@ -63,10 +69,11 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """One scratch member of one operation."""
+    """One scratch member of one operation; with a `tool` the database alone is restored for it, without a log."""
 
     scratch: Scratch
     operation: str
+    tool: str = ""
 
     @property
     def copy(self) -> str:
@@ -81,21 +88,25 @@ class Replay:
         return self.scratch.unit(self.operation)
 
     def look(self) -> Look:
-        return Look(paths=(self.scratch.data_dir, self.copy, self.part), units=(self.unit, self.scratch.process))
+        process = self.scratch.process
+        pods, units = ((process,), ()) if process.startswith("/") else ((), (process,))
+        paths = (self.scratch.data_dir, self.scratch.source, self.copy, self.part)
+        return Look(paths=paths, units=(self.unit, *units), pods=pods)
 
     def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Copy, then run: a copy that was cut off has another name, and is made anew."""
-        if not seen.units.get(self.scratch.process, UnitSeen(self.scratch.process)).gone:
+        running = not seen.units.get(self.scratch.process, UnitSeen(self.scratch.process)).gone
+        if running and not self.scratch.member:
             raise Refusal(f"{self.scratch.process} runs: what it holds is streamed, not copied; plan again")
         unit = seen.units.get(self.unit, UnitSeen(self.unit))
         if self.copy not in seen.paths:
-            return self._copy()
+            return self._restore() if self.tool else self._copy()
         if unit.state == "failed":
-            raise CommandFailed(f"{self.scratch.binary} does not run on a copy of {self.scratch.data_dir}")
+            raise CommandFailed(f"{self.scratch.binary} does not run on a copy of {self.scratch.source}")
         if unit.gone:
             return (self._run(),)
         up = unit.state == "active" and self.scratch.port in seen.listening
-        return () if up else Await(f"etcd replays the copy of {self.scratch.data_dir}", POLL_S)
+        return () if up else Await(f"etcd replays the copy of {self.scratch.source}", POLL_S)
 
     def forget(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Stop it and remove the copy: only ever this operation's own names."""
@@ -111,16 +122,34 @@ class Replay:
 
     def _copy(self) -> tuple[Command, ...]:
         """Without symbolic links: one to the log, kept as one, would let etcd write into the original."""
-        data, log = self.scratch.data_dir, self.scratch.wal_dir
+        source, log = self.scratch.source, self.scratch.wal_dir
         member = f"{self.part}/member"
         logs = (Command(("cp", "-aL", "--reflink=auto", log, f"{member}/wal")),) if log else ()
         return (
             Command(("rm", "-rf", self.part)),
-            room_to_copy(parent(self.part), f"{data}/member", *((log,) if log else ())),
+            room_to_copy(parent(self.part), source, *((log,) if log else ())),
             Command(("mkdir", "-m", "0700", self.part), given=(f"!{self.copy}",)),
-            Command(("chown", f"--reference={data}", self.part)),
-            Command(("cp", "-aL", "--reflink=auto", f"{data}/member", member), given=(data,)),
+            Command(("chown", f"--reference={source}", self.part)),
+            Command(("cp", "-aL", "--reflink=auto", source, member), given=(source,)),
             *logs,
+            Command(("mv", "-T", self.part, self.copy), given=(self.part, f"!{self.copy}")),
+        )
+
+    def _restore(self) -> tuple[Command, ...]:
+        """Its hash is not checked, for only a snapshot has one; on a database without a log etcd serves nobody."""
+        data, peer = self.scratch.data_dir, f"http://127.0.0.1:{PEER_PORT}"
+        db = f"{data}/member/snap/db"
+        as_new = (
+            f"--name={self.scratch.name}",
+            f"--initial-cluster={self.scratch.name}={peer}",
+            f"--initial-advertise-peer-urls={peer}",
+        )
+        restore = (self.tool, "snapshot", "restore", db, "--skip-hash-check", *as_new, f"--data-dir={self.part}")
+        return (
+            Command(("rm", "-rf", self.part)),
+            room_to_copy(parent(self.part), db),
+            Command(restore, given=(db, f"!{self.copy}")),
+            Command(("chown", "-R", f"--reference={data}", self.part)),
             Command(("mv", "-T", self.part, self.copy), given=(self.part, f"!{self.copy}")),
         )
 
@@ -131,15 +160,16 @@ class Replay:
         return Command((*run, *user, *self.scratch.argv(self.operation)), given=(self.copy,))
 
 
-def scratch_of(settings: Cluster, member: Member, unit: UnitSeen, where: DirectorySeen | None = None) -> Scratch:
-    """From what the unit says; BadInput where the program is not on the node, as with a static pod's image."""
-    binary = unit.argv[0] if unit.argv else ""
-    if settings.etcd.manifest or not PurePosixPath(binary).is_absolute():
+def scratch_of(settings: Cluster, member: Member, node: NodeSeen) -> Scratch:
+    """From what unit or manifest says; BadInput where its program is neither on the node nor in an image there."""
+    unit = node.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
+    binary = ETCD if held(settings.etcd, node) else unit.argv[0] if unit.argv and not settings.etcd.manifest else ""
+    if binary != ETCD and not PurePosixPath(binary).is_absolute():
         raise BadInput(
             f"{member.name} does not run and its etcd is not a program on the node ({settings.etcd.process}): its "
             "data cannot be replayed there; start it, then its data can be streamed even without a quorum"
         )
-    flags = unit.flags
+    flags = {name: on_host(unit, value) for name, value in unit.flags.items()}
     return Scratch(
         process=unit.unit,
         binary=binary,
@@ -148,8 +178,13 @@ def scratch_of(settings: Cluster, member: Member, unit: UnitSeen, where: Directo
         data_dir=settings.etcd.data_dir,
         wal_dir=flags.get("wal-dir", ""),
         tls=client_tls(flags),
-        beside=beside(settings.etcd.data_dir, where),
+        beside=beside(settings.etcd.data_dir, node.directories.get(settings.etcd.data_dir)),
     )
+
+
+def on_host(unit: UnitSeen, value: str) -> str:
+    """A path of a pod's container as the node has it."""
+    return unit.manifest.on_host(value) if unit.manifest and value.startswith("/") else value
 
 
 def beside(data_dir: str, where: DirectorySeen | None) -> str:

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quorate import effective, pods, programs, signs
+from quorate import effective, mention, pods, programs, signs
+from quorate.mention import Mention
 from quorate.programs import Manifest, ProgramsSeen
 from quorate.signs import Ask, Signs
 
@@ -30,6 +31,7 @@ class Look:
     signs: Ask | None = None  # of what may keep etcd down
     dials: tuple[str, ...] = ()  # `host:port`, whether they answer this node
     directories: tuple[str, ...] = ()  # where they really lie, and whether they can be renamed
+    mentions: tuple[Mention, ...] = ()
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -44,6 +46,7 @@ class Look:
             signs=self.signs or other.signs,
             dials=once(self.dials + other.dials),
             directories=once(self.directories + other.directories),
+            mentions=tuple(dict.fromkeys(self.mentions + other.mentions)),
         )
 
 
@@ -86,6 +89,7 @@ class UnitSeen:
     result: str = "success"
     queued: bool = False  # systemd has a job for it that it has not begun
     told: dict[str, str] | None = None  # by all that tells it; None where only the command line was seen
+    manifest: Manifest | None = None  # of a static pod, where it was read
 
     @property
     def owner(self) -> str:
@@ -119,6 +123,8 @@ class NodeSeen:
     dials: dict[str, str] = field(default_factory=dict)  # open | refused | silent | unreachable | untried
     directories: dict[str, DirectorySeen] = field(default_factory=dict)
     kept: dict[str, int] = field(default_factory=dict)  # bytes in what earlier operations have left beside them
+    mentions: frozenset[Mention] = frozenset()  # of those that were looked for
+    images: frozenset[str] = frozenset()  # of containerd, where a survey looks for static pods
 
     @property
     def holder(self) -> str:
@@ -168,16 +174,18 @@ def _surroundings(look: Look) -> Iterator[str]:
         yield r"printf 'now\t'; date +%s.%N"
     yield from (_space(path) for path in look.spaces)
     yield from (_tool(path) for path in look.tools)
+    yield from map(mention.script, look.mentions)
     if look.tables:
         yield "nft list tables 2>/dev/null"
     if look.programs:
-        yield programs.script(UNIT_PROPERTIES)
+        yield from (programs.script(UNIT_PROPERTIES), pods.IMAGES)
     if look.signs:
         yield signs.script(look.signs)
     if look.dials:
         yield signs.dials(look.dials)
     if look.spaces:
         yield from (effective.script(look.units) if look.units or look.pods else "", pods.texts(look.pods))
+        yield pods.IMAGES if look.pods and not look.programs else ""
 
 
 # Without `ss`, or with one that fails, the kernel's tables tell the same, four times as slowly (10 ms, measured).
@@ -235,6 +243,8 @@ def parse(output: str) -> NodeSeen:
         dials=signs.dialled(rows),
         kept={r[1]: int(r[2]) for r in rows if r[0] == "kept" and len(r) == 3 and r[2].isdigit()},
         directories={r[1]: _lying(*r[2:]) for r in rows if r[0] == "directory" and len(r) == 4},
+        mentions=mention.parse(rows),
+        images=frozenset(r[1] for r in rows if r[0] == "image" and len(r) == 2),
     )
 
 
@@ -296,6 +306,7 @@ def _pod(manifest: str, pod: pods.PodSeen, told: Told, written: dict[str, Manife
         assert_failed=pod.parked and not pod.there,
         argv=argv,
         told=told.flags(pid, argv) if argv else None,
+        manifest=written.get(manifest),
     )
 
 

@@ -7,12 +7,13 @@ from typing import Protocol
 from quorate.cluster import ClusterSeen
 from quorate.errors import BadInput
 from quorate.etcd import EtcdSeen
+from quorate.image import tool_of
 from quorate.inventory import Cluster, Member
 from quorate.scratch import Scratch, scratch_of
 from quorate.seen import NodeSeen, UnitSeen
 from quorate.wal import Reach
 
-STREAM, REPLAY = "stream", "replay"
+STREAM, REPLAY, BARE = "stream", "replay", "bare"
 
 
 class Origin(Protocol):
@@ -36,11 +37,15 @@ class Origin(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FromMember:
-    """A member whose own data is taken: it answers and streams it, or etcd replays a copy of what it left."""
+    """A member whose own data is taken.
+
+    It answers and streams it, or etcd replays a copy of what it left; where its log is lost, of its database alone.
+    """
 
     member: str
-    how: str  # STREAM | REPLAY
+    how: str  # STREAM | REPLAY | BARE
     scratch: Scratch | None = None
+    operation: str = ""  # what that one has kept is replayed, not what the member has now
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Holdings:
     revision: int = 0
     size_bytes: int = 0
     version: str = ""
+    unread: str = ""  # why its log cannot be read, where it cannot
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -82,16 +88,12 @@ def stopped(
         raise BadInput(f"{name} does not answer, but {unit.unit} is {unit.state}: stop it first", next=inspect)
     if db is None:
         raise BadInput(f"{name} has no database in {settings.etcd.data_dir}: nothing can be taken", next=inspect)
-    if not isinstance(reach, Reach) or not reach.cluster_id:
-        reason = "it is not a log of etcd" if isinstance(reach, Reach) else reach.reason if reach else "not there"
-        raise BadInput(
-            f"the write-ahead log of {name} cannot be read ({reason}), and its database alone lacks what only the "
-            "log has",
-            next=inspect,
-        )
-    scratch = scratch_of(settings, member, unit, node.directories.get(settings.etcd.data_dir))
-    tool = node.tools.get(settings.etcd.restore_tool, "")
-    return FromMember(name, REPLAY, scratch), Holdings(name, reach.cluster_id, 0, db.size_bytes, tool)
+    scratch = scratch_of(settings, member, node)
+    version = tool_of(settings.etcd, node).version
+    if isinstance(reach, Reach) and reach.cluster_id:
+        return FromMember(name, REPLAY, scratch), Holdings(name, reach.cluster_id, 0, db.size_bytes, version)
+    unread = "it is not a log of etcd" if isinstance(reach, Reach) else reach.reason if reach else "not there"
+    return FromMember(name, BARE, scratch), Holdings(name, "", 0, db.size_bytes, version, unread)
 
 
 def not_the_newest(name: str, seen: ClusterSeen) -> str:
@@ -117,6 +119,8 @@ def losses(source: FromMember, holdings: Holdings, seen: ClusterSeen) -> Iterato
     """What taking a member's data leaves behind, in words."""
     name, reach = source.member, seen.disks.get(source.member)
     yield f"every write that {name} does not hold"
+    if source.how == BARE:
+        yield f"what only the log of {name} had: its database is written every 100 ms or 10,000 entries, no oftener"
     known = max((etcd.revision for etcd in seen.answering.values()), default=0)
     if holdings.revision and known > holdings.revision:
         yield f"at least {known - holdings.revision} revisions: {known} was seen, {name} holds {holdings.revision}"

@@ -34,9 +34,18 @@ def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
         cluster_id=facts.get("cluster_id", ""),
         findings=(
             *((f"alarms that came back with the snapshot were disarmed: {disarmed}",) if disarmed else ()),
+            *(unreadable(said) if (said := api.get("secrets", "")) else ()),
             *(phantoms(workers) if (workers := api.get("workers", "")) else ()),
             *((f"ran before and does not run now: {down}",) if down else ()),
         ),
+    )
+
+
+def unreadable(said: str) -> Iterable[str]:
+    """Other keys than those of the snapshot's time, mostly."""
+    yield (
+        f"not every Secret can be decrypted: {said}; put the keys of the snapshot's time into the file of "
+        "--encryption-provider-config on every node, after the others, and restart the API servers"
     )
 
 

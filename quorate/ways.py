@@ -77,19 +77,29 @@ def restores(case: Case) -> tuple[Way, ...]:
     member = from_member(case, *taken) if taken else None
     older = taken and case.newest and 0 < taken[1].revision < case.newest.revision
     ranked = (backup, member) if older else (member, backup)
-    return tuple(way for way in ranked if way)
+    return tuple(way for way in ranked if way) or without_log(case)
+
+
+def without_log(case: Case) -> tuple[Way, ...]:
+    """The last straw, of every member that has one: whose database is newest nobody can tell."""
+    able = [taken for member in case.settings.members if (taken := takeable(case, member.name))]
+    return tuple(from_member(case, *taken) for taken in able)
 
 
 def from_member(case: Case, source: FromMember, holdings: Holdings) -> Way:
     name, at = source.member, f"answers at revision {holdings.revision}"
-    what = f"restore from {name}, which {at if holdings.revision else 'is stopped with its data'}"
+    stopped = "has lost its log" if holdings.unread else "is stopped with its data"
+    what = f"restore from {name}, which {at if holdings.revision else stopped}"
     loses = "; ".join(left_behind(source, holdings, case.seen))
-    return Way("from-member", what, loses, f"quorate restore {case.name} --from-member {name}", name)
+    gate = " --override-gate wal-not-replayed --reason '…'" if holdings.unread else ""
+    return Way("from-member", what, loses, f"quorate restore {case.name} --from-member {name}{gate}", name)
 
 
 def best_member(case: Case) -> tuple[FromMember, Holdings] | None:
     """The one place that decides whose own data is offered: of those that can be taken the longest log."""
-    able = [taken for member in case.settings.members if (taken := takeable(case, member.name))]
+    able = [
+        taken for member in case.settings.members if (taken := takeable(case, member.name)) and not taken[1].unread
+    ]
     return max(able, key=lambda taken: went_to(case, taken[0].member), default=None)
 
 

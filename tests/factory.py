@@ -11,9 +11,10 @@ from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
 from quorate.inventory import Inventory, Ssh, Store
+from quorate.mention import Mention
 from quorate.plan import Chosen, Plan, Share, SnapshotRef
 from quorate.reading import parse
-from quorate.restore import STEPS, ordered
+from quorate.restore import STEPS, equipped, ordered, unlisted
 from quorate.scratch import Scratch
 from quorate.source import REPLAY, FromMember
 from quorate.supervisor import Systemd
@@ -113,11 +114,26 @@ def from_member(how: str = REPLAY) -> Plan:
     return replace(whole, chosen=replace(whole.chosen, source=source, steps=ordered(STEPS, source)))
 
 
+IMAGE = "registry.k8s.io/etcd:3.6.14-0"
+
+
+def without_tool(*programs: str) -> Plan:
+    """On no node is there a restore tool, but its image."""
+    whole = plan()
+    shares = tuple(replace(each, image=IMAGE, programs=programs or ("etcdutl",)) for each in whole.chosen.shares)
+    return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=equipped(STEPS, shares)))
+
+
+API_UNIT, GONE_URL = "/etc/systemd/system/kube-apiserver.service", "https://10.0.0.3:2379"
+
+
 def without_c() -> Plan:
     """Of a and b; c is gone for good."""
     whole = plan(names="ab")
     absent = Absent(("10.0.0.3",), (2379, 2380), "etcd.service")
-    return replace(whole, chosen=replace(whole.chosen, without=("c",), absent=absent))
+    shares = tuple(replace(each, unlists=(Mention(API_UNIT, GONE_URL),)) for each in whole.chosen.shares)
+    steps = unlisted(whole.chosen.steps, shares)
+    return replace(whole, chosen=replace(whole.chosen, without=("c",), absent=absent, shares=shares, steps=steps))
 
 
 def etcd_seen(member: str = "1", **changes: object) -> EtcdSeen:

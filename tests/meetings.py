@@ -55,6 +55,7 @@ class Kept:
     runs: bool = True
     pid: int = 7
     cgroup: str = ""
+    image: str = "etcd"
 
     @property
     def lines(self) -> str:
@@ -65,7 +66,7 @@ class Kept:
         if self.runs and self.program == "etcd":
             out += f"argv\t{self.pid}\t{joined}\n"
         if not self.unit:
-            return out + manifest(self.program, words)
+            return out + manifest(self.program, words, image=self.image)
         state = "active" if self.runs else "inactive"
         return out + (
             f"\nId={self.unit}\nLoadState=loaded\nActiveState={state}\nMainPID={self.pid if self.runs else 0}\n"
@@ -73,11 +74,12 @@ class Kept:
         )
 
 
-def manifest(program: str, words: tuple[str, ...], suffix: str = "") -> str:
+def manifest(program: str, words: tuple[str, ...], suffix: str = "", image: str = "etcd") -> str:
     spec = {
         "containers": [
             {
                 "name": program,
+                "image": image,
                 "command": list(words),
                 "volumeMounts": [{"name": "data", "mountPath": "/var/lib/etcd"}],
             }

@@ -22,9 +22,20 @@ from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.plan import NodeTask, Plan, Step
 from quorate.ports import Host
-from quorate.restore import SHUT_OUT, STEPS, TAKING
+from quorate.restore import EQUIP, SHUT_OUT, STEPS, TAKING, UNEQUIP, UNLIST
 from quorate.seen import Look, NodeSeen
-from tests.factory import LIVE, STORED, from_member, plan, snapshot, without_c
+from tests.factory import (
+    API_UNIT,
+    GONE_URL,
+    IMAGE,
+    LIVE,
+    STORED,
+    from_member,
+    plan,
+    snapshot,
+    without_c,
+    without_tool,
+)
 from tests.fakes.machine import FakeHosts, Machine
 from tests.world import Shelf, machine
 
@@ -35,6 +46,7 @@ ADMITS = next(number for number, step in enumerate(STEPS) if step.admits)
 UNDO = f"Undo, before step {COMMITS + 1}"
 ROLLBACK = f"Roll back, before step {ADMITS + 1}"
 GONE = "Without a node that is gone for good"
+NO_TOOL = "Where a node has no restore tool"
 KEPT = f"{LIVE}.before-restore-01M7ZK75000000000000000000"
 MEMBER = "From what a member still holds"
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -125,6 +137,7 @@ def blocks() -> dict[str, list[str]]:
         by_heading = {heading(number): whole.run(step, step.verb) for number, step in enumerate(STEPS)}
         by_heading[MEMBER] = replayed(Path(root) / "member")
         by_heading[GONE] = shut_out(Path(root) / "gone")
+        by_heading[NO_TOOL] = taken_out(Path(root) / "no-tool")
         by_heading[UNDO] = Rehearsal(Path(root) / "undone").undo(COMMITS)
         by_heading[ROLLBACK] = Rehearsal(Path(root) / "rolled-back").undo(ADMITS)
     return {title: lines for title, lines in by_heading.items() if lines}
@@ -141,8 +154,17 @@ def replayed(root: Path) -> list[str]:
 def shut_out(root: Path) -> list[str]:
     """What is typed on every node that stays; the claim comes first."""
     rehearsal = Rehearsal(root, plan=without_c())
+    rehearsal.machine.files[API_UNIT] = f"--etcd-servers=https://10.0.0.1:2379,{GONE_URL}"
     rehearsal.run(STEPS[0], STEPS[0].verb)
-    return rehearsal.run(SHUT_OUT, SHUT_OUT.verb)
+    return [line for step in (SHUT_OUT, UNLIST) for line in rehearsal.run(step, step.verb)]
+
+
+def taken_out(root: Path) -> list[str]:
+    """What is typed where the tool is only in an image, before the restore and after it; the claim comes first."""
+    rehearsal = Rehearsal(root, plan=without_tool())
+    rehearsal.machine.images[IMAGE] = {"etcdutl": "3.6.14"}
+    rehearsal.run(STEPS[0], STEPS[0].verb)
+    return [line for step in (EQUIP, UNEQUIP) for line in rehearsal.run(step, step.verb)]
 
 
 def heading(number: int) -> str:

@@ -235,6 +235,12 @@ def test_the_tool_is_one_that_can_restore_what_runs(tools: str, version: str, to
     assert ("etcd.restore_tool" in marks(found)) == (not tool)
 
 
+def test_where_a_kubelet_runs_etcd_from_an_image_the_tool_is_in_it() -> None:
+    kept, image = Kept(ETCD, flags("a", "a"), runs=False, image="r/etcd:3.6.14-0"), "image\tr/etcd:3.6.14-0\n"
+    assert "etcd.restore_tool" not in marks(drafted(met("a", kept, tools="", more=image)))
+    assert "etcd.restore_tool" in marks(drafted(met("a", kept, tools="")))
+
+
 def test_what_is_fetched_is_no_decision_but_what_was_not_proven_is() -> None:
     proven, doubted = (tls_values(nodes, "/q/pki", fetched=True)[2] for nodes in (three(), three(answers="")))
     assert (proven.value, proven.source, proven.decide) == (

@@ -29,6 +29,7 @@ class MemoryApi:
     revision: int
     freed: list[str] = field(default_factory=list)
     alive: bool = True  # whether controllers run
+    unread: str = ""
 
     def ready(self) -> None:
         pass
@@ -53,6 +54,9 @@ class MemoryApi:
         self.write_lease(name, "")
         return True
 
+    def unreadable_secrets(self) -> str:
+        return self.unread
+
     def at(self, kubeconfig: str, url: str) -> Api:
         return self
 
@@ -66,9 +70,11 @@ def task() -> ClusterTask:
     return replace(found, shares=shares, patience_s=1.0, api_urls=("https://10.0.0.1:6443",), kubeconfig="file:/k")
 
 
-def verified(api: MemoryApi, root: Path) -> None:
+def verified(api: MemoryApi, root: Path) -> Receipt:
     journals = FileJournals(root, "chain", time.time).at
-    ActivityEnvironment().run(Kubernetes(api, journals, time).verify, task())
+    receipt = ActivityEnvironment().run(Kubernetes(api, journals, time).verify, task())
+    assert isinstance(receipt, Receipt)
+    return receipt
 
 
 def restored() -> int:
@@ -135,6 +141,15 @@ def test_a_server_that_is_late_keeps_nobody_else_waiting(tmp_path: Path) -> None
     both = replace(task(), api_urls=("first", "second"), patience_s=5.0)
     ActivityEnvironment().run(Kubernetes(Two(), journals, time).verify, both)  # type: ignore[arg-type]
     assert asked == ["first", "second", "first"]
+
+
+def test_a_secret_that_nobody_can_decrypt_is_told_with_what_to_do(tmp_path: Path) -> None:
+    held = {name: Lease("new", restored() + 1) for name in NAMES}
+    for unread, told in (("no matching prefix found", True), ("", False)):
+        receipt = verified(MemoryApi(dict(held), restored() + 1, unread=unread), tmp_path / str(told))
+        findings = [each for each in measured({"verify-api": [receipt]}).findings if "decrypted" in each]
+        assert bool(findings) == told
+        assert not told or "no matching prefix found; put the keys of the snapshot's time" in findings[0]
 
 
 def test_nodes_that_are_none_of_ours_are_named_for_their_kubelets(tmp_path: Path) -> None:

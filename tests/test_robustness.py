@@ -2,11 +2,12 @@
 
 import random
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
 from deploy.robustness.acknowledged import digest, value_of
-from deploy.robustness.chance import case
+from deploy.robustness.chance import case, cases
 from deploy.robustness.checker import BEFORE, FAILED, HELD, NEW, Verdict, judge
 from deploy.robustness.faults import FAULTS
 from deploy.robustness.looking import node_reading
@@ -243,6 +244,15 @@ def test_a_seed_decides_everything_and_naming_the_fault_changes_no_instant():
         assert drawn.fault.name != "none"
         assert not drawn.moment.step or drawn.moment.step in drawn.fault.steps
     assert {case(seed).fault.name for seed in range(200)} == set(FAULTS) - {"none"}
+
+
+def test_every_moment_of_a_fault_can_be_asked_for_and_is_repeated_by_name():
+    asked = list(cases(7, 2, "kill-daemon", "each"))
+    assert len(asked) == 2 * 2 * len(STEPS)
+    assert {(each.moment.when, each.moment.step) for each in asked} == set(product(("in", "after"), STEPS))
+    assert asked[0].command == "python -m deploy.robustness --seed 7 --runs 1 --only kill-daemon --at in:claim"
+    assert next(cases(7, 1, "kill-daemon", "in:claim")) == asked[0]
+    assert list(cases(7, 2, "cut")) == [case(7, "cut"), case(8, "cut")]
 
 
 def test_a_moment_is_read_from_the_trail_as_it_grows(tmp_path):

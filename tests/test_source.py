@@ -9,12 +9,13 @@ import pytest
 from quorate.cluster import ClusterSeen, Silence
 from quorate.converge import Await
 from quorate.errors import BadInput, CommandFailed, Refusal
+from quorate.gates import closed
 from quorate.inventory import Cluster
 from quorate.plan import Step
 from quorate.restore import STEPS, TAKING, ordered
 from quorate.scratch import Replay, client_tls
 from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
-from quorate.source import REPLAY, STREAM, FromMember, held_by, losses, not_the_newest
+from quorate.source import BARE, REPLAY, STREAM, FromMember, held_by, losses, not_the_newest
 from quorate.wal import Reach
 from tests.factory import LIVE, SCRATCH, etcd_seen, from_member, inventory, plan
 
@@ -71,8 +72,6 @@ def test_one_that_does_not_run_is_replayed_with_its_own_program_and_certificates
         ("c", {}, "the node of c cannot be looked at: connection refused"),
         ("a", {"nodes": {"a": node(units={"etcd.service": replace(UNIT, state="active", pid=7)})}}, "stop it first"),
         ("a", {"nodes": {"a": node(paths={})}}, f"no database in {LIVE}"),
-        ("a", {"disks": {}}, "log of a cannot be read (not there)"),
-        ("a", {"disks": {"a": Reach()}}, "log of a cannot be read (it is not a log of etcd)"),
         ("a", {"nodes": {"a": node(units={"etcd.service": replace(UNIT, argv=())})}}, "not a program on the node"),
     ],
 )
@@ -80,6 +79,28 @@ def test_what_cannot_be_taken_is_named(name: str, changes: dict[str, object], sa
     with pytest.raises(BadInput) as caught:
         held_by(name, "demo", settings, seen(**changes))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("disks", "why"),
+    [
+        ({}, "not there"),
+        ({"a": Reach()}, "it is not a log of etcd"),
+        ({"a": Silence("no such file")}, "no such file"),
+    ],
+)
+def test_without_its_log_only_the_database_is_left_and_a_gate_says_so(
+    disks: dict[str, object], why: str, settings: Cluster
+) -> None:
+    there = seen(disks=disks)
+    source, holdings = held_by("a", "demo", settings, there)
+    gates = {gate.id: gate for gate in closed(settings, there, holdings)}
+    assert (source.how, holdings.cluster_id, "lineage" in gates) == (BARE, "", False)
+    assert f"log of a cannot be read ({why})" in gates["wal-not-replayed"].evidence
+    assert gates["wal-not-replayed"].overridable
+    assert any("what only the log of a had" in loss for loss in losses(source, holdings, there))
+    sound = held_by("a", "demo", settings, seen())[1]
+    assert "wal-not-replayed" not in {gate.id for gate in closed(settings, seen(), sound)}
 
 
 def test_a_log_that_ends_before_another_is_not_taken_unasked() -> None:
@@ -139,6 +160,15 @@ def test_it_copies_then_runs_then_waits_for_it_to_listen() -> None:
     assert "--force-new-cluster" in run.argv
     assert isinstance(SCENE.start(here(scratch("activating"), LIVE, COPY), 0), Await)
     assert SCENE.start(here(scratch("active"), LIVE, COPY, ports=(12379,)), 0) == ()
+
+
+def test_a_database_without_a_log_is_restored_for_it_by_the_tool_and_run_likewise() -> None:
+    bare = Replay(SCRATCH, "op", "/t/etcdutl")
+    acts = bare.start(here(STOPPED, LIVE), 0)
+    assert isinstance(acts, tuple)
+    assert [act.argv[0] for act in acts] == ["rm", "sh", "/t/etcdutl", "chown", "mv"]
+    assert acts[2].argv[3:5] == (f"{LIVE}/member/snap/db", "--skip-hash-check")
+    assert bare.start(here(STOPPED, LIVE, COPY), 0) == SCENE.start(here(STOPPED, LIVE, COPY), 0)
 
 
 def test_a_log_outside_the_data_directory_is_copied_to_where_the_copy_looks() -> None:

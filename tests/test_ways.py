@@ -75,6 +75,10 @@ def found(seen: ClusterSeen, tmp_path: Path) -> list[tuple[str, str]]:
         ),
         (cluster("www"), [("backup", "")]),
         (cluster("www", **NO_BACKUP), []),
+        (
+            cluster("wss", disks=dict.fromkeys("bc", Silence("no such file")), **NO_BACKUP),
+            [("from-member", "b"), ("from-member", "c")],
+        ),
         (cluster("rww", (lone("1"), SILENT, SILENT)), [("from-member", "a"), ("backup", "")]),
         (cluster("rww", (lone("1", revision=40), SILENT, SILENT)), [("backup", ""), ("from-member", "a")]),
         (

@@ -49,6 +49,11 @@ def answering() -> DockerClient | None:
     return client
 
 
+def installed() -> bool:
+    """Whether there can be anything to remove: nobody needs an engine for that on a machine that had none."""
+    return answering() is not None or bool(shutil.which("dockerd"))
+
+
 def install_missing(say: Say) -> None:
     """Debian's packages, only when the programs are not there."""
     if all(shutil.which(program) for program in ("dockerd", "iptables")):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from deploy.lab.spec import LabSpec, Node
 
 CONFIG = "/etc/kubernetes/kubeadm.yaml"
+# As a person would find such a node: etcd's own tools are in its image alone.
 PROGRAMS = {"kubelet": ("kubelet", "kubeadm"), "kubernetes": ("kubectl",), "crictl": ("crictl",)}
 # A lab stands on somebody's own disk, which may be nearly full: no eviction, no image thrown away.
 DISK_PRESSURE = ("imagefs.available", "imagefs.inodesFree", "nodefs.available", "nodefs.inodesFree")
@@ -27,7 +28,7 @@ def kubeadm_files(spec: LabSpec, number: int, nodes: tuple[Node, ...], trust: Tr
     return [
         *(
             NodeFile(f"/usr/local/bin/{program}", target=f"/opt/{part}/{program}")
-            for part, programs in {**PROGRAMS, "etcd": ("etcdctl", "etcdutl")}.items()
+            for part, programs in PROGRAMS.items()
             for program in programs
         ),
         *authority_files(f"{KUBE_PKI}/ca", trust.kubernetes.pair),

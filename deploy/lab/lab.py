@@ -160,8 +160,7 @@ def down(name: str, say: Say = quiet) -> None:
     """Nothing of it is left: machines, network, store, files."""
     check_name(name)
     with held(f"lab-{name}"):
-        client = engine.connect(say)
-        found = remove(name, client)
+        found = engine.installed() and remove(name, engine.connect(say))
     say(f"lab: {name} is gone" if found else f"lab: there was no {name}")
 
 

@@ -48,10 +48,11 @@ def make_parts(spec: LabSpec, say: Say) -> None:
 
 
 def node_programs(spec: LabSpec) -> list[Path]:
-    """The folders a node sees under /opt, named for the part."""
-    etcd = ETCD[spec.etcd].folder if spec.etcd in ETCD else debian_etcd_folder()
-    images = [pod_images(spec)] if spec.control_plane == "static-pods" else []
-    return [etcd, *(recipe.folder for recipe in KUBERNETES_PARTS[spec.control_plane]), *images]
+    """The folders a node sees under /opt, named for the part; etcd of a static pod is in its image alone."""
+    parts = [recipe.folder for recipe in KUBERNETES_PARTS[spec.control_plane]]
+    if spec.control_plane == "static-pods":
+        return [*parts, pod_images(spec)]
+    return [ETCD[spec.etcd].folder if spec.etcd in ETCD else debian_etcd_folder(), *parts]
 
 
 def debian_etcd_folder() -> Path:

@@ -15,7 +15,7 @@ from docker.errors import DockerException
 
 from deploy.lab.https import NoAnswerError
 from deploy.lab.lab import LabError, LabSpec, down, up
-from deploy.robustness.chance import case
+from deploy.robustness.chance import at_each, cases
 from deploy.robustness.faults import FAULTS
 from deploy.robustness.product import Product
 from deploy.robustness.run import World, run
@@ -34,11 +34,11 @@ ROOM_MIB = 768
 def main() -> int:
     """0 when every run ended in one of the three ways that are allowed."""
     signal.signal(signal.SIGTERM, interrupted)
-    asked = parser().parse_args()
-    cases = [case(seed, asked.only) for seed in range(asked.seed, asked.seed + asked.runs)]
+    asked = understood(parser())
+    drawn = list(cases(asked.seed, asked.runs, asked.only, asked.at))
     done: list[Ran] = []
     try:
-        for ran in runs(asked.lab, cases, asked.minutes, keep=asked.keep):
+        for ran in runs(asked.lab, drawn, asked.minutes, keep=asked.keep):
             done.append(ran)
             say("\n".join([line(ran), *trouble(ran)]))
     except (LabError, NoAnswerError, DockerException) as error:
@@ -57,11 +57,24 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--runs", type=int, default=20)
     top.add_argument("--seed", type=int, default=1, help="of the first run; the next has the next")
     top.add_argument("--only", choices=FAULTS, default="", metavar="FAULT", help=", ".join(FAULTS))
+    top.add_argument(
+        "--at", default="", metavar="WHEN:STEP", help="in:STEP or after:STEP; `each`: at all of them in turn"
+    )
     top.add_argument("--minutes", type=float, default=60.0, help="no run begins later")
     top.add_argument("--record", type=Path, help="append to this file, and sum up everything in it")
     top.add_argument("--lab", default="robustness", help="its name")
     top.add_argument("--keep", action="store_true", help="leave the lab as it is where a run fails, and stop there")
     return top
+
+
+def understood(top: argparse.ArgumentParser) -> argparse.Namespace:
+    """A moment is one of a fault's own."""
+    asked = top.parse_args()
+    if asked.at and not asked.only:
+        top.error("--at needs --only FAULT")
+    if asked.at not in {"", "each", *(at_each(FAULTS[asked.only]) if asked.only else ())}:
+        top.error(f"--at {asked.at}: for {asked.only} there are each, {', '.join(at_each(FAULTS[asked.only]))}")
+    return asked
 
 
 def runs(name: str, cases: Iterable[Case], minutes: float, *, keep: bool = False) -> Iterator[Ran]:

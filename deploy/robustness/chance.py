@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deploy.robustness.faults import FAULTS
 from deploy.robustness.moments import STEPS, Moment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from deploy.robustness.faults import Fault
 
 USUAL_S = 6.0  # from the first record of a restore to its end, without a control plane
@@ -26,10 +28,18 @@ class Case:
     moment: Moment
     node: int
     lasts_s: float
+    at: str = ""  # the moment, where it was asked for and not drawn
 
     @property
     def command(self) -> str:
-        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {self.fault.name}"
+        at = f" --at {self.at}" if self.at else ""
+        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {self.fault.name}{at}"
+
+
+def at_each(fault: Fault, asked: str = "") -> tuple[str, ...]:
+    """As `in:swap` and `after:swap`: the moments of all steps that a fault is about, or the one that is asked for."""
+    every = tuple(f"{when}:{step}" for step in fault.steps for when in ("in", "after"))
+    return every if asked in {"", "each"} else (asked,)
 
 
 def case(seed: int, only: str = "", nodes: int = 3) -> Case:
@@ -38,6 +48,18 @@ def case(seed: int, only: str = "", nodes: int = 3) -> Case:
     fault, rest = FAULTS[only or drawn], random.Random(f"{seed}/rest")
     node, lasts_s = rest.randrange(nodes), rest.uniform(*fault.lasts_s)
     return Case(seed, fault, moment(rest, fault), node, round(lasts_s, 2))
+
+
+def cases(first: int, runs: int, only: str, at: str = "") -> Iterator[Case]:
+    """One a seed; with `each` a seed strikes at every moment in turn, each as often as there are runs."""
+    for seed in range(first, first + runs):
+        drawn = case(seed, only)
+        if not at:
+            yield drawn
+            continue
+        for each in at_each(drawn.fault, at):
+            when, _, step = each.partition(":")
+            yield replace(drawn, moment=Moment(when, step, 0.0), at=each)
 
 
 def moment(rest: random.Random, fault: Fault) -> Moment:

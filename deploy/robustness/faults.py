@@ -145,6 +145,13 @@ def empty(place: Place) -> None:
     place.do("rm -f /var/lib/etcd/.robustness-fill")
 
 
+def etcd(sent: str) -> Callable[[Place], None]:
+    def send(place: Place) -> None:
+        place.do(f"kill -{sent} $(pidof etcd)")
+
+    return send
+
+
 BRIEF, LONG, TO_THE_END = (1.0, 4.0), (1.0, 15.0), (200.0, 200.0)
 STOPPED = ("fence", "swap")
 ALL = (
@@ -160,6 +167,7 @@ ALL = (
     Fault("cut-ssh", "a node is cut off from the daemon alone, and back later", cut_ssh, join_ssh, LONG),
     Fault("drop-ssh", "SIGKILL of a node's SSH sessions", sessions("KILL"), nothing),
     Fault("freeze-store", "the S3 server stands still", store(signal.SIGSTOP), store(signal.SIGCONT), LONG),
+    Fault("freeze-etcd", "SIGSTOP of a node's etcd, which then hangs in its stop", etcd("STOP"), etcd("CONT"), LONG),
     Fault("no-etcd", "a node's etcd cannot be started", without_etcd, with_etcd, TO_THE_END, STOPPED),
     Fault("fill-disk", "a node's data filesystem is full", fill, empty, LONG, ("claim", "stage"), bounded=True),
 )

@@ -58,6 +58,49 @@ def test_what_only_the_log_of_a_killed_member_has_comes_back_too(bare: Product) 
     assert on_node(bare.lab, "systemctl list-units --all --no-legend 'quorate-scratch-*'", 2).strip() == ""
 
 
+def test_a_database_whose_log_is_lost_comes_back_only_when_somebody_says_so(bare: Product) -> None:
+    """What is loaded here was written to the database long before: nothing is missing but what nobody can know."""
+    name = bare.lab.nodes[2].name
+    load(bare.lab, 4)
+    until(lambda: put_works(bare, "the-last"))
+    before = digest(bare.lab)
+    stop_everywhere(bare, 0, 1)
+    on_node(bare.lab, "systemctl stop etcd", 2)
+    for node in (0, 1):
+        on_node(bare.lab, "rm -rf /var/lib/etcd/default/*", node)
+    on_node(bare.lab, "rm -rf /var/lib/etcd/default/member/wal", 2)
+    refused = bare.json("plan", "restore", bare.cluster, "--from-member", name, exit_code=4)
+    assert [gate["id"] for gate in refused["refusals"]] == ["wal-not-replayed"]
+    assert any("only the log" in loss for loss in refused["losses"])
+    override = ("--override-gate", "wal-not-replayed", "--reason", "nothing else is left")
+    result = bare.restore("--from-member", name, *override)
+    assert (result["outcome"], digest(bare.lab)) == ("restored", before)
+    assert on_node(bare.lab, "ls -d /var/lib/etcd/default.*-copy* 2>/dev/null || true", 2) == ""
+
+
+def test_after_clients_were_let_in_the_way_back_is_a_restore_of_what_was_kept(bare: Product) -> None:
+    """Over a cluster that serves, so somebody has to say so; what was written since the restore is given up."""
+    bare.backup()
+    put(bare, "younger-than-the-backup")
+    wanted = digest(bare.lab)
+    why = ("--override-gate", "quorum-healthy", "--reason", "the wrong backup")
+    wrong = bare.restore(*why)
+    put(bare, "younger-than-the-restore")
+    highest = revision(bare)
+    refused = bare.json("rollback", wrong["operation"], exit_code=4)
+    assert f"--from-kept {wrong['operation']}" in refused["error"]["next"]
+    plan = bare.json("plan", "restore", bare.cluster, "--from-kept", wrong["operation"], exit_code=4)
+    assert [gate["id"] for gate in plan["refusals"]] == ["quorum-healthy"]
+    served = wrong["served_revision"]
+    lost = f"at least {highest - served} revisions: it began at {served}, {highest} is served now"
+    assert any(lost in loss for loss in plan["losses"])
+    result = bare.restore("--from-kept", wrong["operation"], *why)
+    assert (result["outcome"], digest(bare.lab)) == ("restored", wanted)
+    assert result["served_revision"] > highest
+    assert (get(bare, "younger-than-the-backup"), get(bare, "younger-than-the-restore")) == ("x", "")
+    assert bare.json("inspect", bare.cluster)["findings"] == []
+
+
 def test_of_two_disks_the_one_that_is_behind_is_not_taken_unasked(bare: Product) -> None:
     names = [node.name for node in bare.lab.nodes]
     stop_everywhere(bare, 1)

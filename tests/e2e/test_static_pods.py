@@ -81,5 +81,30 @@ def test_quorum_is_lost_and_the_very_same_manifests_bring_it_back(kubeadm: Produ
     assert kubeadm.json("inspect", kubeadm.cluster)["findings"] == []
     assert kubeadm.run("audit", "verify", result["operation"]).returncode == 0
     until(lambda: not runs(kubeadm.lab, "phantom"))  # younger than the snapshot: nobody knows it any more
-    left = shown(kubeadm.lab, "sh", "-c", "ls /etc/kubernetes | grep quorate; nft list tables | grep quorate; true")
-    assert set(left.values()) == {""}
+    assert {step["id"] for step in result["steps"]} >= {"equip", "unequip"}  # kubeadm puts no restore tool on a node
+    assert left(kubeadm.lab) == ""
+
+
+def test_what_a_frozen_member_holds_is_replayed_by_the_etcd_of_its_image(kubeadm: Product) -> None:
+    """The others are gone; nothing of its pod runs, and no program of etcd lies on the node."""
+    made = kubeadm.lab
+    load(made, 8)
+    before = digest(made)
+    wreck(made, "quorum-loss")
+    survivor = next(n.name for n in made.nodes if node_exec(made, n.name, ["pidof", "etcd"])[0] == 0)
+    assert kubeadm.json("freeze", made.name, "--confirm", made.name)["outcome"] == "frozen"
+    plan = kubeadm.json("plan", "restore", made.name, "--from-member", survivor)
+    copied = {each["member"]: each["copied"] for each in plan["hosts"]}
+    assert copied == {node.name: ["etcdutl", *(["etcd"] if node.name == survivor else [])] for node in made.nodes}
+    result = kubeadm.restore("--from-member", survivor)
+    assert (result["outcome"], digest(made)) == ("restored", before)
+    assert kubeadm.json("inspect", made.name)["findings"] == []
+    assert left(made) == ""
+
+
+def left(made: Lab) -> str:
+    """What a restore should have taken away again, on whichever node."""
+    copies = f"ls -d /var/lib/quorate/{made.name}/*/tools* /var/lib/quorate/{made.name}/*/image /var/lib/etcd*-copy*"
+    ours = "ctr --namespace k8s.io snapshots ls; ctr --namespace k8s.io leases ls; nft list tables; mount"
+    script = f"ls -d /etc/kubernetes/*quorate*; {copies}; ({ours}) | grep quorate; true"
+    return "".join(shown(made, "sh", "-c", f"({script}) 2>/dev/null").values())

@@ -44,6 +44,8 @@ class Machine:
     stalls: str = ""
     away: bool = False
     free_bytes: int = 10**12
+    tools: dict[str, str] = field(default_factory=lambda: {"/usr/local/bin/etcdutl": "3.6.14"})
+    images: dict[str, dict[str, str]] = field(default_factory=dict)  # program → what it answers to `version`
     mounts: set[str] = field(default_factory=set)  # directories that nobody can rename
     dies_at: int = -1  # the connection breaks before this command, once
     thaw: threading.Event = field(default_factory=threading.Event)
@@ -52,7 +54,7 @@ class Machine:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
     def exists(self, path: str) -> bool:
-        return path in self.files or path in self.directories
+        return path in self.files or path in self.directories or any(below(name, path) for name in self.files)
 
     def live(self) -> str:
         """What the member would serve: the content of its live db."""
@@ -172,9 +174,10 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
         units={name: unit_seen(machine, name) for name in look.units},
         texts={path: machine.files[path] for path in look.texts if path in machine.files},
         spaces=dict.fromkeys(look.spaces, machine.free_bytes),
-        tools=dict.fromkeys(look.tools, "3.6.14"),
+        tools={path: says for path in look.tools if (says := (machine.tools | machine.files).get(path))},
         listening=frozenset(listening if look.units else ()),
         tables=frozenset(machine.tables if look.tables else ()),
+        mentions=frozenset(each for each in look.mentions if each.text in machine.files.get(each.where, "")),
     )
 
 
@@ -206,6 +209,7 @@ def perform(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
         "install": install, "rm": remove, "mv": move, "sync": sync, "chown": sync, "chmod": sync,
         "systemctl": systemctl, "rmdir": rmdir, "chcon": sync,
         "cp": copy, "mkdir": make, "systemd-run": transient, "sh": shell, "journalctl": journal, "/usr/sbin/nft": nft,
+        "unshare": take_out, "sed": edit,
     }  # fmt: skip
     if argv[1:3] == ("snapshot", "restore"):
         return restore(machine, argv)
@@ -258,9 +262,30 @@ def copy(machine: Machine, argv: tuple[str, ...], _: str) -> int:
 
 def make(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     """`mkdir` without -p refuses what is there."""
-    if machine.exists(argv[-1]):
+    new = [word for word in argv[1:] if word.startswith("/")]
+    if "-p" not in argv and any(machine.exists(path) for path in new):
         return 1
-    machine.directories.add(argv[-1])
+    machine.directories |= set(new)
+    return 0
+
+
+def take_out(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    """`unshare --mount sh -c SCRIPT MOUNT INTO IMAGE FILE...`: it refuses an image, or a file, that is not there."""
+    mount, into, image, *files = argv[5:]
+    inside = machine.images.get(image, {})
+    wanted = [file.rpartition("/")[2] for file in files]
+    if not {mount, into} <= machine.directories or not set(wanted) <= set(inside):
+        return 1
+    machine.files |= {f"{into}/{program}": inside[program] for program in wanted}
+    return 0
+
+
+def edit(machine: Machine, argv: tuple[str, ...], _: str) -> int:
+    """`sed -i` with the two edits that take one of several out of a list."""
+    *_, program, file = argv
+    for url in re.findall(r"s#(http[^#]*),##g", program):
+        text = url.replace("\\", "")
+        machine.files[file] = machine.files[file].replace(f",{text}", "").replace(f"{text},", "")
     return 0
 
 
@@ -342,6 +367,9 @@ def shell(machine: Machine, argv: tuple[str, ...], stdin: str) -> int:
     if script.endswith('exec > "$0" 9>&-; "$@" || { rm -f "$0"; exit 1; }'):
         machine.directories.add(argv[3].rpartition("/")[0])
         machine.files[argv[3]] = stdin
+    if script.startswith('cp -a -- "$'):
+        source, target = argv[3:] if '"$0" "$1.part"' in script else argv[:2:-1]
+        machine.files[target] = machine.files[source]
     if "snapshot status" in script:
         machine.files[argv[6]] = '{"hash":%d}' % crc32(machine.files[argv[5]].encode())
     if script.startswith("stat -c %i "):
@@ -375,7 +403,7 @@ def restore(machine: Machine, argv: tuple[str, ...]) -> int:
         return 1
     machine.directories |= {target, f"{target}/member"}
     wal = next((word.partition("=")[2] for word in argv if word.startswith("--wal-dir=")), "")
-    if machine.exists(wal):
+    if wal and machine.exists(wal):
         return 1
     token = next(word for word in argv if word.startswith("--initial-cluster-token=")).partition("=")[2]
     if wal:

@@ -233,22 +233,23 @@ def tool(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
     """Of the same minor version as the etcd that runs, else as the newest backup."""
     from quorate.cluster import Silence
     from quorate.etcd import minor
+    from quorate.image import lacking, tool_of
     from quorate.seen import NodeSeen
 
     there, etcd = seen.nodes[name], seen.etcd[name]
     assert isinstance(there, NodeSeen)
-    path = cluster.etcd.restore_tool
-    version = there.tools.get(path, "")
+    path, found = cluster.etcd.restore_tool, tool_of(cluster.etcd, there)
+    version = found.version
     running = "" if isinstance(etcd, Silence) else etcd.version
     if not running and seen.manifests:
         running = seen.manifests[-1].source.version
     remedy = f"install the etcdutl of etcd {minor(running) or '(its version)'} as {path} on {name}"
     if not version:
-        return Check("restore-tool", name, ok=False, said=f"{path} is not there, or does not run", next=remedy)
+        return Check("restore-tool", name, ok=False, said=lacking(cluster.etcd, there), next=remedy)
     ok = not running or minor(version) == minor(running)
-    return Check(
-        "restore-tool", name, ok=ok, said=f"{version}, etcd is {running or 'unknown'}", next="" if ok else remedy
-    )
+    where = f" in {found.image}, copied out by a restore" if found.image else ""
+    said = f"{version}{where}, etcd is {running or 'unknown'}"
+    return Check("restore-tool", name, ok=ok, said=said, next="" if ok else remedy)
 
 
 def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:

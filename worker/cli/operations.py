@@ -286,6 +286,11 @@ async def resolve(client: "Operations", found: "Found", choice: str, who: str) -
 
     hold, operation = (await client.glimpse_of(found)).hold, found.operation
     if hold is None or not found.open:
+        if choice == "rollback" and found.kind == "restore" and not found.open:
+            raise Refusal(
+                f"{operation} is over, and clients may have written since: what it has kept can be restored",
+                next=f"quorate plan restore {found.cluster} --from-kept {operation}",
+            )
         raise Refusal(f"{operation} is not held: there is nothing to {choice}", next=f"quorate watch {operation}")
     update = f"{operation}/{hold.number}/{choice}"
     await client.update(found, "resolve", Resolution(hold.number, Choice(choice), who), update)

@@ -42,6 +42,13 @@ FromMember = Annotated[
     ),
 ]
 
+FromKept = Annotated[
+    str,
+    typer.Option(
+        "--from-kept", metavar="OP", help="What this operation has kept: the way back after clients were let in."
+    ),
+]
+
 PoweredOff = Annotated[
     list[str] | None,
     typer.Option(
@@ -73,6 +80,7 @@ def restore(
     *,
     snapshot: Snapshot = "latest",
     from_member: FromMember = "",
+    from_kept: FromKept = "",
     override_gate: Gates = None,
     reason: Reason = "",
     powered_off: PoweredOff = None,
@@ -88,6 +96,7 @@ def restore(
             cluster,
             snapshot=snapshot,
             from_member=from_member,
+            from_kept=from_kept,
             gates=override_gate or [],
             reason=reason,
             who="",
@@ -110,6 +119,7 @@ def request_for(
     *,
     snapshot: str,
     from_member: str,
+    from_kept: str,
     gates: list[str],
     reason: str,
     who: str,
@@ -122,8 +132,9 @@ def request_for(
     from worker.operations import new_id
 
     check_gates(gates, IDS, reason)
-    if from_member and snapshot != "latest":
-        raise BadInput("either --snapshot or --from-member: a restore has one source")
+    if (from_member or from_kept) and snapshot != "latest":
+        named = "--from-kept" if from_kept else "--from-member"
+        raise BadInput(f"either --snapshot or {named}: a restore has one source")
     members = [member.name for member in settings.cluster(cluster).members]
     check_vouched(powered_off, members)
     if unknown := sorted(set(without) - set(members)):
@@ -138,6 +149,7 @@ def request_for(
         overrides=tuple(dict.fromkeys(gates)),
         reason=reason,
         from_member=from_member,
+        from_kept=from_kept,
         powered_off=tuple(dict.fromkeys(powered_off)),
         without=tuple(dict.fromkeys(without)),
     )
@@ -166,6 +178,7 @@ def as_object(plan: "Plan", here: Given) -> dict[str, Any]:
         "cluster_id": chosen.cluster_id,
         "snapshot": chosen.snapshot.id,
         "from_member": chosen.source.member if chosen.source else None,
+        "from_kept": (chosen.source.operation or None) if chosen.source else None,
         "revision": chosen.snapshot.revision,
         "digest": chosen.digest(),
         "refusals": [gate_object(gate) for gate in plan.refusals],
@@ -190,7 +203,14 @@ def as_object(plan: "Plan", here: Given) -> dict[str, Any]:
         ],
         "seen": list(plan.seen),
         "hosts": [
-            {"member": each.member, "host": each.node.host, "data_dir": each.data_dir} for each in chosen.shares
+            {
+                "member": each.member,
+                "host": each.node.host,
+                "data_dir": each.data_dir,
+                "copied": list(each.programs),
+                "image": each.image or None,
+            }
+            for each in chosen.shares
         ],
         "people": chosen.people,
         "approvers": list(chosen.approvers),
@@ -220,8 +240,9 @@ def again(plan: "Plan") -> str:
 
 
 def source_flag(plan: "Plan") -> str:
-    if plan.chosen.source:
-        return f"--from-member {plan.chosen.source.member}"
+    if source := plan.chosen.source:
+        kept = f"--from-kept {source.operation} " if source.operation else ""
+        return f"{kept}--from-member {source.member}"
     return f"--snapshot {plan.chosen.snapshot.id}"
 
 
@@ -269,8 +290,9 @@ def source_lines(plan: "Plan") -> str:
         return snapshot_lines(plan)
     if source.scratch is None:
         return f"from {source.member}: it answers, and its snapshot is taken once the control plane is stopped"
+    what = f"what {source.operation} has kept there" if source.operation else "it does not run"
     return (
-        f"from {source.member}: it does not run; {source.scratch.binary} replays a copy of {source.scratch.data_dir} "
+        f"from {source.member}: {what}; {source.scratch.binary} replays a copy of {source.scratch.source} "
         "there, on loopback alone, and is snapshotted"
     )
 
@@ -296,6 +318,8 @@ def host_lines(plan: "Plan") -> str:
         what = (
             f"{units} stop; {share.data(plan.operation).live} is renamed and kept, what is restored takes its place"
         )
+        if share.image:
+            what += f"\n    copied out of {share.image} for as long as it takes: {', '.join(share.programs)}"
         same.setdefault(what, []).append(f"{share.member} ({share.node.host})")
     return "\n".join(f"  {', '.join(names)}:\n    {what}" for what, names in same.items())
 

@@ -23,7 +23,7 @@ from worker.cli.options import (
     say_json,
     warn,
 )
-from worker.cli.plan import FromMember, Gates, PoweredOff, Reason, Snapshot, Without
+from worker.cli.plan import FromKept, FromMember, Gates, PoweredOff, Reason, Snapshot, Without
 from worker.cli.results import RESTORE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
@@ -49,6 +49,7 @@ def restore(
     *,
     snapshot: Snapshot = "latest",
     from_member: FromMember = "",
+    from_kept: FromKept = "",
     confirm: Confirm = "",
     override_gate: Gates = None,
     reason: Reason = "",
@@ -73,6 +74,7 @@ def restore(
             cluster,
             snapshot=snapshot,
             from_member=from_member,
+            from_kept=from_kept,
             gates=override_gate or [],
             reason=reason,
             who=who,

@@ -1,0 +1,93 @@
+"""What an earlier restore has kept, as the source of another: the way back once clients were let in.
+
+Nobody knows whether it was served since, so nothing is put back by renames: a copy is replayed as that of any stopped
+member, and restored under new ids with a revision above everything that was served.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from quorate.cluster import ClusterSeen
+from quorate.errors import BadInput
+from quorate.image import tool_of
+from quorate.inventory import Cluster
+from quorate.kept import lives_of, named
+from quorate.node import inside
+from quorate.scratch import scratch_of
+from quorate.seen import DirectorySeen, NodeSeen
+from quorate.source import REPLAY, FromMember, Holdings
+from quorate.wal import Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Former:
+    """Where one node has it: the directory that was called `member`, and its log, which may lie apart."""
+
+    member: str
+    wal: str
+    size_bytes: int
+
+    @property
+    def apart(self) -> str:
+        """The log, where it is not inside."""
+        return "" if self.wal == f"{self.member}/wal" else self.wal
+
+
+def former(settings: Cluster, node: NodeSeen, operation: str) -> Former | None:
+    """What the operation has kept on a node, if anything."""
+    live = real(node, settings.etcd.data_dir)
+    for path, size_bytes in node.kept.items():
+        for each in lives_of(live):
+            if named(path, each) == ("before", operation):
+                member = path if each.endswith("/member") else f"{path}/member"
+                return Former(member, log(settings, node, each, path) or f"{member}/wal", size_bytes)
+    return None
+
+
+def log(settings: Cluster, node: NodeSeen, live: str, kept: str) -> str:
+    """Where `live`, which is kept as `kept`, had its log; nothing where that is in the usual place."""
+    wal = real(node, settings.etcd.wal_dir) if settings.etcd.wal_dir else ""
+    if inside(wal, live):
+        return kept + wal.removeprefix(live)
+    return f"{wal}{kept.removeprefix(live)}" if wal else ""
+
+
+def real(node: NodeSeen, path: str) -> str:
+    return node.directories.get(path, DirectorySeen(path)).real
+
+
+def formerly_held(
+    operation: str, name: str, cluster: str, settings: Cluster, seen: ClusterSeen
+) -> tuple[FromMember, Holdings]:
+    """The kept data of the member that is named, else of the one whose log goes furthest; BadInput without any."""
+    there = {each: found for each, node in seen.reachable.items() if (found := former(settings, node, operation))}
+    reaches = {each: reach for each in there if isinstance(reach := seen.disks.get(each), Reach) and reach.cluster_id}
+    if name and name not in there:
+        raise BadInput(f"{name} has kept nothing of {operation}; {_holders(operation, there)}", next=_look(cluster))
+    if not reaches or (name and name not in reaches):
+        why = "; ".join(f"{each}: {seen.disks[each]}" for each in sorted(there) if each in seen.disks)
+        said = f"no log that was kept can be read ({why})" if there else _holders(operation, there)
+        raise BadInput(f"nothing of {operation} can be restored: {said}", next=_look(cluster))
+    best = name or max(sorted(reaches), key=lambda each: reaches[each].order)
+    member = next(each for each in settings.members if each.name == best)
+    node, found = seen.reachable[best], there[best]
+    scratch = replace(scratch_of(settings, member, node), member=found.member, wal_dir=found.apart)
+    version = tool_of(settings.etcd, node).version
+    source = FromMember(best, REPLAY, scratch, operation)
+    return source, Holdings(best, reaches[best].cluster_id, 0, found.size_bytes, version)
+
+
+def losses(source: FromMember, seen: ClusterSeen) -> Iterator[str]:
+    """What was written since is given up; how much that is, where it is on record."""
+    served = [link.served_revision for link in seen.lineages if link.operation == source.operation]
+    now = max((etcd.revision for etcd in seen.answering.values()), default=0)
+    since = f", at least {now - served[0]} revisions: it began at {served[0]}, {now} is served now" if served else ""
+    yield f"every write since {source.operation} let clients in{since if now else ''}"
+
+
+def _holders(operation: str, there: dict[str, Former]) -> str:
+    return f"it is kept on {', '.join(sorted(there))}" if there else f"no node has data of {operation}"
+
+
+def _look(cluster: str) -> str:
+    return f"quorate tidy {cluster}"
