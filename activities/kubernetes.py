@@ -12,11 +12,13 @@ from activities.nodes import ticket_of
 from activities.recorded import OpenJournal, Pen
 from activities.tunnels import Tunnels
 from quorate.converge import Clock, Receipt, Tick
-from quorate.errors import DidNotConverge, Unreachable
+from quorate.errors import DidNotConverge, Refusal, Unreachable
 from quorate.plan import ClusterTask
 from quorate.ports import Api, Apis, KubeNode, Lease
+from quorate.timing import unreadable
 
 POLL_S = 0.25
+BLAME_S = 20.0  # a server that has what it needs is ready long before
 CONTROLLERS = {"kube-controller-manager", "kube-scheduler"}
 
 
@@ -27,6 +29,7 @@ class Kubernetes:
     clock: Clock
     tick: Tick = activity.heartbeat
     tunnels: Tunnels | None = None
+    blame_s: float = BLAME_S
 
     @activity.defn(name="kubernetes.verify", no_thread_cancel_exception=True)
     def verify(self, task: ClusterTask) -> Receipt:
@@ -69,7 +72,7 @@ class Kubernetes:
 
     def _serving(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> Iterator[Api]:
         """Each as soon as it is ready and has taken a write, whichever comes first."""
-        left = dict(apis)
+        left, began = dict(apis), self.clock.monotonic()
         while left:
             silent: dict[str, Unreachable] = {}
             for url, api in tuple(left.items()):
@@ -82,6 +85,8 @@ class Kubernetes:
                     del left[url]
                     yield api
             if silent:
+                if self.clock.monotonic() - began >= self.blame_s:
+                    blamed(left[next(iter(silent))])
                 self._wait(deadline, "; ".join(f"{url} is not ready" for url in silent), next(iter(silent.values())))
 
     def _wait(self, deadline: float, what: str, error: Unreachable) -> None:
@@ -107,6 +112,16 @@ class Kubernetes:
                 return ask()
             except Unreachable as error:
                 self._wait(deadline, what, error)
+
+
+def blamed(api: Api) -> None:
+    """Refusal where a server says itself why it never gets ready: waiting gives it no keys."""
+    try:
+        said = api.unreadable_secrets()
+    except Unreachable:
+        return
+    if said:
+        raise Refusal(f"the API servers do not get ready: {'; '.join(unreadable(said))}, then retry")
 
 
 def workers(task: ClusterTask, nodes: tuple[KubeNode, ...]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.adapters.journal import FileJournals
 from activities.kubernetes import Kubernetes, stale, workers
 from quorate.converge import Receipt
-from quorate.errors import DidNotConverge, Unreachable
+from quorate.errors import DidNotConverge, Refusal, Unreachable
 from quorate.plan import ClusterTask
 from quorate.ports import Api, KubeNode, Lease
 from quorate.restore import STEPS
@@ -70,9 +70,9 @@ def task() -> ClusterTask:
     return replace(found, shares=shares, patience_s=1.0, api_urls=("https://10.0.0.1:6443",), kubeconfig="file:/k")
 
 
-def verified(api: MemoryApi, root: Path) -> Receipt:
+def verified(api: MemoryApi, root: Path, blame_s: float = 9.0) -> Receipt:
     journals = FileJournals(root, "chain", time.time).at
-    receipt = ActivityEnvironment().run(Kubernetes(api, journals, time).verify, task())
+    receipt = ActivityEnvironment().run(Kubernetes(api, journals, time, blame_s=blame_s).verify, task())
     assert isinstance(receipt, Receipt)
     return receipt
 
@@ -141,6 +141,20 @@ def test_a_server_that_is_late_keeps_nobody_else_waiting(tmp_path: Path) -> None
     both = replace(task(), api_urls=("first", "second"), patience_s=5.0)
     ActivityEnvironment().run(Kubernetes(Two(), journals, time).verify, both)  # type: ignore[arg-type]
     assert asked == ["first", "second", "first"]
+
+
+@pytest.mark.parametrize(
+    ("unread", "said"), [("no matching key", "do not get ready: .*no matching"), ("", "not ready")]
+)
+def test_a_server_that_says_itself_why_it_never_gets_ready_is_not_waited_for(
+    tmp_path: Path, unread: str, said: str
+) -> None:
+    class Starting(MemoryApi):
+        def ready(self) -> None:
+            raise Unreachable("informer-sync failed")
+
+    with pytest.raises(Refusal if unread else DidNotConverge, match=said):
+        verified(Starting({}, 1, unread=unread), tmp_path, blame_s=0.0)
 
 
 def test_a_secret_that_nobody_can_decrypt_is_told_with_what_to_do(tmp_path: Path) -> None:
