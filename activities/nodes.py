@@ -18,6 +18,7 @@ from quorate.seen import Look, NodeSeen
 from quorate.supervisor import join
 from quorate.swapped import Looks
 
+LAST_TURN = 10**9  # no operation gets that far, however often it is adopted
 ZSTD = "/usr/bin/zstd"
 VERBS = (
     "claim",
@@ -43,6 +44,7 @@ VERBS = (
     "unequip",
     "unlist",
     "list_again",
+    "inherit",
 )
 
 
@@ -63,6 +65,16 @@ class Nodes:
         """And what would be needed to go on without us: see `quorate adopt`."""
         look = task.claim.look() | task.records.look()
         return self._converge(task, look, lambda seen, s: task.claim.hold(seen, s) or task.records.write(seen))
+
+    @verb("nodes.inherit")
+    def inherit(self, task: NodeTask) -> Receipt:
+        """The claim of before is released as its own operation would have done it, above all of its turns."""
+        if not task.share.inherits:
+            return Receipt(started=self.clock.time())
+        ticket = ticket_of(task)
+        former = replace(ticket, operation=task.share.inherits, turn=LAST_TURN)
+        host = self.hosts.instead(task.share.node, task.inherited.look(), ticket, former)
+        return self._loop(task, host, task.inherited.release).receipt
 
     @verb("nodes.release")
     def release(self, task: NodeTask) -> Receipt:

@@ -99,8 +99,12 @@ class RecordedHosts:
         return self.hosts.read(node, command)
 
     def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
+        return self.instead(node, look, ticket, ticket)
+
+    def instead(self, node: Node, look: Look, ticket: Ticket, former: Ticket) -> Host:
+        """On record as what `ticket` does, while the node takes it for an act of `former`."""
         pen = Pen(self.journals(ticket.operation), ticket, node.name, self.clock)
-        return RecordedHost(self.hosts.at(node, look, ticket), pen)
+        return RecordedHost(self.hosts.at(node, look, former), pen)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,19 @@ def quorum_healthy(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return f"{names} serve linearizable reads at revision {max(seen.reads.values())}: this cluster works"
 
 
+def claimed(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
+    """By an operation that was aborted: one that still runs is found before anything is planned."""
+    held: dict[str, list[str]] = {}
+    for name, node in sorted(seen.reachable.items()):
+        if node.holder:
+            held.setdefault(node.holder, []).append(name)
+    return "; ".join(f"{', '.join(names)} {verb(names)} to {holder}" for holder, names in sorted(held.items()))
+
+
+def verb(names: list[str]) -> str:
+    return "belong" if len(names) > 1 else "belongs"
+
+
 def impostor(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return seen.impostor()
 
@@ -245,6 +258,7 @@ def tool_versions(cluster: Cluster, seen: ClusterSeen) -> dict[str, str]:
 
 
 GATES: tuple[tuple[str, Evidence, bool], ...] = (
+    ("claimed", claimed, True),
     ("quorum-healthy", quorum_healthy, True),
     ("impostor", impostor, True),
     ("mixed-ids", mixed_ids, True),

@@ -28,7 +28,17 @@ WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
 ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent")  # likewise
 ADDED_TO_SOURCE, ADDED_TO_SCRATCH = ("operation",), ("beside", "member")
-ADDED_TO_SHARE = ("mounted", "wal_dir", "wal_owner", "wal_mode", "removes", "image", "programs", "unlists")
+ADDED_TO_SHARE = (
+    "mounted",
+    "wal_dir",
+    "wal_owner",
+    "wal_mode",
+    "removes",
+    "image",
+    "programs",
+    "unlists",
+    "inherits",
+)
 
 
 class Choice(StrEnum):
@@ -105,6 +115,7 @@ class Share:
     image: str = ""  # that `programs` are copied out of, for they are not on the node
     programs: tuple[str, ...] = ()
     unlists: tuple[Mention, ...] = ()  # files of an API server that name who is gone
+    inherits: str = ""  # the operation that has claimed the node, was aborted, and gives way
     note: str = ""  # what runs, to be known while it is frozen; measured, so the digest leaves it out
 
     def data(self, operation: str) -> DataDir:
@@ -243,6 +254,10 @@ class NodeTask:
         return Claim(self.share.node.lock_dir, self.share.node.cluster, self.operation)
 
     @property
+    def inherited(self) -> Claim:
+        return Claim(self.share.node.lock_dir, self.share.node.cluster, self.share.inherits)
+
+    @property
     def data(self) -> DataDir:
         return self.share.data(self.operation)
 
@@ -373,9 +388,9 @@ class Plan:
         closed = [each for each in self.chosen.steps if each.admits and each not in self.begun(step)]
         if not closed:
             return (
-                "it is too late for a rollback, clients may have written: once this is over the way back is a "
-                "restore of what was kept, which loses what was written since: "
-                f"`quorate plan restore {self.chosen.cluster} --from-kept {self.operation}`"
+                "it is too late for a rollback, clients may have written: the way back is a restore of what was "
+                f"kept, which loses what was written since: `quorate abort {self.operation}`, then `quorate plan "
+                f"restore {self.chosen.cluster} --from-kept {self.operation} --override-gate claimed --reason '…'`"
             )
         open_to_all = [share.node.name for share in self.chosen.shares if not share.clients.firewall]
         if open_to_all:

@@ -106,7 +106,7 @@ TAKING = (
     ),
     Step("forget", "Remove the copy", "nodes.forget", "source", patience_s=60),
 )
-FIRST = ("claim", "equip", "bar", "shut-out", "fence-api", "unlist")
+FIRST = ("inherit", "claim", "equip", "bar", "shut-out", "fence-api", "unlist")
 
 # Where a node is gone for good.
 SHUT_OUT = Step("shut-out", "Shut out who is gone", "nodes.shut_out", undo="nodes.let_in", patience_s=30)
@@ -117,6 +117,8 @@ UNLIST = Step(
     undo="nodes.list_again",
     patience_s=30,
 )
+# Where an operation that was aborted has the nodes.
+INHERIT = Step("inherit", "Take the nodes over from who was aborted", "nodes.inherit", patience_s=30)
 
 
 def look_of(cluster: Cluster) -> Look:
@@ -178,7 +180,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         snapshot=snapshot,
         store=request.store,
         shares=shares,
-        steps=unlisted(equipped(steps_for(settings, source, gone), shares), shares),
+        steps=inherited(unlisted(equipped(steps_for(settings, source, gone), shares), shares), shares),
         bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
@@ -334,6 +336,11 @@ def unlisted(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, 
     return (*steps[:after], UNLIST, *steps[after:])
 
 
+def inherited(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ...]:
+    """Before anything else, and never given back: the older operation is over."""
+    return (INHERIT, *steps) if any(each.inherits for each in shares) else steps
+
+
 def reference(manifest: Manifest) -> SnapshotRef:
     return SnapshotRef(
         id=manifest.id,
@@ -379,6 +386,7 @@ def share(request: RestoreRequest, member: Member, whole: ClusterSeen, source: F
         wal_dir=wal,
         wal_owner=wal_looks.owner,
         wal_mode=wal_looks.mode,
+        inherits=seen.holder,
         image=image_of(settings.etcd, seen) if needed else "",
         programs=needed,
     )

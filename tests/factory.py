@@ -14,7 +14,7 @@ from quorate.inventory import Inventory, Ssh, Store
 from quorate.mention import Mention
 from quorate.plan import Chosen, Plan, Share, SnapshotRef
 from quorate.reading import parse
-from quorate.restore import STEPS, equipped, ordered, unlisted
+from quorate.restore import STEPS, equipped, inherited, ordered, unlisted
 from quorate.scratch import Scratch
 from quorate.source import REPLAY, FromMember
 from quorate.supervisor import Systemd
@@ -125,6 +125,13 @@ def without_tool(*programs: str) -> Plan:
 
 
 API_UNIT, GONE_URL = "/etc/systemd/system/kube-apiserver.service", "https://10.0.0.3:2379"
+
+
+def after_abort() -> Plan:
+    """Every node belongs to an operation that was aborted."""
+    whole = plan()
+    shares = tuple(replace(each, inherits="restore-0") for each in whole.chosen.shares)
+    return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=inherited(STEPS, shares)))
 
 
 def without_c() -> Plan:

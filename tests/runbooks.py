@@ -22,7 +22,7 @@ from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.plan import NodeTask, Plan, Step
 from quorate.ports import Host
-from quorate.restore import EQUIP, SHUT_OUT, STEPS, TAKING, UNEQUIP, UNLIST
+from quorate.restore import EQUIP, INHERIT, SHUT_OUT, STEPS, TAKING, UNEQUIP, UNLIST
 from quorate.seen import Look, NodeSeen
 from tests.factory import (
     API_UNIT,
@@ -30,6 +30,7 @@ from tests.factory import (
     IMAGE,
     LIVE,
     STORED,
+    after_abort,
     from_member,
     plan,
     snapshot,
@@ -46,6 +47,7 @@ ADMITS = next(number for number, step in enumerate(STEPS) if step.admits)
 UNDO = f"Undo, before step {COMMITS + 1}"
 ROLLBACK = f"Roll back, before step {ADMITS + 1}"
 GONE = "Without a node that is gone for good"
+ABORTED = "Where an aborted operation has the nodes"
 NO_TOOL = "Where a node has no restore tool"
 KEPT = f"{LIVE}.before-restore-01M7ZK75000000000000000000"
 MEMBER = "From what a member still holds"
@@ -137,6 +139,7 @@ def blocks() -> dict[str, list[str]]:
         by_heading = {heading(number): whole.run(step, step.verb) for number, step in enumerate(STEPS)}
         by_heading[MEMBER] = replayed(Path(root) / "member")
         by_heading[GONE] = shut_out(Path(root) / "gone")
+        by_heading[ABORTED] = taken_over(Path(root) / "aborted")
         by_heading[NO_TOOL] = taken_out(Path(root) / "no-tool")
         by_heading[UNDO] = Rehearsal(Path(root) / "undone").undo(COMMITS)
         by_heading[ROLLBACK] = Rehearsal(Path(root) / "rolled-back").undo(ADMITS)
@@ -157,6 +160,13 @@ def shut_out(root: Path) -> list[str]:
     rehearsal.machine.files[API_UNIT] = f"--etcd-servers=https://10.0.0.1:2379,{GONE_URL}"
     rehearsal.run(STEPS[0], STEPS[0].verb)
     return [line for step in (SHUT_OUT, UNLIST) for line in rehearsal.run(step, step.verb)]
+
+
+def taken_over(root: Path) -> list[str]:
+    """What is typed where another operation has left its claim."""
+    rehearsal = Rehearsal(root, plan=after_abort())
+    rehearsal.machine.claim = ("restore-0", 5, 1)
+    return rehearsal.run(INHERIT, INHERIT.verb)
 
 
 def taken_out(root: Path) -> list[str]:

@@ -13,7 +13,7 @@ from quorate.plan import Plan
 from quorate.scratch import Replay
 from quorate.seen import DirectorySeen, NodeSeen, UnitSeen
 from quorate.wal import Reach
-from tests.factory import LIVE, etcd_seen, inventory, plan
+from tests.factory import LIVE, after_abort, etcd_seen, inventory, plan
 
 OP = "restore-01M7ZK75000000000000000000"
 KEPT = f"{LIVE}.before-{OP}"
@@ -108,4 +108,12 @@ def test_the_losses_are_what_was_written_since(settings: Cluster) -> None:
 def test_a_hold_that_is_too_late_for_a_rollback_names_it() -> None:
     whole: Plan = plan(OP)
     step = next(each for each in whole.chosen.steps if each.key == "start-api")
-    assert f"`quorate plan restore demo --from-kept {OP}`" in whole.no_rollback(step)
+    assert f"`quorate plan restore demo --from-kept {OP} --override-gate claimed " in whole.no_rollback(step)
+
+
+def test_nodes_of_an_aborted_operation_are_taken_over_first_and_never_given_back() -> None:
+    whole = after_abort()
+    keys = [step.key for step in whole.chosen.steps]
+    assert keys[:2] == ["inherit", "claim"]
+    assert "inherit" not in [step.key for step in whole.undoing(whole.chosen.steps[:4])]
+    assert whole.chosen.digest() != plan().chosen.digest()

@@ -45,6 +45,7 @@ RECORDED = replace(DOWN, manifests=(manifest().model_copy(update={"flags": FLAGS
 @pytest.mark.parametrize(
     ("seen", "gates"),
     [
+        (with_nodes(b=replace(NODE, claim="restore-0 4 1 start nodes.start")), ["claimed"]),
         (replace(DOWN, reads={"a": 41}), ["quorum-healthy"]),
         (
             replace(DOWN, etcd={**ALONE, "a": etcd_seen("1", revision=1)}, reads={"a": 1}),

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from activities.nodes import LAST_TURN
 from quorate import guard
 from quorate.command import Command, Ticket
 from quorate.errors import Busy, Superseded, Unreachable
@@ -61,6 +62,22 @@ def test_another_operation_is_refused_by_name(tmp_path: Path) -> None:
     error = guard.refused(output, "a")
     assert isinstance(error, Busy)
     assert "operation op" in str(error)
+
+
+def test_nodes_that_are_taken_over_are_free_for_the_next_and_closed_to_a_late_attempt_of_before(
+    tmp_path: Path,
+) -> None:
+    """As `nodes.inherit` does it: under a ticket of the operation that was aborted, above all of its turns."""
+    look(tmp_path, 7, 2)
+    (tmp_path / "op").mkdir()
+    look(tmp_path, LAST_TURN, 1)
+    release = Command(("mv", "-T", str(tmp_path / "claim"), str(tmp_path / "op" / "released")))
+    assert ran(tmp_path, ticket(LAST_TURN), "do", release)[0] == 0
+    assert look(tmp_path, 1, 1, operation="next") == (0, "seen\n")
+    for exit_code, output in (look(tmp_path, 8, 1), act(tmp_path, 8, 1)):
+        assert guard.silenced(output, exit_code)
+        assert isinstance(guard.refused(output, "a"), Busy)
+    assert act(tmp_path, 1, 1, operation="next") == (0, "acted\n")
 
 
 def test_after_the_release_an_older_attempt_does_nothing_and_nobody_acts(tmp_path: Path) -> None:

@@ -74,8 +74,30 @@ def test_secrets_that_nobody_can_decrypt_are_told_and_what_to_do_helps(whole: Pr
     assert whole.run("retry", held["operation"]).returncode == 0
     result = whole.json("watch", held["operation"])
     assert (result["outcome"], [each for each in result["findings"] if "decrypted" in each]) == ("restored", [])
-    value = api(whole).call("GET", f"{SECRETS}/kept")["data"]["word"]
-    assert base64.b64decode(value) == b"xyzzy"
+    assert word(whole) == b"xyzzy"
+
+
+def word(product: Product) -> bytes:
+    return base64.b64decode(api(product).call("GET", f"{SECRETS}/kept")["data"]["word"])
+
+
+def test_a_restore_that_is_given_up_after_clients_were_let_in_gives_way_to_one_of_what_it_has_kept(
+    whole: Product,
+) -> None:
+    """Held where no rollback is left, aborted, taken over."""
+    with_keys(whole, NOW)
+    held = whole.restore(*WHY, exit_code=10)["operation"]
+    assert whole.json("abort", held, exit_code=10)["outcome"] == "held"
+    refused = whole.json("plan", "restore", whole.cluster, "--from-kept", held, *WHY, exit_code=4)
+    assert [gate["id"] for gate in refused["refusals"]] == ["claimed"]
+    with_keys(whole, NOW, THEN)
+    result = whole.restore("--from-kept", held, "--override-gate", "claimed", *WHY)
+    assert (result["outcome"], word(whole)) == ("restored", b"xyzzy")
+    assert whole.json("inspect", whole.cluster)["findings"] == []
+    assert [whole.run("audit", "verify", each).returncode for each in (held, result["operation"])] == [0, 0]
+    assert on_node(whole.lab, f"ls /var/lib/quorate/{whole.cluster}/claim 2>&1 || true").endswith(
+        "No such file or directory"
+    )
 
 
 def listed(product: Product, number: int, url: str) -> bool:
