@@ -19,7 +19,7 @@ class Silence:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """One restore: the cluster's id before and after, the revision it served last."""
+    """One restore: the cluster's id before and after, the revision that it began to serve; 0 where none is known."""
 
     operation: str
     before: str

@@ -74,15 +74,17 @@ def formerly_held(
     scratch = replace(scratch_of(settings, member, node), member=found.member, wal_dir=found.apart)
     version = tool_of(settings.etcd, node).version
     source = FromMember(best, REPLAY, scratch, operation)
-    return source, Holdings(best, reaches[best].cluster_id, 0, found.size_bytes, version)
+    holdings = Holdings(best, reaches[best].cluster_id, 0, found.size_bytes, version, operation=operation)
+    return source, holdings
 
 
 def losses(source: FromMember, seen: ClusterSeen) -> Iterator[str]:
     """What was written since is given up; how much that is, where it is on record."""
-    served = [link.served_revision for link in seen.lineages if link.operation == source.operation]
+    served = [each.served_revision for each in seen.lineages if each.operation == source.operation]
     now = max((etcd.revision for etcd in seen.answering.values()), default=0)
-    since = f", at least {now - served[0]} revisions: it began at {served[0]}, {now} is served now" if served else ""
-    yield f"every write since {source.operation} let clients in{since if now else ''}"
+    known = max(served, default=0)
+    since = f", at least {now - known} revisions: it began at {known}, {now} is served now" if known and now else ""
+    yield f"every write since {source.operation} let clients in{since}"
 
 
 def _holders(operation: str, there: dict[str, Former]) -> str:

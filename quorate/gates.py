@@ -182,6 +182,8 @@ def would_fit(node: NodeSeen, path: str, needed_bytes: int) -> str:
 
 def lineage(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     related = seen.related()
+    if isinstance(origin, Holdings) and origin.operation:
+        return ""  # it lay on these very nodes; an operation that was aborted has linked the two on no record
     if not related or origin.cluster_id in {"", *related}:
         return ""
     return f"the snapshot is of cluster {origin.cluster_id}; this one is {', '.join(sorted(related))}"

@@ -51,9 +51,9 @@ def lineages(store: Store, cluster: str) -> tuple[Lineage, ...]:
 
 
 def _lineage(record: dict[str, Any]) -> Lineage | None:
+    """Also of one that was aborted once etcd was verified: what runs since has its id."""
     result = RESULT.validate_python(record)
-    if result.outcome is not Outcome.RESTORED or not result.cluster_id:
+    if result.outcome not in {Outcome.RESTORED, Outcome.HELD} or not result.cluster_id:
         return None
-    return Lineage(
-        result.operation, result.previous_cluster_id, result.cluster_id, result.served_revision or result.revision
-    )
+    served = result.served_revision or (result.revision if result.outcome is Outcome.RESTORED else 0)
+    return Lineage(result.operation, result.previous_cluster_id, result.cluster_id, served)

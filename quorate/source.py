@@ -58,6 +58,7 @@ class Holdings:
     size_bytes: int = 0
     version: str = ""
     unread: str = ""  # why its log cannot be read, where it cannot
+    operation: str = ""  # that has kept it
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 

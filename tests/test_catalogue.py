@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from quorate.catalogue import Manifest, directory, find, lineage, load, newest, 
 from quorate.errors import BadInput, Corrupt
 from quorate.etcd import EtcdTarget, HashKV
 from quorate.inventory import Store
+from quorate.operation import Outcome, RestoreResult
+from quorate.records import lineages, result_text
 from tests.fakes.etcd import CLUSTER, FakeCluster
 from tests.fakes.store import MemoryStore
 
@@ -151,3 +154,23 @@ def test_what_is_not_found_names_what_there_is() -> None:
         find((made(0),), "prod/20261121T104500Z-99", "prod", lineage(CLUSTER))
     with pytest.raises(BadInput, match=r"latest of the cluster ids c1 of prod.*exist: prod/20261121"):
         find((made(0),), "latest", "prod", lineage("c1"))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "changes", "links"),
+    [
+        (Outcome.RESTORED, {"served_revision": 1041}, [("c1", "c2", 1041)]),
+        (Outcome.RESTORED, {}, [("c1", "c2", 41)]),
+        (Outcome.HELD, {}, [("c1", "c2", 0)]),  # etcd was verified, then it was aborted
+        (Outcome.HELD, {"cluster_id": ""}, []),
+        (Outcome.UNDONE, {}, []),
+    ],
+)
+def test_a_cluster_id_is_linked_by_every_restore_that_got_as_far_as_to_serve_it(
+    outcome: Outcome, changes: dict[str, Any], links: list[tuple[str, str, int]]
+) -> None:
+    result = RestoreResult("restore-1", outcome, "demo/x-41", 41, cluster_id="c2", previous_cluster_id="c1")
+    store = MemoryStore()
+    text = result_text(replace(result, **changes))
+    store.put("demo/operations/restore-1/outcome.json", iter([text.encode()]), lambda *_: None)
+    assert [(each.before, each.after, each.served_revision) for each in lineages(store, "demo")] == links

@@ -8,6 +8,7 @@ import pytest
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.errors import BadInput
 from quorate.former import Former, former, formerly_held, losses
+from quorate.gates import closed
 from quorate.inventory import Cluster
 from quorate.plan import Plan
 from quorate.scratch import Replay
@@ -63,6 +64,14 @@ def test_what_was_not_kept_cannot_be_restored(
         formerly_held(OP, name, "demo", settings, seen(**changes))
     assert said in str(caught.value)
     assert caught.value.next == "quorate tidy demo"
+
+
+def test_it_is_of_this_cluster_even_where_no_record_says_so(settings: Cluster) -> None:
+    """An operation that was aborted has left none."""
+    there = seen(lineages=())
+    _, holdings = formerly_held(OP, "b", "demo", settings, there)
+    assert "lineage" not in {gate.id for gate in closed(settings, there, holdings)}
+    assert "lineage" in {gate.id for gate in closed(settings, there, replace(holdings, operation=""))}
 
 
 def test_a_copy_is_replayed_beside_the_etcd_that_runs(settings: Cluster) -> None:
