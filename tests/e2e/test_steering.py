@@ -235,8 +235,9 @@ def test_an_abort_leaves_bars_and_claims_and_says_where_the_data_is(quorate: Pro
         assert all(said in shown for said in ("abort at step start by kim", kept, "runbooks/restore.md"))
         assert quorate.run("audit", "verify", operation).returncode == 0
         assert quorate.json("retry", operation, exit_code=4)["error"]["kind"] == "refused"
-        begun = quorate.restore(*OVERRIDE, exit_code=9)
-        assert operation in begun["error"]["message"]
+        refused = quorate.restore(*OVERRIDE, exit_code=4)
+        assert [gate["id"] for gate in refused["refusals"]] == ["claimed"]
+        assert operation in refused["error"]["message"]
     finally:
         by_hand(quorate, operation)
 
