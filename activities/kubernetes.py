@@ -57,11 +57,10 @@ class Kubernetes:
             written.append(self.clock.time())
             for name in names if len(written) == 1 else ():
                 self._until(deadline, f"{name} keeps its old lease", partial(self._free, task, api, name, restored))
+        one = next(iter(apis.values()))
         for name in names:
-            one = next(iter(apis.values()))
             self._until(deadline, f"{name} has no lease", partial(taken_since, one, name, restored))
         first = {"first_write": repr(written[0])} if written else {}
-        one = next(iter(apis.values()))
         return first | {"workers": ", ".join(workers(task, one.nodes())), "secrets": self._secrets(one, deadline)}
 
     def _secrets(self, api: Api, deadline: float) -> str:

@@ -153,28 +153,27 @@ class Chosen:
 
     def covered(self) -> dict[str, Any]:
         """All that is approved, as plain data."""
-        data = {key: value for key, value in asdict(self).items() if value or key not in ADDED_TO_CHOSEN}
+        data = without(asdict(self), ADDED_TO_CHOSEN)
         data["store"] = self.store.url
         if self.source:
             data["source"] = without(data["source"], ADDED_TO_SOURCE)
             data["source"]["scratch"] = without(data["source"]["scratch"] or {}, ADDED_TO_SCRATCH) or None
         data["shares"] = [self._covered(share) for share in data["shares"]]
-        data["steps"] = [{k: v for k, v in step.items() if v or k not in ADDED} for step in data["steps"]]
+        data["steps"] = [without(step, ADDED) for step in data["steps"]]
         covered: dict[str, Any] = settled(data)
         return covered
 
     @staticmethod
     def _covered(share: dict[str, Any]) -> dict[str, Any]:
         """Without what was only measured, and without what says nothing and came later."""
-        ssh = share["node"]["ssh"].model_dump(mode="json")
-        share["node"]["ssh"] = {k: v for k, v in ssh.items() if v or k not in WAYS}
+        share["node"]["ssh"] = without(share["node"]["ssh"].model_dump(mode="json"), WAYS)
         del share["target"]["through"]  # the node says it
         del share["note"]
         for unit in (share["etcd"], *share["control"]):
             del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
         if share["clients"]["loaded_by_unit"]:
             del share["clients"]["loaded_by_unit"]
-        return {key: value for key, value in share.items() if value or key not in ADDED_TO_SHARE}
+        return without(share, ADDED_TO_SHARE)
 
 
 def without(data: dict[str, Any], later: tuple[str, ...]) -> dict[str, Any]:
