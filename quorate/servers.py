@@ -59,7 +59,8 @@ class Unlisting:
         return tuple(dict.fromkeys(each.where for each in self.mentions))
 
     def original(self, file: str) -> str:
-        return f"{self.home}/before-{PurePosixPath(file).name}"
+        """With its whole path in its name: a unit and an environment file may be called alike."""
+        return f"{self.home}/before{file.replace('-', '--').replace('/', '-')}"
 
     def look(self) -> Look:
         return Look(paths=(*self.files, *map(self.original, self.files)), mentions=self.mentions)

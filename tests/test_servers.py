@@ -103,11 +103,27 @@ def run(scene: Unlisting, verb: str) -> None:
             subprocess.run(act.argv, check=True, timeout=20)
 
 
+def test_two_files_of_one_name_get_each_its_own_bytes_back(tmp_path: Path) -> None:
+    home, files = tmp_path / "home", [tmp_path / "a" / "api", tmp_path / "b" / "api"]
+    home.mkdir()
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(f"{file.parent.name}: {LINES['last']}")
+    scene = Unlisting(tuple(Mention(str(file), GONE_URL) for file in files), str(home))
+    before = [file.read_text() for file in files]
+    run(scene, "take_out")
+    assert not any(GONE_URL in file.read_text() for file in files)
+    run(scene, "put_back")
+    assert [file.read_text() for file in files] == before
+
+
 def test_what_is_not_named_any_more_needs_nothing(tmp_path: Path) -> None:
     scene = Unlisting((Mention(API_UNIT, GONE_URL),), "/q/op")
     assert scene.take_out(NodeSeen(), 0) == ()
     assert scene.put_back(NodeSeen(), 0) == ()
-    assert scene.look() == Look(paths=(API_UNIT, "/q/op/before-kube-apiserver.service"), mentions=scene.mentions)
+    assert scene.look() == Look(
+        paths=(API_UNIT, "/q/op/before-etc-systemd-system-kube--apiserver.service"), mentions=scene.mentions
+    )
     assert unlisted(steps_for(settings(tmp_path, unit=UNIT)), plan().chosen.shares) == steps_for(
         settings(tmp_path, unit=UNIT)
     )
