@@ -1,7 +1,7 @@
 """Looking at a whole cluster, every node and member at once; nothing is changed by it."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -91,18 +91,14 @@ class Surveyor:
             for name, node in seen.reachable.items()
             if (found := former(request.settings, node, request.from_kept))
         }
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            asked = {name: pool.submit(answer, self._reach, nodes[name], log) for name, log in logs.items()}
-        return replace(seen, disks={name: each.result() for name, each in asked.items()})
+        return replace(seen, disks=everywhere(logs, lambda name: self._reach(nodes[name], logs[name])))
 
     def _listed(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
         """With the files of API servers that name who is gone."""
         gone = tuple(member for member in request.settings.members if member.name in request.without)
         look = Look(mentions=asked(request.settings, gone))
         nodes = {m.name: node_of(request.cluster, request.settings, m) for m in request.settings.members}
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            there = {name: pool.submit(answer, self.hosts.survey, nodes[name], look) for name in seen.reachable}
-        found = {name: each.result() for name, each in there.items()}
+        found = everywhere(seen.reachable, lambda name: self.hosts.survey(nodes[name], look))
         listed = {
             name: replace(node, mentions=again.mentions) if isinstance(again := found[name], NodeSeen) else again
             for name, node in seen.reachable.items()
@@ -118,29 +114,18 @@ class Surveyor:
 
     def _disks(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, Reach | Silence]:
         """Where there is no quorum, who holds most is told by the logs."""
-        members = [
-            m
-            for m in cluster.members
-            if isinstance(node := seen.nodes.get(m.name), NodeSeen) and log_of(cluster, node)
-        ]
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            asked = {
-                m.name: pool.submit(answer, self._disk, name, cluster, m, seen.reachable[m.name]) for m in members
-            }
-        return {member: each.result() for member, each in asked.items()}
-
-    def _disk(self, name: str, cluster: Cluster, member: Member, node: NodeSeen) -> Reach:
-        return self._reach(node_of(name, cluster, member), log_of(cluster, node))
+        nodes = {m.name: node_of(name, cluster, m) for m in cluster.members}
+        logs = {member: log for member, node in seen.reachable.items() if (log := log_of(cluster, node))}
+        return everywhere(logs, lambda member: self._reach(nodes[member], logs[member]))
 
     def _reach(self, node: Node, log: str) -> Reach:
         return reach(inflated(self.hosts.read(node, last_segment(log))))
 
     def _dialled(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, dict[str, str]]:
         """Whether nodes reach one another; where all is well no member hears of a survey."""
-        members = [member for member in cluster.members if member.name in seen.reachable]
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            asked = {m.name: pool.submit(answer, self._dial, name, cluster, m) for m in members}
-        return {member: each for member, said in asked.items() if isinstance(each := said.result(), dict)}
+        members = {member.name: member for member in cluster.members if member.name in seen.reachable}
+        said = everywhere(members, lambda each: self._dial(name, cluster, members[each]))
+        return {member: each for member, each in said.items() if isinstance(each, dict)}
 
     def _dial(self, name: str, cluster: Cluster, member: Member) -> dict[str, str]:
         return self.hosts.survey(node_of(name, cluster, member), Look(dials=targets(cluster, member))).dials
@@ -163,6 +148,13 @@ class Surveyor:
     def _stored(self, name: str, settings: StoreSettings) -> tuple[tuple[Manifest, ...], tuple[Lineage, ...]]:
         store = self.stores.at(settings)
         return load(store, name), lineages(store, name)
+
+
+def everywhere(names: Iterable[str], ask: Callable[[str], T]) -> dict[str, T | Silence]:
+    """Everybody's answer, asked at once."""
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        asked = {name: pool.submit(answer, ask, name) for name in names}
+    return {name: each.result() for name, each in asked.items()}
 
 
 def answer(ask: Callable[..., T], *about: object) -> T | Silence:

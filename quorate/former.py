@@ -14,7 +14,7 @@ from quorate.inventory import Cluster
 from quorate.kept import lives_of, named
 from quorate.node import inside
 from quorate.scratch import scratch_of
-from quorate.seen import DirectorySeen, NodeSeen
+from quorate.seen import NodeSeen
 from quorate.source import REPLAY, FromMember, Holdings
 from quorate.wal import Reach
 
@@ -35,7 +35,7 @@ class Former:
 
 def former(settings: Cluster, node: NodeSeen, operation: str) -> Former | None:
     """What the operation has kept on a node, if anything."""
-    live = real(node, settings.etcd.data_dir)
+    live = node.lies(settings.etcd.data_dir).real
     for path, size_bytes in node.kept.items():
         for each in lives_of(live):
             if named(path, each) == ("before", operation):
@@ -46,14 +46,10 @@ def former(settings: Cluster, node: NodeSeen, operation: str) -> Former | None:
 
 def log(settings: Cluster, node: NodeSeen, live: str, kept: str) -> str:
     """Where `live`, which is kept as `kept`, had its log; nothing where that is in the usual place."""
-    wal = real(node, settings.etcd.wal_dir) if settings.etcd.wal_dir else ""
+    wal = node.lies(settings.etcd.wal_dir).real if settings.etcd.wal_dir else ""
     if inside(wal, live):
         return kept + wal.removeprefix(live)
     return f"{wal}{kept.removeprefix(live)}" if wal else ""
-
-
-def real(node: NodeSeen, path: str) -> str:
-    return node.directories.get(path, DirectorySeen(path)).real
 
 
 def formerly_held(

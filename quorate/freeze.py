@@ -9,8 +9,9 @@ from quorate.inventory import Cluster
 from quorate.note import noted, read
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Gate, Plan, Share, SnapshotRef, Step
-from quorate.restore import BAR, CLAIM, FENCE, FENCE_API, RELEASE, described, share, supervised
+from quorate.restore import BAR, CLAIM, FENCE, FENCE_API, RELEASE, described
 from quorate.seen import NodeSeen
+from quorate.shares import share, supervised
 from quorate.static_pod import FROZEN
 
 GATES = ("quorum-healthy", "node-unreachable")

@@ -7,29 +7,24 @@ from urllib.parse import urlsplit
 from quorate.absent import Absent, addresses, afterwards
 from quorate.canary import foretold, mark, practical
 from quorate.catalogue import Manifest, find
-from quorate.clients import NFT, Clients
+from quorate.clients import NFT
 from quorate.cluster import ClusterSeen, Silence
-from quorate.command import node_of
 from quorate.errors import BadInput
-from quorate.etcd import bump, target
+from quorate.etcd import bump
 from quorate.former import formerly_held
 from quorate.former import losses as given_up
 from quorate.gates import closed, old_tools
-from quorate.image import ETCD, Tool, image_of, tool_of
-from quorate.inventory import Cluster, Component, EtcdSettings, Member
-from quorate.kubelet import KUBELET
+from quorate.inventory import Cluster, Member
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.power import vouched
-from quorate.scratch import Scratch
-from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
-from quorate.servers import named
+from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.shares import ports, share, unit_of
 from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
-from quorate.static_pod import FROZEN, StaticPod
-from quorate.supervisor import FENCE_DIR, Supervised, Systemd
-from quorate.swapped import Looks, parent
+from quorate.supervisor import FENCE_DIR
+from quorate.swapped import parent
 from quorate.timing import spoken
 
 # Rows that other runbooks have too.
@@ -106,7 +101,7 @@ TAKING = (
     ),
     Step("forget", "Remove the copy", "nodes.forget", "source", patience_s=60),
 )
-FIRST = ("inherit", "claim", "equip", "bar", "shut-out", "fence-api", "unlist")
+FIRST = ("claim", "bar", "fence-api")
 
 # Where a node is gone for good.
 SHUT_OUT = Step("shut-out", "Shut out who is gone", "nodes.shut_out", undo="nodes.let_in", patience_s=30)
@@ -166,13 +161,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     source, origin, snapshot = restored(request, seen)
     gates = closed(settings, seen, origin)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
-    shares = tuple(
-        replace(
-            share(request, member, seen, source),
-            unlists=named(settings, seen.reachable.get(member.name, NodeSeen()), gone),
-        )
-        for member in staying
-    )
+    shares = tuple(share(request, member, seen, source, gone) for member in staying)
     chosen = Chosen(
         runbook="restore",
         cluster=request.cluster,
@@ -180,7 +169,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         snapshot=snapshot,
         store=request.store,
         shares=shares,
-        steps=inherited(unlisted(equipped(steps_for(settings, source, gone), shares), shares), shares),
+        steps=steps_for(settings, source, gone, shares),
         bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
@@ -301,14 +290,16 @@ def raised(request: RestoreRequest, seen: ClusterSeen, origin: Origin) -> Iterat
         yield foretold(seen, origin.revision)
 
 
-def steps_for(settings: Cluster, source: FromMember | None = None, gone: tuple[Member, ...] = ()) -> tuple[Step, ...]:
-    """Without a control plane the steps about one are left out; who is gone is shut out before anything stops."""
+def steps_for(
+    settings: Cluster,
+    source: FromMember | None = None,
+    gone: tuple[Member, ...] = (),
+    shares: tuple[Share, ...] = (),
+) -> tuple[Step, ...]:
+    """Without a control plane the steps about one are left out."""
     about = set() if settings.control_plane else {"fence-api", "start-api", "verify-api", "kubelets"}
-    steps = tuple(step for step in STEPS if step.key not in about)
-    if any(addresses(gone)):
-        after = next(number for number, step in enumerate(steps, 1) if step.key == "bar")
-        steps = (*steps[:after], SHUT_OUT, *steps[after:])
-    return ordered(steps, source)
+    steps = ordered(tuple(step for step in STEPS if step.key not in about), source)
+    return needed(after("bar", SHUT_OUT, steps) if any(addresses(gone)) else steps, shares)
 
 
 def ordered(steps: tuple[Step, ...], source: FromMember | None) -> tuple[Step, ...]:
@@ -320,25 +311,27 @@ def ordered(steps: tuple[Step, ...], source: FromMember | None) -> tuple[Step, .
     return (*first, *taking, *(step for step in steps if step.key not in FIRST))
 
 
-def equipped(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ...]:
-    """Tools are copied before anything is staged or stopped, and gone again before the nodes are released."""
-    if not any(each.image for each in shares):
-        return steps
-    last = next(number for number, step in enumerate(steps) if step.key == "unbar")
-    return (steps[0], EQUIP, *steps[1:last], UNEQUIP, *steps[last:])
+def needed(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ...]:
+    """With the steps that only some nodes need; what is inherited is never given back, the older operation is over.
 
-
-def unlisted(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ...]:
-    """While every API server is stopped; a static pod's manifest is then where no kubelet reads it."""
-    if not any(each.unlists for each in shares):
-        return steps
-    after = next(number for number, step in enumerate(steps, 1) if step.key == "fence-api")
-    return (*steps[:after], UNLIST, *steps[after:])
-
-
-def inherited(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ...]:
-    """Before anything else, and never given back: the older operation is over."""
+    Tools are there before anything is staged or stopped, and gone before the nodes are released. Lists are edited
+    while every API server is stopped; a static pod's manifest is then where no kubelet reads it.
+    """
+    if any(each.unlists for each in shares):
+        steps = after("fence-api", UNLIST, steps)
+    if any(each.image for each in shares):
+        steps = after("claim", EQUIP, before("unbar", UNEQUIP, steps))
     return (INHERIT, *steps) if any(each.inherits for each in shares) else steps
+
+
+def before(key: str, added: Step, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    place = next(number for number, step in enumerate(steps) if step.key == key)
+    return (*steps[:place], added, *steps[place:])
+
+
+def after(key: str, added: Step, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    place = next(number for number, step in enumerate(steps, 1) if step.key == key)
+    return (*steps[:place], added, *steps[place:])
 
 
 def reference(manifest: Manifest) -> SnapshotRef:
@@ -356,88 +349,6 @@ def reference(manifest: Manifest) -> SnapshotRef:
         etcd_version=manifest.source.version,
         keys=dict(manifest.keys),
     )
-
-
-def share(request: RestoreRequest, member: Member, whole: ClusterSeen, source: FromMember | None = None) -> Share:
-    """A node's part, with the owner and mode that its data directory has, or its unit implies."""
-    settings, node = request.settings, whole.nodes.get(member.name)
-    seen = node if isinstance(node, NodeSeen) else NodeSeen()
-    quorum = whole.has_quorum
-    unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
-    where = lies(seen, settings.etcd.data_dir)
-    looks = worn(seen, f"{where.real}/member" if where.mounted else where.real, where.real) or Looks(unit.owner)
-    needed = copied(tool_of(settings.etcd, seen), source.scratch if source and source.member == member.name else None)
-    wal = lies(seen, settings.etcd.wal_dir).real if settings.etcd.wal_dir else ""
-    wal_looks = (worn(seen, wal) or replace(looks, mode="700")) if wal else Looks("", "")
-    return Share(
-        node=node_of(request.cluster, settings, member),
-        machine=seen.machine,
-        member=member.name,
-        peer_urls=member.peer_urls,
-        target=target(settings, member),
-        etcd=supervised("etcd", settings.etcd, ports(member.client_urls + member.peer_urls), seen, quorum=quorum),
-        control=tuple(component(settings, each, seen, quorum=quorum) for each in settings.control_plane),
-        clients=clients(settings, ports(member.client_urls), firewall=NFT in seen.paths),
-        data_dir=where.real,
-        owner=looks.owner,
-        mode=looks.mode,
-        tool=settings.etcd.restore_tool,
-        mounted=where.mounted,
-        wal_dir=wal,
-        wal_owner=wal_looks.owner,
-        wal_mode=wal_looks.mode,
-        inherits=seen.holder,
-        image=image_of(settings.etcd, seen) if needed else "",
-        programs=needed,
-    )
-
-
-def copied(tool: Tool, scratch: Scratch | None) -> tuple[str, ...]:
-    """What a node needs of etcd's image: the tool, and on the node of a member that is replayed its etcd."""
-    return (*((tool.program,) if tool.image else ()), *((ETCD,) if scratch and scratch.binary == ETCD else ()))
-
-
-def lies(seen: NodeSeen, path: str) -> DirectorySeen:
-    return seen.directories.get(path, DirectorySeen(path))
-
-
-def worn(seen: NodeSeen, live: str, root: str = "") -> Looks | None:
-    """Owner and mode of what is swapped; where it is gone, the owner of what it would be in."""
-    if there := seen.paths.get(live):
-        return Looks(there.owner, there.mode)
-    return Looks(around.owner) if (around := seen.paths.get(root)) else None
-
-
-def component(settings: Cluster, each: Component, seen: NodeSeen, *, quorum: bool) -> Supervised:
-    api_urls = settings.kubernetes.api_urls if settings.kubernetes else ()
-    known = {"kube-controller-manager": (10257,), "kube-scheduler": (10259,)}
-    return supervised(each.role, each, known.get(each.role) or ports(api_urls), seen, quorum=quorum)
-
-
-def supervised(
-    role: str, each: EtcdSettings | Component, listens: tuple[int, ...], seen: NodeSeen, *, quorum: bool
-) -> Supervised:
-    """Without quorum nothing becomes ready: what runs is brought back as far as that it tries to start."""
-    before = seen.units.get(each.process, UnitSeen(each.process)).state
-    if before == "active" and not quorum:
-        before = "activating"
-    kind = StaticPod if each.manifest else Systemd
-    made = kind(role, each.process, listens, each.grace_s, before)
-    return replace(made, before=FROZEN) if made.frozen(seen) else made
-
-
-def clients(settings: Cluster, listens: tuple[int, ...], *, firewall: bool) -> Clients:
-    """A static pod has no unit of its own: after a reboot the rule comes with the kubelet's."""
-    return Clients(unit_of(settings), listens, firewall, loaded_by_unit=not settings.etcd.manifest)
-
-
-def unit_of(settings: Cluster) -> str:
-    """What starts etcd on a node."""
-    return KUBELET if settings.etcd.manifest else settings.etcd.process
-
-
-def ports(urls: tuple[str, ...]) -> tuple[int, ...]:
-    return tuple(dict.fromkeys(port for url in urls if (port := urlsplit(url).port)))
 
 
 def losses(manifest: Manifest, seen: ClusterSeen) -> tuple[str, ...]:

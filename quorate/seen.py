@@ -131,6 +131,10 @@ class NodeSeen:
         """The operation that has claimed it, or nothing."""
         return next(iter(self.claim.split()), "")
 
+    def lies(self, path: str) -> DirectorySeen:
+        """Where a directory really lies; as it is called where nobody has looked."""
+        return self.directories.get(path, DirectorySeen(path))
+
     def has(self, *paths: str) -> tuple[bool, ...]:
         return tuple(path in self.paths for path in paths)
 

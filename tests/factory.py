@@ -14,7 +14,7 @@ from quorate.inventory import Inventory, Ssh, Store
 from quorate.mention import Mention
 from quorate.plan import Chosen, Plan, Share, SnapshotRef
 from quorate.reading import parse
-from quorate.restore import STEPS, equipped, inherited, ordered, unlisted
+from quorate.restore import STEPS, needed, ordered
 from quorate.scratch import Scratch
 from quorate.source import REPLAY, FromMember
 from quorate.supervisor import Systemd
@@ -121,7 +121,7 @@ def without_tool(*programs: str) -> Plan:
     """On no node is there a restore tool, but its image."""
     whole = plan()
     shares = tuple(replace(each, image=IMAGE, programs=programs or ("etcdutl",)) for each in whole.chosen.shares)
-    return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=equipped(STEPS, shares)))
+    return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=needed(STEPS, shares)))
 
 
 API_UNIT, GONE_URL = "/etc/systemd/system/kube-apiserver.service", "https://10.0.0.3:2379"
@@ -131,7 +131,7 @@ def after_abort() -> Plan:
     """Every node belongs to an operation that was aborted."""
     whole = plan()
     shares = tuple(replace(each, inherits="restore-0") for each in whole.chosen.shares)
-    return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=inherited(STEPS, shares)))
+    return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=needed(STEPS, shares)))
 
 
 def without_c() -> Plan:
@@ -139,7 +139,7 @@ def without_c() -> Plan:
     whole = plan(names="ab")
     absent = Absent(("10.0.0.3",), (2379, 2380), "etcd.service")
     shares = tuple(replace(each, unlists=(Mention(API_UNIT, GONE_URL),)) for each in whole.chosen.shares)
-    steps = unlisted(whole.chosen.steps, shares)
+    steps = needed(whole.chosen.steps, shares)
     return replace(whole, chosen=replace(whole.chosen, without=("c",), absent=absent, shares=shares, steps=steps))
 
 

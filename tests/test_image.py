@@ -10,9 +10,10 @@ from quorate.errors import Refusal
 from quorate.image import Copied, Tool, lacking, tool_of, version_of
 from quorate.inventory import EtcdSettings
 from quorate.programs import Manifest
-from quorate.restore import copied, equipped, steps_for
+from quorate.restore import needed, steps_for
 from quorate.scratch import Scratch
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.shares import copied
 from tests.factory import IMAGE, inventory, plan, without_tool
 from tests.meetings import FOLDER, Kept, flags, met
 
@@ -113,7 +114,7 @@ def test_etcd_itself_is_copied_only_where_a_member_is_replayed_from_an_image() -
 
 def test_the_copy_is_made_before_anything_is_staged_and_gone_before_the_nodes_are_released(tmp_path: Path) -> None:
     steps = steps_for(inventory(tmp_path).clusters["demo"])
-    keys = [step.key for step in equipped(steps, without_tool().chosen.shares)]
+    keys = [step.key for step in needed(steps, without_tool().chosen.shares)]
     assert keys[:3] == ["claim", "equip", "stage"]
     assert keys[-3:] == ["unequip", "unbar", "release"]
-    assert equipped(steps, plan().chosen.shares) == steps
+    assert needed(steps, plan().chosen.shares) == steps

@@ -9,7 +9,7 @@ import pytest
 from quorate.inventory import Cluster, Component, Member
 from quorate.mention import Mention, parse, script
 from quorate.programs import Manifest
-from quorate.restore import steps_for, unlisted
+from quorate.restore import needed, steps_for
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.servers import Unlisting, asked, named
 from tests.factory import API_UNIT, GONE_URL, inventory, plan, without_c
@@ -124,7 +124,7 @@ def test_what_is_not_named_any_more_needs_nothing(tmp_path: Path) -> None:
     assert scene.look() == Look(
         paths=(API_UNIT, "/q/op/before-etc-systemd-system-kube--apiserver.service"), mentions=scene.mentions
     )
-    assert unlisted(steps_for(settings(tmp_path, unit=UNIT)), plan().chosen.shares) == steps_for(
+    assert needed(steps_for(settings(tmp_path, unit=UNIT)), plan().chosen.shares) == steps_for(
         settings(tmp_path, unit=UNIT)
     )
 
