@@ -163,6 +163,9 @@ class RecordedEtcd:
     def compact(self, revision: int) -> None:
         self.pen.called(("etcd", "compact", str(revision)), lambda: self.etcd.compact(revision))
 
+    def auth_enabled(self) -> bool:
+        return self.etcd.auth_enabled()
+
 
 @dataclass(frozen=True, slots=True)
 class RecordedEtcds:

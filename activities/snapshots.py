@@ -55,7 +55,9 @@ class Snapshots:
         asked = self._ask_nodes(task)
         choice = beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
         flags, notes = running_flags(answered(asked, NODES_S))
-        return replace(choice, flags=flags, notes=notes)
+        with self.etcds.at(choice.target, ticket) as etcd:
+            auth = etcd.auth_enabled()
+        return replace(choice, flags=flags, notes=notes, auth=auth)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
     def stream(self, task: BackupTask) -> Streamed:

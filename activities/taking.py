@@ -1,4 +1,4 @@
-"""A snapshot of one member in the middle of a restore: of itself, or of the etcd that replays a copy of its data."""
+"""One member in the middle of a restore, itself or the etcd that runs on a copy: snapshotted, or logged in to."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from activities.recorded import RecordedEtcds
 from activities.snapshots import Snapshots
 from activities.tunnels import Tunnels, through
 from quorate.converge import Clock, Receipt, Tick
+from quorate.errors import LoginRefused, Refusal
 from quorate.etcd import EtcdTarget
 from quorate.plan import ClusterTask, Share
 from quorate.taking import facts, taking
@@ -37,13 +38,30 @@ class Taking:
             made = beaten(lambda tick: self.snapshots.taken(wanted, ticket, tick), self.tick)
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts(made))
 
+    @activity.defn(name="members.log_in", no_thread_cancel_exception=True)
+    def log_in(self, task: ClusterTask) -> Receipt:
+        """As root: etcd runs on a copy of what is staged, where users and passwords are as of the snapshot."""
+        started, began = self.clock.time(), self.clock.monotonic()
+        try:
+            with self._member(task) as target, self.etcds.at(target, ticket_of(task)) as etcd:
+                etcd.look()
+                etcd.hash_kv(0)  # of all that a verification does, what nobody but root may
+        except LoginRefused as error:
+            raise Refusal(
+                f"the snapshot of {task.snapshot.created_at} does not know us, so nobody could verify what is "
+                f"restored: {error}; nothing was stopped",
+                next="put the user and the password as of then into the inventory's etcd.auth",
+            ) from error
+        return Receipt(started=started, duration_s=self.clock.monotonic() - began)
+
     @contextmanager
     def _member(self, task: ClusterTask) -> Iterator[EtcdTarget]:
         """As its own node reaches it."""
-        assert task.source, "only a plan with a source has this step"
-        share = next(share for share in task.shares if share.member == task.source.member)
+        source = task.source or task.rehearsal
+        assert source, "only a plan with a source or a rehearsal has this step"
+        share = next(share for share in task.shares if share.member == source.member)
         target, host = share.target, ""
-        if scratch := task.source.scratch:
+        if scratch := source.scratch:
             target, host = on_scratch(share, scratch.port, tls=bool(scratch.tls)), "127.0.0.1"
         with through(self.tunnels, share.node, target, host) as dialled:
             yield dialled

@@ -52,6 +52,7 @@ class Choice:
     flags: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     alone: bool = False  # there is no quorum that could say how far the cluster is
+    auth: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,7 @@ def manifest(task: BackupTask) -> Manifest:
         outcome="degraded" if found else "verified",
         findings=found,
         flags=choice.flags,
+        auth=choice.auth,
     )
 
 

@@ -68,6 +68,7 @@ class Manifest(Part):
     trailer; `stored_*` are of the object. `revision` is what a restored member serves; the one in the id is
     the linearizable revision when the stream began, and only a name. `keys` counts by prefix, "" being all.
     `flags` are those that each member's etcd ran with; of a member that is not in it they are not known.
+    With `auth` clients had to log in, and will have to again.
     """  # noqa: D205 - every field that its name does not explain
 
     format: Literal["quorate/manifest/v1"] = "quorate/manifest/v1"
@@ -94,6 +95,7 @@ class Manifest(Part):
     outcome: Literal["verified", "degraded"]
     findings: tuple[str, ...] = ()
     flags: Mapping[str, Mapping[str, str]] = {}
+    auth: bool = False
 
     @model_validator(mode="after")
     def check_names(self) -> Self:

@@ -7,6 +7,7 @@
     - OtherVersion            4   an operation is open that only the version which began it can finish
   + NotApproved               5   denied, expired, or the plan is no longer true
   + Unreachable               6   a host, a store or a server did not answer, or refused us
+    - LoginRefused            6   etcd's authentication does not know us, or not as root
     - HostKeyChanged          6   the host is not the one that was pinned
     - HostKeyUnknown          6   no host key is pinned for it
     - NoDaemon                6   nothing runs that could carry it out
@@ -67,6 +68,10 @@ class Denied(Unreachable):
     """It answered, and will answer the same again: wrong key, wrong password, no such bucket."""
 
     kind, retryable = "denied", False
+
+
+class LoginRefused(Denied):
+    kind = "login-refused"
 
 
 class HostKeyChanged(Denied):

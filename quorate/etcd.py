@@ -68,6 +68,8 @@ class EtcdTarget:
     key: str = ""
     dial: str = ""  # host:port to connect to instead of the URL's, which still names the certificate
     through: Node | None = None  # which reaches it for us
+    user: str = ""  # where authentication is enabled, and the certificate's name is not who we are
+    password: str = ""
 
 
 def target(settings: Cluster, member: Member) -> EtcdTarget:
@@ -75,7 +77,10 @@ def target(settings: Cluster, member: Member) -> EtcdTarget:
     tls = settings.etcd.tls
     ca, cert, key = (tls.ca, tls.cert, tls.key) if tls else ("", "", "")
     through = node_of("", settings, member) if settings.ssh.forward else None
-    return EtcdTarget(member.name, member.client_urls[0], ca, cert, key, through=through)
+    user, password = (settings.etcd.auth.user, settings.etcd.auth.password) if settings.etcd.auth else ("", "")
+    return EtcdTarget(
+        member.name, member.client_urls[0], ca, cert, key, through=through, user=user, password=password
+    )
 
 
 def member_id(peer_urls: Iterable[str], token: str) -> str:

@@ -14,6 +14,7 @@ from quorate.inventory import Cluster, Member
 from quorate.node import inside
 from quorate.plan import Gate
 from quorate.power import doubts
+from quorate.rehearsal import rehearsal, unproved
 from quorate.room import RESERVE_BYTES, WAL_BYTES, mib, staging_bytes
 from quorate.seen import NodeSeen
 from quorate.source import Holdings, Origin, not_the_newest
@@ -152,14 +153,19 @@ def fixed(cluster: Cluster, node: NodeSeen) -> str:
 def no_space(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     """Beside the live data; and what would make room, for a person to judge."""
     needed = needs(cluster, origin.size_bytes)
+    trial = rehearsal(cluster, seen, origin)
+    copied = {(trial.member, cluster.etcd.data_dir): origin.size_bytes} if trial else {}
     short = [
         f"{name} has {mib(free)} free at {path}{would_fit(node, path, needed[path])}"
         for name, node in sorted(seen.reachable.items())
         for path in needed
-        if (free := node.spaces.get(path, 0)) < needed[path]
+        if (free := node.spaces.get(path, 0)) < needed[path] + copied.get((name, path), 0)
     ]
     wanted = ", ".join(f"{mib(size_bytes)} at {path}" for path, size_bytes in needed.items())
-    return f"{'; '.join(short)}; needed are {wanted}" if short else ""
+    more = (
+        f", and {mib(origin.size_bytes)} more on {trial.member}, for the copy that is logged in to" if trial else ""
+    )
+    return f"{'; '.join(short)}; needed are {wanted}{more}" if short else ""
 
 
 def needs(cluster: Cluster, size_bytes: int) -> dict[str, int]:
@@ -246,6 +252,11 @@ def version(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return f"the snapshot is of etcd {origin.version}, but {', '.join(other)}" if other else ""
 
 
+def auth_unproved(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    """A step proves the credential; here is why none can, or why what was seen cannot be believed."""
+    return "; ".join(unproved(cluster, seen, origin))
+
+
 def quota(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return surroundings.quota(cluster, seen, origin.size_bytes)
 
@@ -276,6 +287,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("no-bump", no_bump, True),
     ("no-space", no_space, False),
     ("quota", quota, True),
+    ("auth-unproved", auth_unproved, True),
     ("learner", around(surroundings.learner), True),
     ("unknown-clients", around(surroundings.unknown_clients), True),
     ("second-etcd", around(surroundings.second_etcd), True),

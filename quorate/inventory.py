@@ -99,6 +99,13 @@ class Tls(Strict):
     key: Reference
 
 
+class Auth(Strict):
+    """Who we are where authentication is enabled in etcd: a user that has the role `root`."""
+
+    user: str = Field(min_length=1, max_length=255)
+    password: Reference
+
+
 class EtcdSettings(Strict):
     """How etcd runs on a node, a unit or a static pod; `restore_tool` is etcdutl, or etcdctl before 3.5."""
 
@@ -108,6 +115,7 @@ class EtcdSettings(Strict):
     wal_dir: Path | None = None  # only where etcd is told one
     restore_tool: Path = "/usr/local/bin/etcdutl"
     tls: Tls | None = None
+    auth: Auth | None = None
     grace_s: Duration = 0.1
 
     @model_validator(mode="after")

@@ -136,6 +136,16 @@ class DataDir:
         return self.db.staged
 
     @property
+    def member(self) -> str:
+        """What is staged, as far as etcd calls it `member`."""
+        return self.staged if self.mounted else f"{self.staged}/member"
+
+    @property
+    def log(self) -> str:
+        """Where the staged log is, if not in there."""
+        return self.wal.staged if self.wal else self.wal_dir.replace(self.live, self.staged, 1)
+
+    @property
     def part(self) -> str:
         return self.db.part
 

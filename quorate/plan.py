@@ -19,14 +19,16 @@ from quorate.node import Claim, DataDir, Records
 from quorate.note import Note
 from quorate.scratch import Replay
 from quorate.servers import Unlisting
-from quorate.source import BARE, FromMember
+from quorate.source import BARE, STAGED, FromMember
 from quorate.sshsig import Signer
 from quorate.supervisor import Supervised, Together
 
-Place = Literal["node", "cluster", "source"]  # the last: the one member whose data is taken
+# `source`: the one member whose data is taken; `rehearsal`: the one where what is staged is tried.
+Place = Literal["node", "cluster", "source", "rehearsal"]
+ADDED_TO_TARGET = ("user", "password")  # likewise
 WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
-ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent")  # likewise
+ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent", "rehearsal")  # likewise
 ADDED_TO_SOURCE, ADDED_TO_SCRATCH = ("operation",), ("beside", "member")
 ADDED_TO_SHARE = (
     "mounted",
@@ -147,6 +149,7 @@ class Chosen:
     without: tuple[str, ...] = ()  # members that are gone for good, and shut out
     absent: Absent | None = None
     signers: tuple[Signer, ...] = ()
+    rehearsal: FromMember | None = None  # on whose node etcd runs on a copy of what is staged, to log in to it
 
     def digest(self) -> str:
         return hashlib.sha256(canonical(self.covered()).encode()).hexdigest()
@@ -168,6 +171,7 @@ class Chosen:
         """Without what was only measured, and without what says nothing and came later."""
         share["node"]["ssh"] = without(share["node"]["ssh"].model_dump(mode="json"), WAYS)
         del share["target"]["through"]  # the node says it
+        share["target"] = without(share["target"], ADDED_TO_TARGET)
         del share["note"]
         for unit in (share["etcd"], *share["control"]):
             del unit["before"]  # measured: a unit that crashes in a loop is in another state each time
@@ -241,9 +245,11 @@ class NodeTask:
 
     @property
     def replay(self) -> Replay:
-        assert self.source, "only a plan with a source has this step"
+        assert self.source, "only a plan with a source or a rehearsal has this step"
         scratch = self.source.scratch
         assert scratch
+        if self.source.how == STAGED:
+            scratch = replace(scratch, member=self.data.member, wal_dir=self.data.log)
         if scratch.binary == ETCD:
             scratch = replace(scratch, binary=self.copied.path(ETCD))
         return Replay(scratch, self.operation, self.tool if self.source.how == BARE else "")
@@ -309,6 +315,7 @@ class ClusterTask:
     store: Store | None = None
     source: FromMember | None = None
     verb: str = ""
+    rehearsal: FromMember | None = None
 
     @property
     def floor(self) -> int:
@@ -358,9 +365,8 @@ class Plan:
             return (self._cluster_task(step, turn, actor),)
         control = step.roles == "control-plane"
         shares = [share for share in self.chosen.shares if share.control or not control]
-        if step.place == "source":
-            assert self.chosen.source
-            shares = [share for share in shares if share.member == self.chosen.source.member]
+        if one := self._one(step):
+            shares = [share for share in shares if share.member == one.member]
         return tuple(self._node_task(step, turn, actor, share) for share in shares)
 
     def begun(self, step: Step) -> tuple[Step, ...]:
@@ -411,6 +417,10 @@ class Plan:
         """From this step on."""
         return self.chosen.steps[self.chosen.steps.index(step) :]
 
+    def _one(self, step: Step) -> FromMember | None:
+        """The member that a step is about, where it is about one alone."""
+        return {"source": self.chosen.source, "rehearsal": self.chosen.rehearsal}.get(step.place)
+
     def _node_task(self, step: Step, turn: int, actor: str, share: Share) -> NodeTask:
         return NodeTask(
             operation=self.operation,
@@ -425,7 +435,7 @@ class Plan:
             token=self.token,
             bump=self.chosen.bump,
             patience_s=step.patience_s,
-            source=self.chosen.source if step.place == "source" else None,
+            source=self._one(step),
             absent=self.chosen.absent if step.key == "shut-out" else None,
         )
 
@@ -446,4 +456,5 @@ class Plan:
             mark=self.mark,
             store=self.chosen.store if self.chosen.source else None,
             source=self.chosen.source,
+            rehearsal=self.chosen.rehearsal,
         )

@@ -99,6 +99,9 @@ class Etcd(Protocol):
 
     def compact(self, revision: int) -> None: ...
 
+    def auth_enabled(self) -> bool:
+        """Whether clients have to log in; etcd 3.4 tells it only to those who try."""
+
 
 class Etcds(Protocol):
     def at(self, target: EtcdTarget) -> AbstractContextManager[Etcd]: ...

@@ -18,6 +18,7 @@ from quorate.inventory import Cluster, Member
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
 from quorate.power import vouched
+from quorate.rehearsal import rehearsal
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.shares import ports, share, unit_of
 from quorate.signs import Ask
@@ -101,6 +102,20 @@ TAKING = (
     ),
     Step("forget", "Remove the copy", "nodes.forget", "source", patience_s=60),
 )
+# Where authentication is enabled: before anything is stopped.
+REHEARSAL = (
+    Step(
+        "rehearse",
+        "Run etcd on a copy of what is staged",
+        "nodes.replay",
+        "rehearsal",
+        undo="nodes.forget",
+        patience_s=900,
+        expected_s=3,
+    ),
+    Step("log-in", "Log in to it as to the restored cluster", "members.log_in", "cluster", patience_s=60),
+    Step("strike", "Remove the copy", "nodes.forget", "rehearsal", patience_s=60),
+)
 FIRST = ("claim", "bar", "fence-api")
 
 # Where a node is gone for good.
@@ -161,7 +176,8 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     source, origin, snapshot = restored(request, seen)
     gates = closed(settings, seen, origin)
     refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
-    shares = tuple(share(request, member, seen, source, gone) for member in staying)
+    trial = rehearsal(settings, seen, origin)
+    shares = tuple(share(request, member, seen, source or trial, gone) for member in staying)
     chosen = Chosen(
         runbook="restore",
         cluster=request.cluster,
@@ -169,7 +185,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         snapshot=snapshot,
         store=request.store,
         shares=shares,
-        steps=steps_for(settings, source, gone, shares),
+        steps=steps_for(settings, source, gone, shares, trial),
         bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
@@ -180,6 +196,7 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         api_urls=api_urls(settings, gone),
         source=source,
         without=tuple(sorted(member.name for member in gone)),
+        rehearsal=trial,
         absent=absent(settings, gone),
     )
     return Plan(
@@ -295,11 +312,17 @@ def steps_for(
     source: FromMember | None = None,
     gone: tuple[Member, ...] = (),
     shares: tuple[Share, ...] = (),
+    trial: FromMember | None = None,
 ) -> tuple[Step, ...]:
     """Without a control plane the steps about one are left out."""
     about = set() if settings.control_plane else {"fence-api", "start-api", "verify-api", "kubelets"}
     steps = ordered(tuple(step for step in STEPS if step.key not in about), source)
-    return needed(after("bar", SHUT_OUT, steps) if any(addresses(gone)) else steps, shares)
+    if any(addresses(gone)):
+        steps = after("bar", SHUT_OUT, steps)
+    if trial:
+        for step in reversed(REHEARSAL):
+            steps = after("compare", step, steps)
+    return needed(steps, shares)
 
 
 def ordered(steps: tuple[Step, ...], source: FromMember | None) -> tuple[Step, ...]:

@@ -13,7 +13,7 @@ from quorate.scratch import Scratch, scratch_of
 from quorate.seen import NodeSeen, UnitSeen
 from quorate.wal import Reach
 
-STREAM, REPLAY, BARE = "stream", "replay", "bare"
+STREAM, REPLAY, BARE, STAGED = "stream", "replay", "bare", "staged"
 
 
 class Origin(Protocol):
@@ -34,16 +34,20 @@ class Origin(Protocol):
     @property
     def flags(self) -> Mapping[str, Mapping[str, str]]: ...
 
+    @property
+    def auth(self) -> bool: ...
+
 
 @dataclass(frozen=True, slots=True)
 class FromMember:
     """A member whose own data is taken.
 
     It answers and streams it, or etcd replays a copy of what it left; where its log is lost, of its database alone.
+    Or nothing is taken, and etcd runs on a copy of what is staged there.
     """
 
     member: str
-    how: str  # STREAM | REPLAY | BARE
+    how: str  # STREAM | REPLAY | BARE | STAGED
     scratch: Scratch | None = None
     operation: str = ""  # what that one has kept is replayed, not what the member has now
 
@@ -60,6 +64,7 @@ class Holdings:
     unread: str = ""  # why its log cannot be read, where it cannot
     operation: str = ""  # that has kept it
     flags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    auth: bool = False  # whoever takes it logs in to it
 
 
 def held_by(name: str, cluster: str, settings: Cluster, seen: ClusterSeen) -> tuple[FromMember, Holdings]:

@@ -32,6 +32,7 @@ def taking(task: ClusterTask, target: EtcdTarget, seen: EtcdSeen) -> BackupTask:
             members=seen.members,
             findings=(f"taken from {name} alone by {task.operation}",),
             alone=True,
+            auth=bool(target.user),
         ),
     )
 

@@ -14,9 +14,9 @@ from quorate.inventory import Inventory, Ssh, Store
 from quorate.mention import Mention
 from quorate.plan import Chosen, Plan, Share, SnapshotRef
 from quorate.reading import parse
-from quorate.restore import STEPS, needed, ordered
+from quorate.restore import REHEARSAL, STEPS, needed, ordered
 from quorate.scratch import Scratch
-from quorate.source import REPLAY, FromMember
+from quorate.source import REPLAY, STAGED, FromMember
 from quorate.supervisor import Systemd
 
 LIVE = "/var/lib/etcd/default"
@@ -112,6 +112,15 @@ def from_member(how: str = REPLAY) -> Plan:
     whole = plan()
     source = FromMember("a", how, SCRATCH if how == REPLAY else None)
     return replace(whole, chosen=replace(whole.chosen, source=source, steps=ordered(STEPS, source)))
+
+
+def authenticated() -> Plan:
+    """Clients of the snapshot have to log in; etcd is on every node."""
+    whole = plan()
+    trial = FromMember("a", STAGED, SCRATCH)
+    at = [step.key for step in STEPS].index("bar")
+    steps = (*STEPS[:at], *REHEARSAL, *STEPS[at:])
+    return replace(whole, chosen=replace(whole.chosen, rehearsal=trial, steps=steps))
 
 
 IMAGE = "registry.k8s.io/etcd:3.6.14-0"

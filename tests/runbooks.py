@@ -22,7 +22,7 @@ from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.plan import NodeTask, Plan, Step
 from quorate.ports import Host
-from quorate.restore import EQUIP, INHERIT, SHUT_OUT, STEPS, TAKING, UNEQUIP, UNLIST
+from quorate.restore import EQUIP, INHERIT, REHEARSAL, SHUT_OUT, STEPS, TAKING, UNEQUIP, UNLIST
 from quorate.seen import Look, NodeSeen
 from tests.factory import (
     API_UNIT,
@@ -31,6 +31,7 @@ from tests.factory import (
     LIVE,
     STORED,
     after_abort,
+    authenticated,
     from_member,
     plan,
     snapshot,
@@ -48,6 +49,7 @@ UNDO = f"Undo, before step {COMMITS + 1}"
 ROLLBACK = f"Roll back, before step {ADMITS + 1}"
 GONE = "Without a node that is gone for good"
 ABORTED = "Where an aborted operation has the nodes"
+AUTH = "Where authentication is enabled"
 NO_TOOL = "Where a node has no restore tool"
 KEPT = f"{LIVE}.before-restore-01M7ZK75000000000000000000"
 MEMBER = "From what a member still holds"
@@ -140,6 +142,7 @@ def blocks() -> dict[str, list[str]]:
         by_heading[MEMBER] = replayed(Path(root) / "member")
         by_heading[GONE] = shut_out(Path(root) / "gone")
         by_heading[ABORTED] = taken_over(Path(root) / "aborted")
+        by_heading[AUTH] = logged_in(Path(root) / "auth")
         by_heading[NO_TOOL] = taken_out(Path(root) / "no-tool")
         by_heading[UNDO] = Rehearsal(Path(root) / "undone").undo(COMMITS)
         by_heading[ROLLBACK] = Rehearsal(Path(root) / "rolled-back").undo(ADMITS)
@@ -175,6 +178,14 @@ def taken_out(root: Path) -> list[str]:
     rehearsal.machine.images[IMAGE] = {"etcdutl": "3.6.14"}
     rehearsal.run(STEPS[0], STEPS[0].verb)
     return [line for step in (EQUIP, UNEQUIP) for line in rehearsal.run(step, step.verb)]
+
+
+def logged_in(root: Path) -> list[str]:
+    """What is typed for somebody to log in to what is staged, and after it; the claim and the staging come first."""
+    rehearsal = Rehearsal(root, plan=authenticated())
+    for step in STEPS[:2]:
+        rehearsal.run(step, step.verb)
+    return [line for step in REHEARSAL if step.place == "rehearsal" for line in rehearsal.run(step, step.verb)]
 
 
 def heading(number: int) -> str:

@@ -83,6 +83,7 @@ def test_no_field_that_the_digest_covers_is_left_out(name: str) -> None:
         "snapshot": replace(CHOSEN.snapshot, id="x"),
         "store": Store(directory="/x"),
         "source": FromMember("a", "stream"),
+        "rehearsal": FromMember("a", "staged"),
         "absent": Absent(("10.0.0.3",), (2379,), "etcd.service"),
     }
     now = replace(CHOSEN, **{name: parts.get(name) or other[type(value)]})

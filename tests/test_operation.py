@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from quorate.operation import Approval, Outcome
 from quorate.plan import Choice
-from tests.factory import LIVE
+from tests.factory import LIVE, authenticated
 from tests.world import TAKEN, World, approve, held, phase, resolve
 from workflows.restore import Restore
 
@@ -109,6 +110,22 @@ async def test_a_snapshot_that_is_not_what_was_stored_changes_nothing(world: Wor
     result = await world.restore()
     assert (result.outcome, result.error and result.error.kind) == (Outcome.UNDONE, "corrupt")
     assert world.state == before
+
+
+async def test_a_snapshot_that_does_not_know_us_changes_nothing_and_leaves_no_copy(world: World) -> None:
+    chosen = authenticated().chosen
+    steps = tuple(replace(step, patience_s=world.patience_s) for step in chosen.steps)
+    world.moved = {"rehearsal": chosen.rehearsal, "steps": steps}
+    world.cluster.wrong["members.log_in"] = "authentication failed"
+    before = world.state
+    result = await world.restore()
+    assert (result.outcome, [step.id for step in result.steps if step.state == "failed"]) == (
+        Outcome.UNDONE,
+        ["log-in"],
+    )
+    assert world.state == before
+    assert any("systemd-run" in line for line in world.machines["a"].ran)
+    assert not any("systemd-run" in line for name in "bc" for line in world.machines[name].ran)
 
 
 async def test_a_failure_after_it_holds_until_somebody_says_retry(world: World) -> None:

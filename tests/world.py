@@ -63,7 +63,10 @@ class Cluster:
     wrong: dict[str, str] = field(default_factory=dict)
 
     def activities(self) -> list[Any]:
-        return [self._of(name) for name in ("nodes.same", "members.verify", "kubernetes.verify", "members.take")]
+        return [
+            self._of(name)
+            for name in ("nodes.same", "members.verify", "kubernetes.verify", "members.take", "members.log_in")
+        ]
 
     def _of(self, name: str) -> Any:
         @activity.defn(name=name)
@@ -115,8 +118,8 @@ class World:
             replace(each, etcd=replace(each.etcd, before=self.before.get(each.member, "active")))
             for each in whole.chosen.shares
         )
-        who = {"approvers": self.approvers, "signers": self.signers}
-        chosen = replace(whole.chosen, steps=steps, shares=shares, **who, **self.moved)
+        world = {"steps": steps, "shares": shares, "approvers": self.approvers, "signers": self.signers}
+        chosen = replace(whole.chosen, **{**world, **self.moved})
         return replace(whole, chosen=chosen, refusals=self.shut)
 
     @property

@@ -129,6 +129,7 @@ class Wiring:
             members.same,
             members.verify,
             taking.take,
+            taking.log_in,
             kubernetes.verify,
             self.ledger.write,
             self.ledger.seal,

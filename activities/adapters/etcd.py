@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from activities.adapters import etcd_rpc_pb2 as rpc
 from quorate.converge import Tick
-from quorate.errors import AlreadyThere, Corrupt, Denied, Failed, Missing, QuorateError, Unreachable
+from quorate.errors import AlreadyThere, Corrupt, Denied, Failed, LoginRefused, Missing, QuorateError, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
 from quorate.ports import Etcd, Secrets
 
@@ -65,12 +65,20 @@ KINDS: dict[grpc.StatusCode, type[QuorateError]] = {
 }
 
 
+# What etcd says to somebody it does not know; the code may be UNKNOWN, as for anything else (3.5).
+REFUSED = ("auth:", "user name", "authentication failed", "invalid auth token", "etcdserver: permission denied")
+STALE = (
+    "invalid auth token",
+    "revision of auth store is old",
+)  # a member that was restarted has forgotten its tokens
+
+
 def translated(error: Exception, what: str) -> QuorateError:
     """Any exception of grpc as one of ours."""
     code = getattr(error, "code", lambda: grpc.StatusCode.UNKNOWN)()
     said = getattr(error, "details", lambda: None)() or str(error) or type(error).__name__
-    if "etcdserver: auth:" in said or said.startswith("auth:"):  # UNKNOWN on 3.5, as anything else may be
-        return Denied(f"{what}: {said}")
+    if any(each in said for each in REFUSED):
+        return LoginRefused(f"{what}: {said}")
     if said.startswith("failed to connect to all addresses"):
         said = said.rpartition(": ")[2]  # "Connection refused (111)", after everything that was tried
     return KINDS.get(code, Unreachable)(f"{what}: {said}")
@@ -95,9 +103,15 @@ class GrpcEtcds:
     def at(self, target: EtcdTarget) -> Iterator[Etcd]:
         channel = self._channel(target)
         try:
-            yield GrpcEtcd(target, channel)
+            yield GrpcEtcd(target, channel, self._login(target, channel))
         finally:
             channel.close()
+
+    def _login(self, target: EtcdTarget, channel: grpc.Channel) -> "Login | None":
+        if not target.user:
+            return None
+        password = self.secrets.resolve(target.password).decode().rstrip("\n")
+        return Login(target, channel, password)
 
     def _channel(self, target: EtcdTarget) -> grpc.Channel:
         parts = urlsplit(target.url)
@@ -111,11 +125,48 @@ class GrpcEtcds:
         return grpc.secure_channel(target.dial or parts.netloc, credentials, [*OPTIONS, *named])
 
 
+@dataclass(slots=True)
+class Login:
+    """A token for one connection, asked for when the first call needs it."""
+
+    target: EtcdTarget
+    channel: grpc.Channel
+    password: str = field(repr=False)
+    asked: bool = False
+    token: str = field(default="", repr=False)  # "" = etcd wants none
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        if not self.asked:
+            self.token, self.asked = self._authenticate(), True
+        return (("token", self.token),) if self.token else ()
+
+    def forget(self) -> None:
+        self.asked = False
+
+    def _authenticate(self) -> str:
+        """The password as of the snapshot may be asked for by data from before there was any."""
+        what = f"Authenticate as {self.target.user} of {self.target.name} ({self.target.url})"
+        request = rpc.AuthenticateRequest(name=self.target.user, password=self.password)
+        try:
+            with mapped(what):
+                return called(self.channel, "Auth/Authenticate", request, rpc.AuthenticateResponse, CALL_S).token
+        except Failed as error:
+            if "authentication is not enabled" in str(error):
+                return ""
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class GrpcEtcd:
     target: EtcdTarget
     channel: grpc.Channel
+    login: Login | None = None
     idle_s: float = IDLE_S
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return self.login.metadata if self.login else ()
 
     def look(self) -> EtcdSeen:
         """Works on a member without quorum too, where asking for alarms would wait for a leader."""
@@ -193,7 +244,8 @@ class GrpcEtcd:
                 response_deserializer=rpc.PutResponse.FromString,
             )
             request = rpc.PutRequest(key=key.encode())
-            futures = [call.future(request, timeout=CALL_S) for _ in range(times)]
+            metadata = self.metadata
+            futures = [call.future(request, timeout=CALL_S, metadata=metadata) for _ in range(times)]
             if failed := [error for each in futures if (error := ended(each, tick))]:
                 raise failed[0]
             revisions: list[int] = [each.result().header.revision for each in futures]
@@ -223,6 +275,16 @@ class GrpcEtcd:
             if "has been compacted" not in str(error):
                 raise
 
+    def auth_enabled(self) -> bool:
+        if self.login:
+            return bool(self.login.metadata)
+        try:
+            return self._call("Auth/AuthStatus", rpc.AuthStatusRequest(), rpc.AuthStatusResponse, CALL_S).enabled
+        except Denied as error:
+            if "unknown method" in str(error):  # 3.4
+                return False
+            raise
+
     def _alarms(self, status: rpc.StatusResponse) -> tuple[tuple[str, str], ...]:
         """Listing alarms is a proposal, so without a leader only what the member itself repeats is known."""
         if status.leader:
@@ -237,21 +299,41 @@ class GrpcEtcd:
         return self._call("Maintenance/Alarm", request, rpc.AlarmResponse, deadline_s)
 
     def _call(self, method: str, request: Message, answer: type[R], deadline_s: float) -> R:
+        """Logged in again where the token is not known any more."""
         what = f"{method.split('/')[1]} of {self.target.name} ({self.target.url})"
+        try:
+            with mapped(what):
+                return called(self.channel, method, request, answer, deadline_s, self.metadata)
+        except Denied as error:
+            if not self.login or not any(each in str(error) for each in STALE):
+                raise
+        self.login.forget()
         with mapped(what):
-            call: Callable[..., R] = self.channel.unary_unary(
-                f"/etcdserverpb.{method}",
-                request_serializer=type(request).SerializeToString,
-                response_deserializer=answer.FromString,
-            )
-            return call(request, timeout=deadline_s)
+            return called(self.channel, method, request, answer, deadline_s, self.metadata)
 
     def _open_snapshot(self) -> Any:
         return self.channel.unary_stream(
             "/etcdserverpb.Maintenance/Snapshot",
             request_serializer=rpc.SnapshotRequest.SerializeToString,
             response_deserializer=rpc.SnapshotResponse.FromString,
-        )(rpc.SnapshotRequest())
+        )(rpc.SnapshotRequest(), metadata=self.metadata)
+
+
+def called(
+    channel: grpc.Channel,
+    method: str,
+    request: Message,
+    answer: type[R],
+    deadline_s: float,
+    metadata: tuple[tuple[str, str], ...] = (),
+) -> R:
+    """One call and its answer, with whatever grpc raises."""
+    call: Callable[..., R] = channel.unary_unary(
+        f"/etcdserverpb.{method}",
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=answer.FromString,
+    )
+    return call(request, timeout=deadline_s, metadata=metadata)
 
 
 @dataclass(slots=True)

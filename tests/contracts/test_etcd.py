@@ -1,10 +1,12 @@
 """What every etcd promises: the one in memory, and real ones of every minor that is supported."""
 
 import contextlib
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ import pytest
 
 from activities.adapters import etcd_rpc_pb2 as rpc
 from activities.adapters.etcd import KINDS, GrpcEtcd, GrpcEtcds, behind, mapped, repeated_alarms, translated
-from quorate.errors import Corrupt, Denied, Failed, QuorateError, Unreachable
+from deploy.lab.process import wait
+from quorate.errors import Corrupt, Failed, LoginRefused, QuorateError, Unreachable
 from quorate.etcd import EtcdTarget
 from quorate.ports import Etcd
 from quorate.snapshot import Examination, Facts, joined
 from tests.fakes.database import blobs, of_revisions
 from tests.fakes.etcd import FakeCluster
-from tests.real_etcd import ETCDS, MINORS, Files, restored_revision, running
+from tests.real_etcd import ETCDS, MINORS, Cluster, Files, programs, restored_revision, running
 
 server = pytest.mark.server
 REAL = [pytest.param(minor, marks=server) for minor in (*MINORS, "3.6 tls")]
@@ -200,6 +203,65 @@ def test_an_alarm_is_seen_and_disarmed(tmp_path: Path) -> None:
             assert etcd.look().alarms == ()
 
 
+@server
+@pytest.mark.parametrize("minor", MINORS)
+def test_where_authentication_is_enabled_everything_goes_with_the_password_and_nothing_without(
+    minor: str, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    (tmp_path / "other").write_text("wrong")
+    with running(minor, tmp_path / "etcd", ("a", "b", "c")) as cluster:
+        plain = cluster.first.target
+        login = replace(plain, user="root", password=f"file:{tmp_path}/password")
+        with ETCDS.at(login) as etcd:
+            assert etcd.look().leader
+            assert not etcd.auth_enabled()
+        enable_auth(cluster, "secret")
+        with ETCDS.at(login) as etcd:
+            assert etcd.auth_enabled()
+            first = etcd.put("key", b"value")
+            assert (etcd.get("key"), etcd.count(""), etcd.look().revision) == (b"value", 1, first)
+            assert etcd.advance("key", first + 100, list[str]().append) == first + 101
+            assert etcd.hash_kv(0).hash
+            assert examined(etcd).revision == first + 101
+            etcd.compact(first)
+            assert etcd.disarm() == ()
+            cluster.first.kill()
+            cluster.first.start()
+            assert wait(lambda: serves(login), 20)
+            assert etcd.put("key", b"after a restart, which forgets every token") > first
+        for wrong in (plain, replace(login, password=f"file:{tmp_path}/other"), replace(login, user="nobody")):
+            with ETCDS.at(wrong) as etcd:
+                for call in (etcd.linearizable_revision, lambda: etcd.put("key", b""), lambda: list(etcd.snapshot())):
+                    with pytest.raises(LoginRefused, match="of a"):
+                        call()
+
+
+def enable_auth(cluster: Cluster, password: str) -> None:
+    for argv in (("user", "add", f"root:{password}"), ("auth", "enable")):
+        etcdctl = str(programs(cluster.minor) / "etcdctl")
+        command = [etcdctl, "--endpoints", cluster.first.target.url, *argv]
+        subprocess.run(command, check=True, capture_output=True, env={"ETCDCTL_API": "3"})
+
+
+def serves(target: EtcdTarget) -> bool:
+    try:
+        with ETCDS.at(target) as etcd:
+            return etcd.linearizable_revision() > 0
+    except QuorateError:
+        return False
+
+
+@server
+@pytest.mark.parametrize("minor", ["3.5", "3.6"])
+def test_without_a_user_a_member_tells_whether_authentication_is_enabled(minor: str, tmp_path: Path) -> None:
+    with running(minor, tmp_path) as cluster, cluster.first.at() as etcd:
+        assert not etcd.auth_enabled()
+        enable_auth(cluster, "secret")
+        with pytest.raises(LoginRefused):
+            etcd.auth_enabled()
+
+
 def fill(etcd: Etcd) -> None:
     for number in range(100):
         etcd.put(f"key-{number}", b"x" * (100 << 10))
@@ -253,7 +315,7 @@ def lying_member(stream: Stream, idle_s: float = 5) -> Iterator[GrpcEtcd]:
     listening.start()
     try:
         with GrpcEtcds(Files()).at(EtcdTarget("a", f"http://127.0.0.1:{port}")) as etcd:
-            yield GrpcEtcd(etcd.target, etcd.channel, idle_s)  # type: ignore[attr-defined]
+            yield GrpcEtcd(etcd.target, etcd.channel, idle_s=idle_s)  # type: ignore[attr-defined]
     finally:
         listening.stop(0).wait()
 
@@ -346,9 +408,19 @@ def test_every_status_has_a_kind_of_ours(code: grpc.StatusCode) -> None:
     assert str(error) == "Put of a: said"
 
 
-@pytest.mark.parametrize("said", ["etcdserver: auth: user name is empty", "auth: permission denied"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "etcdserver: auth: user name is empty",
+        "auth: permission denied",
+        "etcdserver: user name is empty",
+        "etcdserver: authentication failed, invalid user ID or password",
+        "etcdserver: permission denied",
+        "etcdserver: invalid auth token",
+    ],
+)
 def test_a_refusal_is_known_by_its_words_where_its_code_says_nothing(said: str) -> None:
-    assert type(translated(Said(grpc.StatusCode.UNKNOWN, said), "x")) is Denied
+    assert type(translated(Said(grpc.StatusCode.UNKNOWN, said), "x")) is LoginRefused
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,10 @@ class FakeEtcd:
             raise Failed("etcdserver: mvcc: required revision is a future revision")
         self.cluster.compacted = max(self.cluster.compacted, revision)
 
+    def auth_enabled(self) -> bool:
+        self._writes()
+        return False
+
     def _revision(self) -> int:
         return self.cluster.revision - self.cluster.behind.get(self.name, 0)
 
