@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from quorate.errors import BadInput, Corrupt, Refusal
-from quorate.operation import Adopted
+from quorate.operation import Adopted, StepDone
 from quorate.plan import Plan
 from quorate.records import PLAN, plan_text
 from quorate.taking import REFERENCE
 
 PLAN_FILE, TAKEN_FILE = "plan.json", "taken.json"
+FIRST = "claim"  # the step that leaves the plan on every node before any other begins
 EPOCH = 1000  # turns between two orchestrators: whoever was there before stays below, however far it goes on
 
 
@@ -76,6 +77,12 @@ def adopted(found: Found, cluster: str) -> Adopted:
     """Where the operation stands; Refusal where the nodes do not know enough."""
     operation = one_operation(found.claims, cluster)
     latest = max(found.claims.values(), key=lambda each: each.order)
+    if not found.plan and {each.step for each in found.claims.values()} == {FIRST}:
+        raise Refusal(
+            f"{operation} has claimed nodes, and that is all: it died before it had left its plan on any of them; "
+            "another operation takes them over",
+            next=f"quorate plan restore {cluster} --override-gate claimed --reason '{operation} had only claimed'",
+        )
     plan = plan_of(found, operation)
     steps = {step.key: step for step in plan.chosen.steps}
     if latest.step not in steps:
@@ -109,9 +116,24 @@ def plan_of(found: Found, operation: str) -> Plan:
     return replace(plan, taken=taken) if taken else plan
 
 
+def walked(adopted: Adopted) -> tuple[StepDone, ...]:
+    """What others have done of it on every node; how far they came with the step where it stands nobody knows."""
+    plan, at = adopted.plan, adopted.plan.at(adopted.step)
+    before = plan.begun(at)[:-1]
+    after = [each for each in plan.rest(at)[1:] if adopted.undoing and not each.commits]
+    states = (
+        *((each.key, "done") for each in (*before, *after)),
+        *((f"undo-{each.key}", "done") for each in after),
+        (at.key, "running"),
+        *((f"undo-{at.key}", "running") for _ in range(adopted.undoing)),
+    )
+    names = [share.node.name for share in plan.chosen.shares]
+    return tuple(StepDone(key, name, state) for key, state in states for name in names)
+
+
 def leaves(plan: Plan, step: str) -> tuple[tuple[str, str], ...]:
     """The files that a step leaves on a node for this."""
-    if step == "claim":
+    if step == FIRST:
         return ((PLAN_FILE, plan_text(plan)),)
     if step == "stage" and plan.taken:
         return ((TAKEN_FILE, REFERENCE.dump_json(plan.taken).decode()),)

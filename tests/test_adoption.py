@@ -9,17 +9,19 @@ from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from activities.remains import Remains
-from quorate.adoption import EPOCH, Claimed, Found, adopted, claimed, one_operation, one_text
+from quorate.adoption import EPOCH, Claimed, Found, adopted, claimed, one_operation, one_text, walked
 from quorate.errors import BadInput, Corrupt, Refusal
 from quorate.operation import Adopted, Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Choice
 from quorate.records import plan_text
+from quorate.whereabouts import whereabouts
 from tests.factory import LIVE, inventory, plan
 from tests.fakes.machine import FakeHosts
 from tests.world import World, held, resolve
 from workflows.patience import STEPS_QUEUE
 from workflows.restore import Restore
 
+KEPT = f"{LIVE}.before-restore-1"
 FROZEN = {  # at this part of a command node b hangs, and everything of ours dies
     "claim": "install -d -m 0700",
     "stage": "snapshot restore",
@@ -74,6 +76,28 @@ class TestWhereItStands:
         with pytest.raises(kind):
             adopted(Found(claims, text), "demo")
 
+    def test_who_has_only_claimed_gives_way_to_another(self) -> None:
+        with pytest.raises(Refusal, match="claimed nodes, and that is all") as refusal:
+            adopted(Found({"a": claim(2, step="claim", verb="nodes.claim")}, ""), "demo")
+        assert "--override-gate claimed" in refusal.value.next
+
+    @pytest.mark.parametrize(
+        ("step", "verb", "lies"),
+        [
+            ("bar", "nodes.bar", f"in {LIVE}"),
+            ("swap", "nodes.swap", f"in {KEPT} if that is there, else in {LIVE}"),
+            ("start", "nodes.start", f"in {KEPT}, the restored in {LIVE}"),
+            ("release", "nodes.release", f"in {KEPT}, the restored in {LIVE}"),
+            ("start", "nodes.fence", f"in {KEPT}, the restored in {LIVE}"),
+            ("swap", "nodes.put_back", f"in {KEPT} if that is there, else in {LIVE}"),
+            ("bar", "nodes.unbar", f"in {LIVE}"),
+        ],
+    )
+    def test_where_the_data_lies_follows_from_the_step_and_the_verb(self, step: str, verb: str, lies: str) -> None:
+        whole = plan()
+        found = adopted(Found({"a": claim(step=step, verb=verb)}, plan_text(whole)), "demo")
+        assert whereabouts(whole, walked(found)) == (f"on a, b, c the data from before is {lies}",)
+
     def test_nodes_that_tell_different_plans_are_no_ground_to_go_on(self) -> None:
         with pytest.raises(Corrupt, match="not the same on a, b"):
             one_text({"a": "x", "b": "y"}, "plan.json")
@@ -113,7 +137,8 @@ async def adopt(world: World, choice: Choice) -> RestoreResult:
     handle = await world.client.start_workflow(
         Restore.run, request, id=f"quorate/{world.operation}", task_queue=STEPS_QUEUE
     )
-    await held(handle)
+    hold = await held(handle)
+    assert hold.where == whereabouts(found.plan, walked(found))
     world.machines["b"].thaw.set()
     await resolve(handle, 1, choice)
     return await asyncio.wait_for(handle.result(), 60)

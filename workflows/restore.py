@@ -6,6 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
+    from quorate.adoption import walked
     from quorate.approval import BrokenGlass
     from quorate.difference import void
     from quorate.errors import NotApproved
@@ -27,6 +28,7 @@ class Restore(Operation):
     @workflow.init
     def __init__(self, request: RestoreRequest) -> None:
         self.request = request
+        self.walked = walked(request.adopted) if request.adopted else ()
         self.begin(request.operation, request.actor)
         self.approval_s = request.settings.approval.expires
 
@@ -129,7 +131,7 @@ class Restore(Operation):
         )
 
     def where(self) -> tuple[str, ...]:
-        return whereabouts(self.plan, self.steps) if self.plan and self.moves_data else ()
+        return whereabouts(self.plan, (*self.walked, *self.steps)) if self.plan and self.moves_data else ()
 
     def refused(self, snapshot: str, revision: int, trouble: Trouble) -> RestoreResult:
         return RestoreResult(
