@@ -12,7 +12,19 @@ from deploy.robustness.checker import BEFORE, FAILED, HELD, NEW, Verdict, judge
 from deploy.robustness.faults import FAULTS
 from deploy.robustness.looking import node_reading
 from deploy.robustness.moments import STEPS, Moment, Trail
-from deploy.robustness.readings import LIVE, Evidence, Listed, MemberReading, NodeReading, Reading, Said, Told, Write
+from deploy.robustness.product import told
+from deploy.robustness.readings import (
+    LIVE,
+    NOTHING,
+    Evidence,
+    Listed,
+    MemberReading,
+    NodeReading,
+    Reading,
+    Said,
+    Told,
+    Write,
+)
 from deploy.robustness.run import Ran
 from deploy.robustness.telling import HEAD, entry, line, summary, trouble
 
@@ -232,6 +244,42 @@ def test_clients_that_are_let_in_before_they_were_admitted_are_caught():
     assert judge(seen).end == HELD
 
 
+STAGED = f"{LIVE}.quorate-{OP}-g1"
+ROLLED_BACK = replace(
+    UNDONE,
+    after=replace(UNDONE.after, nodes=nodes({LIVE: 10, STAGED: 20})),
+    told=Told(
+        "undone",
+        where=(f"on a, b, c the data from before is in {LIVE}, the restored in {STAGED}",),
+        recorded="undone",
+    ),
+)
+
+
+def test_a_rollback_may_keep_what_was_restored_where_it_says_so():
+    assert judge(ROLLED_BACK).end == BEFORE
+    assert f"b: no restored data in {STAGED}" in wrong(with_node(ROLLED_BACK, "b", directories={LIVE: 10}))
+    assert f"b still has {STAGED}" in wrong(replace(ROLLED_BACK, told=UNDONE.told))
+
+
+def test_an_operation_that_had_only_claimed_leaves_a_cluster_as_before_and_nothing_but_claims():
+    unknown = replace(UNDONE, told=Told(NOTHING))
+    claimed = with_node(unknown, "b", claim=f"{OP} 2 1 claim nodes.claim")
+    assert judge(unknown) == judge(claimed) == Verdict(BEFORE)
+    assert "b is still claimed: restore-02 2 1" in wrong(with_node(unknown, "b", claim="restore-02 2 1"))
+    assert "b still has fence/etcd" in wrong(with_node(claimed, "b", bars=("fence/etcd",)))
+
+
+def test_an_operation_that_was_over_on_every_node_is_not_known_any_more_and_was_done():
+    assert judge(replace(RESTORED, told=Told(NOTHING))).end == NEW
+
+
+def test_the_ways_that_a_hold_offers_are_read_from_the_next_commands():
+    following = f"quorate --config /x/quorate.yaml retry {OP}  # or: quorate --config /x/quorate.yaml rollback {OP}"
+    assert told({"outcome": "held", "error": {"next": following}}).offered == ("retry", "rollback")
+    assert told({"error": {"next": f"quorate abort {OP}"}}).offered == ("abort",)
+
+
 def test_a_node_is_read_from_what_its_own_tools_print():
     said = "path 12 /var/lib/etcd/default\nunit active\nprocess 77\nbar loaded /x\ntable inet quorate\nclaim op 1 2\n"
     assert node_reading(said) == NodeReading({LIVE: 12}, "active", 1, ("loaded /x",), ("inet quorate",), "op 1 2")
@@ -278,14 +326,14 @@ def test_a_moment_is_read_from_the_trail_as_it_grows(tmp_path):
 
 def test_a_failure_names_its_seed_and_the_command_that_repeats_it():
     failed = Ran(case(17, "kill-daemon"), True, (FAILED,), ("b: missing: /w/early",), 9.0, OP, "")
-    told = "\n".join([line(failed), *trouble(failed)])
-    assert all(part in told for part in ("seed 17", "kill-daemon", "b: missing: /w/early", OP))
-    assert "again: python -m deploy.robustness --seed 17 --runs 1 --only kill-daemon" in told
+    said = "\n".join([line(failed), *trouble(failed)])
+    assert all(part in said for part in ("seed 17", "kill-daemon", "b: missing: /w/early", OP))
+    assert "again: python -m deploy.robustness --seed 17 --runs 1 --only kill-daemon" in said
 
 
 def test_the_table_counts_every_run_once_by_fault_and_end():
-    ends = [(NEW,), (BEFORE,), (HELD, NEW), (HELD, HELD, "aborted"), (FAILED,)]
-    wrongs = [(), (), (), (), ("x",)]
+    ends = [(NEW,), (BEFORE,), (HELD, NEW), (HELD, BEFORE), (HELD, HELD, "aborted"), (BEFORE, NEW), (FAILED,)]
+    wrongs = [(), (), (), (), (), (), ("x",)]
     entries = [
         entry(Ran(case(seed, "cut"), True, each, wrong, 1.0))
         for seed, (each, wrong) in enumerate(zip(ends, wrongs, strict=True))
@@ -293,14 +341,15 @@ def test_the_table_counts_every_run_once_by_fault_and_end():
     cells = [cell.strip() for cell in summary(entries).splitlines()[-1].strip("|").split("|")]
     assert cells == [
         "cut",
-        "5",
-        "5",
+        "7",
+        "7",
+        "2",
         "1",
         "1",
         "1",
         "1",
         "1",
-        "`python -m deploy.robustness --seed 4 --runs 1 --only cut`",
+        "`python -m deploy.robustness --seed 6 --runs 1 --only cut`",
     ]
     assert len(cells) == len(HEAD)
 

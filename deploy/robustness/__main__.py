@@ -18,7 +18,8 @@ from deploy.lab.lab import LabError, LabSpec, down, up
 from deploy.robustness.chance import at_each, cases
 from deploy.robustness.faults import FAULTS
 from deploy.robustness.product import Product
-from deploy.robustness.run import World, run
+from deploy.robustness.restore import World
+from deploy.robustness.run import run
 from deploy.robustness.telling import entry, kept, line, summary, trouble
 from deploy.robustness.writing import load
 

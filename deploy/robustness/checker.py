@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.robustness.acknowledged import gone_clusters, lost_and_found, went_back
-from deploy.robustness.held import untrue
-from deploy.robustness.readings import LIVE
+from deploy.robustness.held import elsewhere, untrue
+from deploy.robustness.readings import LIVE, NOTHING
 from deploy.robustness.whole import flaws
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from deploy.robustness.readings import Evidence, Reading
 
 NEW, BEFORE, HELD, FAILED = "fully new", "fully as before", "held", "FAILED"
-SAYS = {NEW: {"restored"}, BEFORE: {"undone", "refused", ""}}
+SAYS = {NEW: {"restored", NOTHING}, BEFORE: {"undone", "refused", NOTHING, ""}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def judge(seen: Evidence) -> Verdict:
 
 def said_twice(seen: Evidence) -> Iterator[str]:
     """An operation that is over is on record as what it was said to be."""
-    if seen.operation and seen.told.recorded != seen.told.outcome:
+    if seen.operation and seen.told.outcome not in (NOTHING, seen.told.recorded):
         yield f"the command said {seen.told.outcome}, the record says {seen.told.recorded or 'nothing'}"
 
 
@@ -97,6 +97,7 @@ def not_before(seen: Evidence) -> Iterator[str]:
             yield f"{name}: another directory than before is in {LIVE}: {lying(seen, name)}"
         if kept in node.directories:
             yield f"{name} still has {kept}"
+    yield from elsewhere(seen)
 
 
 def member_ids(reading: Reading) -> Mapping[str, str]:

@@ -57,6 +57,7 @@ class Fault:
     lasts_s: tuple[float, float] = (0.0, 0.0)
     steps: tuple[str, ...] = STEPS
     bounded: bool = False  # needs a data filesystem that can be filled
+    way: str = ""  # how a person goes on with an operation that has to be adopted
 
 
 def nothing(_: Place) -> None:
@@ -73,6 +74,10 @@ def killed(*names: str) -> Callable[[Place], None]:
 
 def up_again(place: Place) -> None:
     place.product.up()
+
+
+def lost(place: Place) -> None:
+    place.product.lose()
 
 
 def reboot(place: Place) -> None:
@@ -159,6 +164,10 @@ ALL = (
     Fault("kill-daemon", "SIGKILL of the daemon, started again", killed("daemon"), up_again),
     Fault("kill-temporal", "SIGKILL of the embedded Temporal server", killed("temporal"), up_again),
     Fault("kill-both", "SIGKILL of both, the daemon started again", killed("temporal", "daemon"), up_again),
+    Fault(
+        "lose-state", "both are killed and their state is gone; adopted, then `retry`", lost, up_again, way="retry"
+    ),
+    Fault("lose-state-back", "the same, then `rollback` where it is offered", lost, up_again, way="rollback"),
     Fault("reboot", "a node is restarted", reboot, nothing),
     Fault("power-cycle", "a node loses power, and has it back later", power_off, power_on, BRIEF),
     Fault("freeze", "a node stands still, and goes on later", freeze, thaw, LONG),

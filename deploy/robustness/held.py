@@ -10,7 +10,7 @@ from deploy.robustness.readings import LIVE
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from deploy.robustness.readings import Evidence, NodeReading
+    from deploy.robustness.readings import Evidence, NodeReading, Told
 
 SENTENCE = re.compile(
     r"on (?P<names>.+?) the data from before is in (?P<before>\S+?)"
@@ -23,15 +23,27 @@ def untrue(seen: Evidence) -> Iterator[str]:
     """Every statement about a node that the node does not bear out, and every node that none is made about."""
     said: list[str] = []
     for sentence in seen.told.where:
-        if not (parts := SENTENCE.fullmatch(sentence)):
-            yield f"nobody can tell what is meant by: {sentence}"
-            continue
-        said += parts["names"].split(", ")
-        yield from misplaced(seen, parts)
+        said += parts["names"].split(", ") if (parts := SENTENCE.fullmatch(sentence)) else ()
+    yield from elsewhere(seen)
     if sorted(said) != sorted(seen.after.nodes):
         yield f"where the data lies is said of {', '.join(said) or 'no node'}, not of each node once"
     for name, node in seen.after.nodes.items():
         yield from unlike(name, node, seen)
+
+
+def elsewhere(seen: Evidence) -> Iterator[str]:
+    """Data that does not lie where it is said to, after a rollback too."""
+    for sentence in seen.told.where:
+        if parts := SENTENCE.fullmatch(sentence):
+            yield from misplaced(seen, parts)
+        else:
+            yield f"nobody can tell what is meant by: {sentence}"
+
+
+def restored_at(name: str, told: Told) -> set[str]:
+    """Where it says that the restored data of a node lies."""
+    said = (parts for sentence in told.where if (parts := SENTENCE.fullmatch(sentence)))
+    return {parts["restored"] for parts in said if parts["restored"] and name in parts["names"].split(", ")}
 
 
 def misplaced(seen: Evidence, parts: re.Match[str]) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 PROGRAM = Path(sys.executable).with_name("quorate")
 WHY = ("--override-gate", "quorum-healthy", "--reason", "robustness")
+VERB = re.compile(r"quorate (?:--config \S+ )?([a-z]+) ")
 COMMAND_S = 300
 UP_S = 60
 
@@ -58,10 +61,10 @@ class Product:
             raise LabError(f"no backup, so nothing to restore: {said.get('error') or said}")
         return int(said["revision"])
 
-    def begin_restore(self) -> subprocess.Popen[str]:
+    def begin_restore(self, *more: str) -> subprocess.Popen[str]:
         argv = [str(PROGRAM), "--config", self.lab.config, "restore", self.lab.name, "--confirm", self.lab.name]
         return subprocess.Popen(
-            [*argv, *WHY, "-o", "json"],
+            [*argv, *WHY, *more, "-o", "json"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -76,6 +79,13 @@ class Product:
                 os.kill(int(pid), signal.SIGKILL)
             except ProcessLookupError:
                 return
+
+    def lose(self) -> None:
+        """Both processes die and their state is gone; the inventory, its keys and the store are elsewhere."""
+        for name in ("daemon", "temporal"):
+            self.kill(name)
+        lost = self.state.rename(self.state.with_name("state.lost"))
+        shutil.rmtree(lost, ignore_errors=True)
 
     def operations(self) -> set[str]:
         return {path.name for path in (self.state / "operations").glob("restore-*")}
@@ -94,7 +104,13 @@ def told(said: dict[str, Any]) -> Told:
     """What a command printed for scripts, as far as the checker asks."""
     steps = tuple(Said(each["id"], each["host"], each["state"]) for each in said.get("steps") or ())
     error = said.get("error") or {}
-    return Told(said.get("outcome") or "", steps, tuple(said.get("where") or ()), str(error.get("message", "")))
+    return Told(
+        outcome=said.get("outcome") or "",
+        steps=steps,
+        where=tuple(said.get("where") or ()),
+        offered=tuple(VERB.findall(str(error.get("next", "")))),
+        error=str(error.get("message", "")),
+    )
 
 
 def ended(waiting: subprocess.Popen[str], seconds: float) -> str | None:
@@ -103,3 +119,12 @@ def ended(waiting: subprocess.Popen[str], seconds: float) -> str | None:
         return waiting.communicate(timeout=max(0.0, seconds))[0]
     except subprocess.TimeoutExpired:
         return None
+
+
+def finished(waiting: subprocess.Popen[str], seconds: float) -> str:
+    """What it printed in the end; nothing where it has to be given up."""
+    text = ended(waiting, seconds)
+    if text is None:
+        waiting.kill()
+        waiting.communicate()
+    return text or ""

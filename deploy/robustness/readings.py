@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LIVE = "/var/lib/etcd/default"
+NOTHING = "nothing to adopt"  # what is told of an operation that nobody knows any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Told:
     outcome: str
     steps: tuple[Said, ...] = ()
     where: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()  # the verbs that a hold leaves the choice of
     error: str = ""
     recorded: str = ""  # the outcome that `operations show` has, none while it is open
 

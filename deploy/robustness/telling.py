@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from deploy.bench.rows import table
-from deploy.robustness.checker import FAILED
+from deploy.robustness.checker import BEFORE, FAILED, HELD, NEW
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +21,8 @@ HEAD = (
     "struck",
     "fully new",
     "fully as before",
-    "held, then ended",
+    "held, then new",
+    "held, then before",
     "aborted",
     "FAILED",
     "one of them",
@@ -87,6 +88,5 @@ def kind(each: dict[str, Any]) -> str:
     """The column that it is counted in."""
     if each["failed"]:
         return FAILED
-    if len(each["ends"]) > 1:
-        return "aborted" if each["ends"][-1] == "aborted" else "held, then ended"
-    return str(each["ends"][-1])
+    last = str(each["ends"][-1])
+    return {NEW: "held, then new", BEFORE: "held, then before"}.get(last, last) if HELD in each["ends"] else last

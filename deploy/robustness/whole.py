@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from deploy.robustness.readings import LIVE
+from deploy.robustness.held import restored_at
+from deploy.robustness.readings import LIVE, NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,14 +66,19 @@ def own(member: MemberReading) -> str:
 
 def leftovers(name: str, node: NodeReading, seen: Evidence) -> Iterator[str]:
     """Of the operation itself; the data that it keeps is judged elsewhere."""
-    if node.claim:
+    if node.claim and not nobodys(node.claim, seen):
         yield f"{name} is still claimed: {node.claim}"
     for bar in node.bars:
         yield f"{name} still has {bar}"
     for table in sorted(set(node.tables) - set(seen.before.nodes[name].tables)):
         yield f"{name} still has the firewall table {table}"
-    kept = f"{LIVE}.before-{seen.operation}"
-    for path in sorted(set(node.directories) - set(seen.before.nodes[name].directories) - {kept}):
+    expected = {f"{LIVE}.before-{seen.operation}", *restored_at(name, seen.told)}
+    for path in sorted(set(node.directories) - set(seen.before.nodes[name].directories) - expected):
         yield f"{name} still has {path}"
     if (node.unit, node.processes) != ("active", 1):
         yield f"{name}: etcd.service is {node.unit}, {node.processes} processes of etcd"
+
+
+def nobodys(claim: str, seen: Evidence) -> bool:
+    """Of the operation that left too little to be adopted; whoever restores next takes the node over."""
+    return seen.told.outcome == NOTHING and claim.startswith(f"{seen.operation} ")

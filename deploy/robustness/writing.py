@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -58,8 +58,9 @@ class Writers:
 
 
 @contextmanager
-def writing(lab: Lab, run: str) -> Iterator[Writers]:
-    writers = Writers(lab, run)
+def writing(lab: Lab, run: str, earlier: Iterable[Write] = ()) -> Iterator[Writers]:
+    """Until the block ends; only what nobody writes to any more can be read and judged."""
+    writers = Writers(lab, run, list(earlier))
     threads = [threading.Thread(target=writers.hammer, args=(node,), daemon=True) for node in lab.nodes]
     for thread in threads:
         thread.start()

@@ -13,7 +13,8 @@ from deploy.lab.ready import etcd_identity
 from deploy.robustness.__main__ import begun, ended
 from deploy.robustness.chance import case
 from deploy.robustness.checker import BEFORE, FAILED, NEW
-from deploy.robustness.run import Restore, World, restored, run
+from deploy.robustness.restore import Restore, World
+from deploy.robustness.run import restored, run
 from deploy.robustness.telling import line, trouble
 from deploy.robustness.writing import forget, writing
 
