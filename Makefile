@@ -9,6 +9,7 @@ RUNS ?= 20
 SEED ?= 1
 ONLY ?=
 AT ?=
+FAULTS ?= 1
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -38,8 +39,9 @@ test: setup  ## everything, on the lab
 	@$(BIN)/pytest -n auto -m "not lab" tests
 	@$(BIN)/pytest -m lab tests
 
-robustness: setup  ## restores with one fault each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT=
-	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) $(if $(ONLY),--only $(ONLY)) $(if $(AT),--at $(AT))
+robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1
+	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) \
+		$(if $(ONLY),--only $(ONLY)) $(if $(AT),--at $(AT))
 
 lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, none)
 	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE)

@@ -3,13 +3,14 @@
 import random
 from dataclasses import replace
 from itertools import product
+from types import SimpleNamespace
 
 import pytest
 
 from deploy.robustness.acknowledged import digest, value_of
-from deploy.robustness.chance import case, cases
+from deploy.robustness.chance import Strike, case, cases
 from deploy.robustness.checker import BEFORE, FAILED, HELD, NEW, Verdict, judge
-from deploy.robustness.faults import FAULTS
+from deploy.robustness.faults import FAULTS, Fault
 from deploy.robustness.looking import node_reading
 from deploy.robustness.moments import STEPS, Moment, Trail
 from deploy.robustness.product import told
@@ -26,6 +27,7 @@ from deploy.robustness.readings import (
     Write,
 )
 from deploy.robustness.run import Ran
+from deploy.robustness.striking import Blow
 from deploy.robustness.telling import HEAD, entry, line, summary, trouble
 
 OP = "restore-01M"
@@ -288,16 +290,31 @@ def test_a_node_is_read_from_what_its_own_tools_print():
 def test_a_seed_decides_everything_and_naming_the_fault_changes_no_instant():
     for seed in range(40):
         drawn = case(seed)
-        assert drawn == case(seed, drawn.fault.name)
-        assert drawn.fault.name != "none"
-        assert not drawn.moment.step or drawn.moment.step in drawn.fault.steps
-    assert {case(seed).fault.name for seed in range(200)} == set(FAULTS) - {"none"}
+        (only,) = drawn.strikes
+        assert drawn == case(seed, drawn.name)
+        assert drawn.name != "none"
+        assert not only.moment.step or only.moment.step in only.fault.steps
+    assert {case(seed).name for seed in range(200)} == set(FAULTS) - {"none"}
+
+
+def test_two_faults_of_one_seed_strike_two_nodes_and_the_command_repeats_both():
+    for seed in range(100):
+        drawn = case(seed, faults=2)
+        first, second = drawn.strikes
+        assert drawn == case(seed, first.fault.name, faults=2)
+        assert case(seed, first.fault.name).strikes == (first,)
+        assert first.fault != second.fault
+        assert first.node != second.node
+        assert not (first.fault.way and second.fault.way)
+        assert not drawn.bounded
+        assert f"--seed {seed} --runs 1 --only {first.fault.name} --faults 2" in drawn.command
 
 
 def test_every_moment_of_a_fault_can_be_asked_for_and_is_repeated_by_name():
     asked = list(cases(7, 2, "kill-daemon", "each"))
     assert len(asked) == 2 * 2 * len(STEPS)
-    assert {(each.moment.when, each.moment.step) for each in asked} == set(product(("in", "after"), STEPS))
+    moments = [each.strikes[0].moment for each in asked]
+    assert {(each.when, each.step) for each in moments} == set(product(("in", "after"), STEPS))
     assert asked[0].command == "python -m deploy.robustness --seed 7 --runs 1 --only kill-daemon --at in:claim"
     assert next(cases(7, 1, "kill-daemon", "in:claim")) == asked[0]
     assert list(cases(7, 2, "cut")) == [case(7, "cut"), case(8, "cut")]
@@ -322,6 +339,21 @@ def test_a_moment_is_read_from_the_trail_as_it_grows(tmp_path):
         reached.append([trail.reached(moment, 3) for moment in seen])
     assert reached == [[True, False, False], [True, True, False], [True, True, False], [True, True, True]]
     assert not Trail(tmp_path, frozenset({OP})).reached(seen[0], 3)
+
+
+def test_a_blow_falls_once_at_its_moment_and_is_healed_once_in_its_time():
+    did = []
+    fault = Fault("x", "", lambda _: did.append("struck"), lambda _: did.append("healed"))
+    place = SimpleNamespace(lab=SimpleNamespace(nodes=NAMES))
+    blow = Blow(Strike(fault, Moment("in", "swap", 1.0), 0, 5.0), place)
+    seen = []
+    for now, reached in ((0, False), (1, True), (1.5, True), (2, True), (6.9, True), (7, True), (8, True)):
+        blow.turn(SimpleNamespace(reached=lambda *_, there=reached: there), now)
+        seen.append(list(did))
+    assert seen == [[], [], [], ["struck"], ["struck"], ["struck", "healed"], ["struck", "healed"]]
+    blow.heal()
+    Blow(blow.strike, place).heal()
+    assert did == ["struck", "healed"]
 
 
 def test_a_failure_names_its_seed_and_the_command_that_repeats_it():
@@ -355,5 +387,5 @@ def test_the_table_counts_every_run_once_by_fault_and_end():
 
 
 def test_every_step_of_a_restore_can_be_struck():
-    drawn = {case(seed).moment.step for seed in random.Random(1).sample(range(5000), 1000)}
+    drawn = {case(seed).strikes[0].moment.step for seed in random.Random(1).sample(range(5000), 1000)}
     assert set(STEPS) <= drawn

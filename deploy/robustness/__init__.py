@@ -1,1 +1,1 @@
-"""Whole restores with one fault each, judged by the cluster alone: `make robustness`."""
+"""Whole restores with a fault or two each, judged by the cluster alone: `make robustness`."""

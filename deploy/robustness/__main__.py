@@ -1,4 +1,4 @@
-"""`python -m deploy.robustness`: restores with one fault each; exit 1 when one of them ends as none may."""
+"""`python -m deploy.robustness`: restores with a fault or two each; exit 1 when one of them ends as none may."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def main() -> int:
     """0 when every run ended in one of the three ways that are allowed."""
     signal.signal(signal.SIGTERM, interrupted)
     asked = understood(parser())
-    drawn = list(cases(asked.seed, asked.runs, asked.only, asked.at))
+    drawn = list(cases(asked.seed, asked.runs, asked.only, asked.at, asked.faults))
     done: list[Ran] = []
     try:
         for ran in runs(asked.lab, drawn, asked.minutes, keep=asked.keep):
@@ -54,12 +54,17 @@ def main() -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="python -m deploy.robustness", description="Restores with one fault each.")
+    top = argparse.ArgumentParser(
+        prog="python -m deploy.robustness", description="Restores with a fault or two each."
+    )
     top.add_argument("--runs", type=int, default=20)
     top.add_argument("--seed", type=int, default=1, help="of the first run; the next has the next")
     top.add_argument("--only", choices=FAULTS, default="", metavar="FAULT", help=", ".join(FAULTS))
     top.add_argument(
         "--at", default="", metavar="WHEN:STEP", help="in:STEP or after:STEP; `each`: at all of them in turn"
+    )
+    top.add_argument(
+        "--faults", type=int, choices=(1, 2), default=1, help="in one run; --only and --at name the first"
     )
     top.add_argument("--minutes", type=float, default=60.0, help="no run begins later")
     top.add_argument("--record", type=Path, help="append to this file, and sum up everything in it")
@@ -73,6 +78,8 @@ def understood(top: argparse.ArgumentParser) -> argparse.Namespace:
     asked = top.parse_args()
     if asked.at and not asked.only:
         top.error("--at needs --only FAULT")
+    if asked.faults > 1 and asked.only and FAULTS[asked.only].bounded:
+        top.error(f"{asked.only} comes alone: what it fills does not outlive a reboot")
     if asked.at not in {"", "each", *(at_each(FAULTS[asked.only]) if asked.only else ())}:
         top.error(f"--at {asked.at}: for {asked.only} there are each, {', '.join(at_each(FAULTS[asked.only]))}")
     return asked
@@ -80,11 +87,11 @@ def understood(top: argparse.ArgumentParser) -> argparse.Namespace:
 
 def runs(name: str, cases: Iterable[Case], minutes: float, *, keep: bool = False) -> Iterator[Ran]:
     """One lab after the other, each for as long as it is of use."""
-    left, limit = sorted(cases, key=lambda each: each.fault.bounded), time.monotonic() + minutes * 60
+    left, limit = sorted(cases, key=lambda each: each.bounded), time.monotonic() + minutes * 60
     while left and time.monotonic() < limit:
         kept_up = False
         try:
-            world = begun(name, bounded=left[0].fault.bounded)
+            world = begun(name, bounded=left[0].bounded)
             for ran in in_one_lab(world, left, limit):
                 kept_up = keep and bool(ran.wrong)
                 yield ran
@@ -97,8 +104,8 @@ def runs(name: str, cases: Iterable[Case], minutes: float, *, keep: bool = False
 
 def in_one_lab(world: World, left: list[Case], limit: float) -> Iterator[Ran]:
     """Until it is spent, another is needed, or nothing is left."""
-    bounded = left[0].fault.bounded
-    while left and left[0].fault.bounded == bounded and time.monotonic() < limit:
+    bounded = left[0].bounded
+    while left and left[0].bounded == bounded and time.monotonic() < limit:
         ran = run(world, left.pop(0))
         yield ran
         if ran.spent:

@@ -20,20 +20,42 @@ WHENEVER = 0.4  # of all instants are at no step in particular
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class Strike:
     """One fault at one moment on one node, for so long."""
 
-    seed: int
     fault: Fault
     moment: Moment
     node: int
     lasts_s: float
-    at: str = ""  # the moment, where it was asked for and not drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Everything that is done to one restore."""
+
+    seed: int
+    strikes: tuple[Strike, ...]
+    at: str = ""  # the first moment, where it was asked for and not drawn
+
+    @property
+    def name(self) -> str:
+        return " + ".join(strike.fault.name for strike in self.strikes)
+
+    @property
+    def bounded(self) -> bool:
+        return any(strike.fault.bounded for strike in self.strikes)
+
+    @property
+    def way(self) -> str:
+        """How an operation is gone on with that has to be adopted."""
+        return next((strike.fault.way for strike in self.strikes if strike.fault.way), "")
 
     @property
     def command(self) -> str:
         at = f" --at {self.at}" if self.at else ""
-        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {self.fault.name}{at}"
+        faults = f" --faults {len(self.strikes)}" if len(self.strikes) > 1 else ""
+        only = self.strikes[0].fault.name
+        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {only}{at}{faults}"
 
 
 def at_each(fault: Fault, asked: str = "") -> tuple[str, ...]:
@@ -42,24 +64,47 @@ def at_each(fault: Fault, asked: str = "") -> tuple[str, ...]:
     return every if asked in {"", "each"} else (asked,)
 
 
-def case(seed: int, only: str = "", nodes: int = 3) -> Case:
+def case(seed: int, only: str = "", faults: int = 1, nodes: int = 3) -> Case:
+    """A second fault is another one, and on another node."""
+    usual = [name for name, fault in FAULTS.items() if name != "none" and not (faults > 1 and fault.bounded)]
+    first = strike(f"{seed}", only or chosen(f"{seed}", usual), nodes)
+    if faults == 1:
+        return Case(seed, (first,))
+    second = strike(f"{seed}/2", chosen(f"{seed}/2", beside(first.fault)), nodes - 1)
+    return Case(seed, (first, replace(second, node=(first.node + 1 + second.node) % nodes)))
+
+
+def chosen(seed: str, names: list[str]) -> str:
+    return random.Random(f"{seed}/fault").choice(names)
+
+
+def strike(seed: str, name: str, nodes: int) -> Strike:
     """Fault and instant are drawn apart, so that --only changes no instant."""
-    drawn = random.Random(f"{seed}/fault").choice([name for name in FAULTS if name != "none"])
-    fault, rest = FAULTS[only or drawn], random.Random(f"{seed}/rest")
+    fault, rest = FAULTS[name], random.Random(f"{seed}/rest")
     node, lasts_s = rest.randrange(nodes), rest.uniform(*fault.lasts_s)
-    return Case(seed, fault, moment(rest, fault), node, round(lasts_s, 2))
+    return Strike(fault, moment(rest, fault), node, round(lasts_s, 2))
 
 
-def cases(first: int, runs: int, only: str, at: str = "") -> Iterator[Case]:
+def beside(first: Fault) -> list[str]:
+    """State is lost once; a filesystem that can be filled does not outlive a reboot, so it is filled alone."""
+    return [
+        name
+        for name, fault in FAULTS.items()
+        if name not in ("none", first.name) and not fault.bounded and not (fault.way and first.way)
+    ]
+
+
+def cases(first: int, runs: int, only: str, at: str = "", faults: int = 1) -> Iterator[Case]:
     """One a seed; with `each` a seed strikes at every moment in turn, each as often as there are runs."""
     for seed in range(first, first + runs):
-        drawn = case(seed, only)
+        drawn = case(seed, only, faults)
         if not at:
             yield drawn
             continue
-        for each in at_each(drawn.fault, at):
+        strike, *others = drawn.strikes
+        for each in at_each(strike.fault, at):
             when, _, step = each.partition(":")
-            yield replace(drawn, moment=Moment(when, step, 0.0), at=each)
+            yield replace(drawn, strikes=(replace(strike, moment=Moment(when, step, 0.0)), *others), at=each)
 
 
 def moment(rest: random.Random, fault: Fault) -> Moment:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 POLL_S = 0.005
@@ -66,17 +64,3 @@ class Trail:
             each["event"] == "outcome" and (each["chain"], each["of"]) == (intent["chain"], intent["seq"])
             for each in self.records
         )
-
-
-def awaited(trail: Trail, moment: Moment, nodes: int, waiting: subprocess.Popen[str], limit: float) -> bool:
-    """Whether it came before the end did."""
-    while not trail.reached(moment, nodes):
-        if waiting.poll() is not None or time.monotonic() > limit:
-            return False
-        time.sleep(POLL_S)
-    since = time.monotonic()
-    while time.monotonic() - since < moment.later_s:
-        if waiting.poll() is not None:
-            return False
-        time.sleep(POLL_S)
-    return True

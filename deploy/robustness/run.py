@@ -1,4 +1,4 @@
-"""One whole restore with one fault, to its end and its verdict."""
+"""One whole restore with a fault or two, to its end and its verdict."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ READY_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What came of one case; a fault that came too late did not strike."""
+    """What came of one case; it struck if every fault did, for one may come too late."""
 
     case: Case
     struck: bool
@@ -49,7 +49,7 @@ def run(world: World, case: Case) -> Ran:
     with writing(world.lab, f"{case.seed}-{time.time_ns()}") as writers:
         restore, struck = restored(world, case, writers)
         seconds = restore.ended - began
-        ends, wrong = resolved(restore, case.fault.way) if restore.told.outcome == HELD else ((), ())
+        ends, wrong = resolved(restore, case.way) if restore.told.outcome == HELD else ((), ())
         serves_after(restore)
     ends, wrong = concluded(restore, ends, wrong)
     if ends[-1] == BEFORE and restore.told.outcome == NOTHING:
@@ -66,12 +66,12 @@ def restored(world: World, case: Case, writers: Writers) -> tuple[Restore, bool]
     if not serves(writers, 0):
         raise LabError(f"{world.lab.name} does not serve before anything was done to it")
     restore = about_to_be(world, writers)
-    struck, text = struck_while(case, world, restore.trail)
-    if struck and case.fault.way:
+    blows, text = struck_while(case, world, restore.trail)
+    if any(blow.orphaned for blow in blows):
         restore.adopt()
     else:
         restore.conclude(text)
-    return restore, struck
+    return restore, all(blow.struck is not None for blow in blows)
 
 
 def serves(writers: Writers, moment: float) -> bool:

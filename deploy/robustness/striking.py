@@ -1,34 +1,77 @@
-"""A restore is begun, and struck at its moment."""
+"""A restore is begun, and everything strikes it at its moment and is healed in its time."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from deploy.robustness.faults import Place
-from deploy.robustness.moments import awaited
-from deploy.robustness.product import ended, finished
+from deploy.robustness.moments import POLL_S
+from deploy.robustness.product import finished
 from deploy.robustness.restore import END_S
 
 if TYPE_CHECKING:
-    from deploy.robustness.chance import Case
+    import subprocess
+    from collections.abc import Sequence
+
+    from deploy.robustness.chance import Case, Strike
     from deploy.robustness.moments import Trail
     from deploy.robustness.restore import World
 
 
-def struck_while(case: Case, world: World, trail: Trail) -> tuple[bool, str]:
-    """Whether the fault came in time, and what the command printed in the end."""
-    place = Place(world.lab, world.product, world.lab.nodes[case.node])
+@dataclass(slots=True)
+class Blow:
+    """One strike as it goes: its moment comes, it strikes, it lasts, it is healed."""
+
+    strike: Strike
+    place: Place
+    reached: float | None = None
+    struck: float | None = None
+    healed: bool = False
+
+    def turn(self, trail: Trail, now: float) -> None:
+        """Whatever is due."""
+        if self.reached is None and trail.reached(self.strike.moment, len(self.place.lab.nodes)):
+            self.reached = now
+        if self.struck is None and self.reached is not None and now - self.reached >= self.strike.moment.later_s:
+            self.struck = now
+            self.strike.fault.inject(self.place)
+        elif self.struck is not None and now - self.struck >= self.strike.lasts_s:
+            self.heal()
+
+    def heal(self) -> None:
+        """Once, and only what was done."""
+        if self.struck is not None and not self.healed:
+            self.healed = True
+            self.strike.fault.heal(self.place)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the operation was left to whoever adopts it."""
+        return bool(self.strike.fault.way) and self.struck is not None
+
+
+def struck_while(case: Case, world: World, trail: Trail) -> tuple[tuple[Blow, ...], str]:
+    """What came in time and what did not, and what the command printed in the end."""
+    blows = tuple(
+        Blow(strike, Place(world.lab, world.product, world.lab.nodes[strike.node])) for strike in case.strikes
+    )
     waiting = world.product.begin_restore()
-    struck = awaited(trail, case.moment, len(world.lab.nodes), waiting, time.monotonic() + END_S)
-    text = None
     try:
-        if struck:
-            case.fault.inject(place)
-            text = ended(waiting, 0.0 if case.fault.way else case.lasts_s)
+        struck(blows, trail, waiting)
     finally:
-        if struck:
-            case.fault.heal(place)
-    if text is None:
-        text = finished(waiting, 0.0 if case.fault.way else END_S)
-    return struck, text
+        for blow in blows:
+            blow.heal()
+    return blows, finished(waiting, 0.0 if any(blow.orphaned for blow in blows) else END_S)
+
+
+def struck(blows: Sequence[Blow], trail: Trail, waiting: subprocess.Popen[str]) -> None:
+    """Until all is healed, the command has ended, or there is nothing left that it could wait for."""
+    limit = time.monotonic() + END_S
+    while waiting.poll() is None and time.monotonic() < limit and not all(blow.healed for blow in blows):
+        for blow in blows:
+            blow.turn(trail, time.monotonic())
+            if blow.orphaned:
+                return
+        time.sleep(POLL_S)

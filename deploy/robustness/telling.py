@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from deploy.robustness.chance import Strike
     from deploy.robustness.run import Ran
 
 HEAD = (
@@ -30,13 +31,14 @@ HEAD = (
 
 
 def line(ran: Ran) -> str:
-    case = ran.case
-    lasts = f", for {case.lasts_s} s" if case.lasts_s else ""
+    struck = " and ".join(told(strike) for strike in ran.case.strikes)
     late = "" if ran.struck else " (over before it struck)"
-    return (
-        f"seed {case.seed}  {case.fault.name}  {case.moment}{lasts}, node {case.node + 1}{late}  "
-        f"{', then '.join(ran.ends)}  {ran.seconds:.1f} s"
-    )
+    return f"seed {ran.case.seed}  {struck}{late}  {', then '.join(ran.ends)}  {ran.seconds:.1f} s"
+
+
+def told(strike: Strike) -> str:
+    lasts = f", for {strike.lasts_s} s" if strike.lasts_s else ""
+    return f"{strike.fault.name}  {strike.moment}{lasts}, node {strike.node + 1}"
 
 
 def trouble(ran: Ran) -> Iterator[str]:
@@ -50,8 +52,8 @@ def trouble(ran: Ran) -> Iterator[str]:
 def entry(ran: Ran) -> dict[str, Any]:
     return {
         "seed": ran.case.seed,
-        "fault": ran.case.fault.name,
-        "moment": str(ran.case.moment),
+        "fault": ran.case.name,
+        "moment": " and ".join(str(strike.moment) for strike in ran.case.strikes),
         "struck": ran.struck,
         "ends": list(ran.ends),
         "failed": bool(ran.wrong),
