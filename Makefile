@@ -10,6 +10,7 @@ SEED ?= 1
 ONLY ?=
 AT ?=
 FAULTS ?= 1
+WITH ?= none
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -39,8 +40,8 @@ test: setup  ## everything, on the lab
 	@$(BIN)/pytest -n auto -m "not lab" tests
 	@$(BIN)/pytest -m lab tests
 
-robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1
-	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) \
+robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1 WITH=none (or systemd)
+	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) --control-plane $(WITH) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(AT),--at $(AT))
 
 lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, none)

@@ -11,8 +11,8 @@ from deploy.robustness.acknowledged import digest, value_of
 from deploy.robustness.chance import Strike, case, cases
 from deploy.robustness.checker import BEFORE, FAILED, HELD, NEW, Verdict, judge
 from deploy.robustness.faults import FAULTS, Fault
-from deploy.robustness.looking import node_reading
-from deploy.robustness.moments import STEPS, Moment, Trail
+from deploy.robustness.looking import node_reading, unbroken
+from deploy.robustness.moments import OF_SHAPE, STEPS, Moment, Trail
 from deploy.robustness.product import told
 from deploy.robustness.readings import (
     LIVE,
@@ -23,6 +23,7 @@ from deploy.robustness.readings import (
     NodeReading,
     Reading,
     Said,
+    Stored,
     Told,
     Write,
 )
@@ -287,6 +288,12 @@ def test_a_node_is_read_from_what_its_own_tools_print():
     assert node_reading(said) == NodeReading({LIVE: 12}, "active", 1, ("loaded /x",), ("inet quorate",), "op 1 2")
 
 
+def test_an_answer_that_lost_lines_on_its_way_is_none():
+    said = "path 12 /var/lib/etcd/default\nunit active"
+    assert unbroken(f"{digest(said.encode())}\n{said}") == said
+    assert unbroken(f"{digest(said.encode())}\nunit active") == unbroken("unit active") == unbroken("") == ""
+
+
 def test_a_seed_decides_everything_and_naming_the_fault_changes_no_instant():
     for seed in range(40):
         drawn = case(seed)
@@ -354,6 +361,87 @@ def test_a_blow_falls_once_at_its_moment_and_is_healed_once_in_its_time():
     blow.heal()
     Blow(blow.strike, place).heal()
     assert did == ["struck", "healed"]
+
+
+def made(name: str, through: str, at: float, revision: int, value: str = "0") -> Write:
+    return Write(name, through, at, at + 0.5, revision=revision, value=value)
+
+
+OBJECTS = (
+    made("kept", "a", 1, 91),
+    made("lost", "b", 3, 111),
+    made("often", "c", 1, 92),
+    made("often", "c", 3, 112, "1"),
+    made("unsure", "a", 4, 0),
+    *(made(f"since-{name}", name, 40 + at, 1010 + at) for at, name in enumerate(NAMES)),
+)
+SINCE_OBJECTS = {f"since-{name}": Stored(1010 + at, "0") for at, name in enumerate(NAMES)}
+HELD_OBJECTS = {"kept": Stored(91, "0"), "often": Stored(92, "0")} | SINCE_OBJECTS
+WITH_API = replace(
+    RESTORED, after=replace(RESTORED.after, objects=dict.fromkeys(NAMES, HELD_OBJECTS)), objects=OBJECTS
+)
+
+
+def with_objects(seen: Evidence, objects: dict[str, Stored]) -> Evidence:
+    return replace(seen, after=replace(seen.after, objects=seen.after.objects | {"b": objects}))
+
+
+def without(name: str) -> dict[str, Stored]:
+    return {key: stored for key, stored in HELD_OBJECTS.items() if key != name}
+
+
+def test_objects_are_judged_by_the_resource_version_of_their_acknowledgement():
+    assert judge(WITH_API).end == NEW
+    undone = replace(UNDONE, objects=OBJECTS)
+    everything = HELD_OBJECTS | {"lost": Stored(111, "0"), "often": Stored(112, "1")}
+    assert judge(with_objects(undone, everything)).end == BEFORE
+    assert "the API server on b: objects missing: lost" in wrong(with_objects(undone, without("lost")))
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        (without("kept"), "objects missing: kept"),
+        (without("since-c"), "objects missing: since-c"),
+        (HELD_OBJECTS | {"lost": Stored(111, "0")}, "objects there, although written after the backup: lost"),
+        (HELD_OBJECTS | {"often": Stored(112, "1")}, "objects not as they were written last: often"),
+        (HELD_OBJECTS | {"since-a": Stored(7, "0")}, "objects not as they were written last: since-a"),
+        (HELD_OBJECTS | {"x": Stored(7, "0")}, "objects there, although nobody wrote them: x"),
+    ],
+)
+def test_an_object_that_is_lost_or_came_back_or_is_an_older_one_is_caught(objects, said):
+    assert f"the API server on b: {said}" in wrong(with_objects(WITH_API, objects))
+
+
+def test_an_object_that_nobody_acknowledged_may_be_there_or_not():
+    assert judge(with_objects(WITH_API, HELD_OBJECTS | {"unsure": Stored(1, "0")})).end == NEW
+
+
+def test_a_resource_version_that_goes_back_or_a_silent_api_server_is_caught():
+    back = tuple(replace(each, revision=95) if each.key == "since-b" else each for each in OBJECTS)
+    assert "the revision went back: 95 through b after" in wrong(replace(WITH_API, objects=back))
+    deaf = replace(WITH_API, after=replace(WITH_API.after, unheard={"b": "refused"}))
+    assert "the API server on b does not answer: refused" in wrong(deaf)
+    unwritten = tuple(each for each in OBJECTS if each.key != "since-b")
+    assert "no object written through the API server on b" in wrong(replace(WITH_API, objects=unwritten))
+
+
+def test_what_api_servers_keep_in_etcd_is_not_taken_for_a_strangers():
+    theirs = holding(EARLY, *SINCE) | {"/registry/leases/x": "", "compact_rev_key": ""}
+    seen = WITH_API
+    for name in NAMES:
+        seen = with_member(seen, name, keys=theirs)
+    assert judge(seen).end == NEW
+    assert "there, although nobody wrote it" in wrong(
+        replace(seen, objects=(), after=replace(seen.after, objects={}))
+    )
+
+
+def test_with_a_control_plane_its_steps_can_be_struck_and_the_command_says_so():
+    drawn = next(cases(7, 1, "kill-daemon", "in:fence-api", control_plane="systemd"))
+    assert drawn.strikes[0].moment == Moment("in", "fence-api", 0.0)
+    assert drawn.command.endswith("--only kill-daemon --at in:fence-api --control-plane systemd")
+    assert set(OF_SHAPE["systemd"]) - set(STEPS) == {"fence-api", "start-api", "verify-api"}
 
 
 def test_a_failure_names_its_seed_and_the_command_that_repeats_it():

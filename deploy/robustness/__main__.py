@@ -17,6 +17,7 @@ from deploy.lab.https import NoAnswerError
 from deploy.lab.lab import LabError, LabSpec, down, up
 from deploy.robustness.chance import at_each, cases
 from deploy.robustness.faults import FAULTS
+from deploy.robustness.moments import OF_SHAPE
 from deploy.robustness.product import Product
 from deploy.robustness.restore import World
 from deploy.robustness.run import run
@@ -36,7 +37,7 @@ def main() -> int:
     """0 when every run ended in one of the three ways that are allowed."""
     signal.signal(signal.SIGTERM, interrupted)
     asked = understood(parser())
-    drawn = list(cases(asked.seed, asked.runs, asked.only, asked.at, asked.faults))
+    drawn = list(cases(asked.seed, asked.runs, asked.only, asked.at, asked.faults, asked.control_plane))
     done: list[Ran] = []
     try:
         for ran in runs(asked.lab, drawn, asked.minutes, keep=asked.keep):
@@ -66,6 +67,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--faults", type=int, choices=(1, 2), default=1, help="in one run; --only and --at name the first"
     )
+    top.add_argument(
+        "--control-plane", choices=OF_SHAPE, default="none", help="with one its API servers are written to"
+    )
     top.add_argument("--minutes", type=float, default=60.0, help="no run begins later")
     top.add_argument("--record", type=Path, help="append to this file, and sum up everything in it")
     top.add_argument("--lab", default="robustness", help="its name")
@@ -80,8 +84,9 @@ def understood(top: argparse.ArgumentParser) -> argparse.Namespace:
         top.error("--at needs --only FAULT")
     if asked.faults > 1 and asked.only and FAULTS[asked.only].bounded:
         top.error(f"{asked.only} comes alone: what it fills does not outlive a reboot")
-    if asked.at not in {"", "each", *(at_each(FAULTS[asked.only]) if asked.only else ())}:
-        top.error(f"--at {asked.at}: for {asked.only} there are each, {', '.join(at_each(FAULTS[asked.only]))}")
+    there = at_each(FAULTS[asked.only], control_plane=asked.control_plane) if asked.only else ()
+    if asked.at not in {"", "each", *there}:
+        top.error(f"--at {asked.at}: for {asked.only} there are each, {', '.join(there)}")
     return asked
 
 
@@ -91,7 +96,7 @@ def runs(name: str, cases: Iterable[Case], minutes: float, *, keep: bool = False
     while left and time.monotonic() < limit:
         kept_up = False
         try:
-            world = begun(name, bounded=left[0].bounded)
+            world = begun(name, left[0])
             for ran in in_one_lab(world, left, limit):
                 kept_up = keep and bool(ran.wrong)
                 yield ran
@@ -113,10 +118,10 @@ def in_one_lab(world: World, left: list[Case], limit: float) -> Iterator[Ran]:
             return
 
 
-def begun(name: str, *, bounded: bool) -> World:
-    """Three members without a control plane, a few MiB, the daemon."""
+def begun(name: str, case: Case) -> World:
+    """Three members, a few MiB, the daemon."""
     down(name)
-    lab = up(LabSpec(name, 3, "3.6", "none", ROOM_MIB if bounded else None), say)
+    lab = up(LabSpec(name, 3, "3.6", case.control_plane, ROOM_MIB if case.bounded else None), say)
     product = Product(lab)
     product.up()
     return World(lab, product, load(lab))

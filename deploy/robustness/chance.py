@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deploy.robustness.faults import FAULTS
-from deploy.robustness.moments import STEPS, Moment
+from deploy.robustness.moments import OF_SHAPE, STEPS, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from deploy.robustness.faults import Fault
 
-USUAL_S = 6.0  # from the first record of a restore to its end, without a control plane
+USUAL_S = {"none": 6.0, "systemd": 16.0}  # from the first record of a restore to its end, by the control plane
 JITTER_S = 0.3
 WHENEVER = 0.4  # of all instants are at no step in particular
 
@@ -36,6 +36,7 @@ class Case:
     seed: int
     strikes: tuple[Strike, ...]
     at: str = ""  # the first moment, where it was asked for and not drawn
+    control_plane: str = "none"
 
     @property
     def name(self) -> str:
@@ -54,35 +55,42 @@ class Case:
     def command(self) -> str:
         at = f" --at {self.at}" if self.at else ""
         faults = f" --faults {len(self.strikes)}" if len(self.strikes) > 1 else ""
+        shape = f" --control-plane {self.control_plane}" if self.control_plane != "none" else ""
         only = self.strikes[0].fault.name
-        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {only}{at}{faults}"
+        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {only}{at}{faults}{shape}"
 
 
-def at_each(fault: Fault, asked: str = "") -> tuple[str, ...]:
+def steps(fault: Fault, control_plane: str) -> tuple[str, ...]:
+    """That a fault is about, in such a lab."""
+    return OF_SHAPE[control_plane] if fault.steps == STEPS else fault.steps
+
+
+def at_each(fault: Fault, asked: str = "", control_plane: str = "none") -> tuple[str, ...]:
     """As `in:swap` and `after:swap`: the moments of all steps that a fault is about, or the one that is asked for."""
-    every = tuple(f"{when}:{step}" for step in fault.steps for when in ("in", "after"))
+    every = tuple(f"{when}:{step}" for step in steps(fault, control_plane) for when in ("in", "after"))
     return every if asked in {"", "each"} else (asked,)
 
 
-def case(seed: int, only: str = "", faults: int = 1, nodes: int = 3) -> Case:
+def case(seed: int, only: str = "", faults: int = 1, control_plane: str = "none", nodes: int = 3) -> Case:
     """A second fault is another one, and on another node."""
     usual = [name for name, fault in FAULTS.items() if name != "none" and not (faults > 1 and fault.bounded)]
-    first = strike(f"{seed}", only or chosen(f"{seed}", usual), nodes)
+    first = strike(f"{seed}", only or chosen(f"{seed}", usual), control_plane, nodes)
     if faults == 1:
-        return Case(seed, (first,))
-    second = strike(f"{seed}/2", chosen(f"{seed}/2", beside(first.fault)), nodes - 1)
-    return Case(seed, (first, replace(second, node=(first.node + 1 + second.node) % nodes)))
+        return Case(seed, (first,), control_plane=control_plane)
+    second = strike(f"{seed}/2", chosen(f"{seed}/2", beside(first.fault)), control_plane, nodes - 1)
+    elsewhere = replace(second, node=(first.node + 1 + second.node) % nodes)
+    return Case(seed, (first, elsewhere), control_plane=control_plane)
 
 
 def chosen(seed: str, names: list[str]) -> str:
     return random.Random(f"{seed}/fault").choice(names)
 
 
-def strike(seed: str, name: str, nodes: int) -> Strike:
+def strike(seed: str, name: str, control_plane: str, nodes: int) -> Strike:
     """Fault and instant are drawn apart, so that --only changes no instant."""
     fault, rest = FAULTS[name], random.Random(f"{seed}/rest")
     node, lasts_s = rest.randrange(nodes), rest.uniform(*fault.lasts_s)
-    return Strike(fault, moment(rest, fault), node, round(lasts_s, 2))
+    return Strike(fault, moment(rest, fault, control_plane), node, round(lasts_s, 2))
 
 
 def beside(first: Fault) -> list[str]:
@@ -94,23 +102,26 @@ def beside(first: Fault) -> list[str]:
     ]
 
 
-def cases(first: int, runs: int, only: str, at: str = "", faults: int = 1) -> Iterator[Case]:
+def cases(
+    first: int, runs: int, only: str, at: str = "", faults: int = 1, control_plane: str = "none"
+) -> Iterator[Case]:
     """One a seed; with `each` a seed strikes at every moment in turn, each as often as there are runs."""
     for seed in range(first, first + runs):
-        drawn = case(seed, only, faults)
+        drawn = case(seed, only, faults, control_plane)
         if not at:
             yield drawn
             continue
         strike, *others = drawn.strikes
-        for each in at_each(strike.fault, at):
+        for each in at_each(strike.fault, at, control_plane):
             when, _, step = each.partition(":")
             yield replace(drawn, strikes=(replace(strike, moment=Moment(when, step, 0.0)), *others), at=each)
 
 
-def moment(rest: random.Random, fault: Fault) -> Moment:
+def moment(rest: random.Random, fault: Fault, control_plane: str) -> Moment:
     """Right before a step is after the one before it."""
     anywhere = rest.random() < WHENEVER
-    when, step, later_s = rest.choice(("in", "after")), rest.choice(fault.steps), rest.uniform(0, JITTER_S)
+    when, step = rest.choice(("in", "after")), rest.choice(steps(fault, control_plane))
+    later_s = rest.uniform(0, JITTER_S)
     if anywhere and fault.steps == STEPS:
-        return Moment("", "", round(rest.uniform(0, USUAL_S), 2))
+        return Moment("", "", round(rest.uniform(0, USUAL_S[control_plane]), 2))
     return Moment(when, step, round(later_s, 2))

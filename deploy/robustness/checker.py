@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deploy.robustness.acknowledged import gone_clusters, lost_and_found, went_back
 from deploy.robustness.held import elsewhere, untrue
+from deploy.robustness.objects import objects_astray, unserved
 from deploy.robustness.readings import LIVE, NOTHING
 from deploy.robustness.whole import flaws
 
@@ -29,9 +30,10 @@ class Verdict:
 
 def judge(seen: Evidence) -> Verdict:
     """What the operation says is compared with what was found, never the other way round."""
+    back = tuple(went_back((*seen.writes, *seen.objects)))
     if seen.told.outcome == "held":
-        return failed_or(HELD, (*untrue(seen), *went_back(seen.writes)))
-    always = (*went_back(seen.writes), *gone_clusters(seen), *flaws(seen), *said_twice(seen))
+        return failed_or(HELD, (*untrue(seen), *back))
+    always = (*back, *gone_clusters(seen), *flaws(seen), *unserved(seen), *said_twice(seen))
     new, before = tuple(not_new(seen)), tuple(not_before(seen))
     end, wrong = (NEW, new) if len(new) < len(before) else (BEFORE, before)
     if not (always or wrong) and seen.told.outcome not in SAYS[end]:
@@ -62,6 +64,13 @@ def not_new(seen: Evidence) -> Iterator[str]:
     for name, member in seen.after.members.items():
         for flaw in lost_and_found(seen, member.keys, restored=True):
             yield f"{name}: {flaw}"
+    yield from objects_wrong(seen, restored=True)
+
+
+def objects_wrong(seen: Evidence, *, restored: bool) -> Iterator[str]:
+    for name, objects in seen.after.objects.items():
+        for flaw in objects_astray(seen, objects, restored=restored):
+            yield f"the API server on {name}: {flaw}"
 
 
 def lying(seen: Evidence, name: str) -> str:
@@ -97,6 +106,7 @@ def not_before(seen: Evidence) -> Iterator[str]:
             yield f"{name}: another directory than before is in {LIVE}: {lying(seen, name)}"
         if kept in node.directories:
             yield f"{name} still has {kept}"
+    yield from objects_wrong(seen, restored=False)
     yield from elsewhere(seen)
 
 

@@ -13,6 +13,7 @@ from deploy.lab.lab import node_exec
 from deploy.lab.load import text
 from deploy.lab.ready import etcd_identity
 from deploy.robustness.acknowledged import digest
+from deploy.robustness.configmaps import stored
 from deploy.robustness.readings import Listed, MemberReading, NodeReading, Reading
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ ANSWER_S = 5
 TRIES = 3
 CATCH_UP_S = 10
 LOOK = """
+whole=$(
 find /var/lib/etcd -mindepth 1 -maxdepth 1 -printf 'path %i %p\\n' || exit 1
 echo "unit $(systemctl show -p ActiveState --value etcd.service)"
 for p in $(pidof etcd); do echo "process $p"; done
@@ -32,8 +34,9 @@ find /etc/systemd/system /run/systemd/system -name '0?-quorate-*' -printf 'bar %
 find /var/lib/quorate/fence -type f -printf 'bar %p\\n' 2>/dev/null
 systemctl show -p DropInPaths --value etcd.service | tr ' ' '\\n' | sed -n '/quorate/s/^/bar loaded /p'
 nft list tables
-for p in /var/lib/quorate/*/claim; do [ -e "$p" ] && echo "claim $(cat "$p")"; done
-echo complete
+for p in /var/lib/quorate/*/claim; do [ -e "$p" ] && echo "claim $(cat "$p")"; done; true
+) || exit 1
+printf '%s\\n%s' "$(printf %s "$whole" | sha256sum | cut -c 1-64)" "$whole"
 """
 
 
@@ -54,16 +57,29 @@ def read(lab: Lab) -> Reading:
                 members[node.name] = member(lab, node, highest)
             except NoAnswerError as error:
                 silent[node.name] = str(error)
-    return Reading(nodes, members, silent)
+    held = {node.name: stored(lab, node) for node in lab.nodes} if lab.kubeconfig else {}
+    return Reading(
+        nodes,
+        members,
+        silent,
+        objects={name: objects for name, objects in held.items() if not isinstance(objects, str)},
+        unheard={name: reason for name, reason in held.items() if isinstance(reason, str)},
+    )
 
 
 def at(lab: Lab, node: Node) -> NodeReading:
-    """Docker may lose what a node prints (seen under load), so only a whole answer is one."""
+    """Docker may lose the first lines that a node prints (seen under load), so only a whole answer is one."""
     for _ in range(TRIES):
         code, said = node_exec(lab, node, ["sh", "-c", LOOK])
-        if not code and said.endswith("complete\n"):
-            return node_reading(said)
+        if not code and (lines := unbroken(said)):
+            return node_reading(lines)
     raise LabError(f"{node.name} cannot be read: {code}, {said[-200:]}")
+
+
+def unbroken(said: str) -> str:
+    """What was printed after its own sha256, or nothing where they do not fit."""
+    head, _, lines = said.partition("\n")
+    return lines if digest(lines.encode()) == head else ""
 
 
 def node_reading(said: str) -> NodeReading:

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 POLL_S = 0.005
 STEPS = ("claim", "stage", "compare", "bar", "fence", "swap", "start", "verify", "admit", "unbar", "release")
-ONE_PLACE = ("compare", "verify")
+OF_SHAPE = {  # of a lab, by its control plane
+    "none": STEPS,
+    "systemd": (*STEPS[:4], "fence-api", *STEPS[4:9], "start-api", "verify-api", *STEPS[9:]),
+}
+ONE_PLACE = ("compare", "verify", "verify-api")
 
 
 @dataclass(frozen=True, slots=True)

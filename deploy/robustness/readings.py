@@ -49,17 +49,27 @@ class MemberReading:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as an API server holds it: its resourceVersion and what was written into it."""
+
+    revision: int
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
-    """The whole cluster; a member that lets no client in is in `silent`, with the reason."""
+    """The whole cluster; who lets no client in is in `silent` (API servers in `unheard`), with the reason."""
 
     nodes: Mapping[str, NodeReading]
     members: Mapping[str, MemberReading]
     silent: Mapping[str, str] = field(default_factory=dict)
+    objects: Mapping[str, Mapping[str, Stored]] = field(default_factory=dict)  # of each API server, by name
+    unheard: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One put of a key of its own; without a cluster id nobody acknowledged it."""
+    """One write; without a revision nobody acknowledged it. An API server tells no cluster id."""
 
     key: str
     through: str
@@ -67,6 +77,7 @@ class Write:
     ended: float
     cluster_id: str = ""
     revision: int = 0
+    value: str = ""  # of an object; a key is put once, and holds its own name
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +113,4 @@ class Evidence:
     writes: tuple[Write, ...]
     ended: float
     told: Told
+    objects: tuple[Write, ...] = ()  # through the API servers, where there are any

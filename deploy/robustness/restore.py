@@ -58,6 +58,7 @@ class Restore:
                 writes=tuple(self.writers.writes),
                 ended=self.ended,
                 told=self.told,
+                objects=tuple(self.writers.objects),
             )
         )
 

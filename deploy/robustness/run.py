@@ -53,7 +53,7 @@ def run(world: World, case: Case) -> Ran:
         serves_after(restore)
     ends, wrong = concluded(restore, ends, wrong)
     if ends[-1] == BEFORE and restore.told.outcome == NOTHING:
-        with writing(world.lab, f"{case.seed}-{time.time_ns()}", restore.writers.writes) as writers:
+        with writing(world.lab, f"{case.seed}-{time.time_ns()}", restore.writers) as writers:
             restore = restore.again(writers)
             serves_after(restore)
         ends, wrong = concluded(restore, ends, wrong)

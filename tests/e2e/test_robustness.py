@@ -25,7 +25,7 @@ pytestmark = pytest.mark.lab
 def world() -> Iterator[World]:
     name = f"r{os.getpid()}"
     try:
-        yield begun(name, bounded=False)
+        yield begun(name, case(1, "none"))
     finally:
         ended(name)
 
