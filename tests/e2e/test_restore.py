@@ -17,6 +17,7 @@ from deploy.lab.lab import digest, load, node_exec, wreck
 from deploy.lab.spec import Etcd
 from tests.e2e.drafting import drafted, fingerprints, ours
 from tests.e2e.product import Product, left, until
+from tests.e2e.returning import Member, called_in_vain, returned
 
 pytestmark = pytest.mark.lab
 TLS = ("ca", "cert", "key")
@@ -164,6 +165,39 @@ class Hammer:
         self.thread.join()
 
 
+def test_members_of_before_that_come_back_with_their_data_never_join(bare: Product) -> None:
+    never_join(bare)
+
+
+def never_join(product: Product) -> None:
+    """One alone calls for votes in vain; a majority of them is the old cluster again, beside the restored one."""
+    staying, second, third = members = tuple(Member(product.lab, number) for number in range(3))
+    put(product, "/given-up")
+    operation = product.restore(*HEALTHY)["operation"]
+    put(product, "/restored")
+    stood = staying.cluster_id, staying.members
+    with returned(product.lab, 2, operation) as since:
+        until(lambda: called_in_vain(third, (staying, second), since), poll_s=0.2)
+        assert third.status == {}  # it waits for its own cluster, and serves nobody
+        assert staying.puts("/meanwhile")
+        assert [(each.cluster_id, each.members) for each in (staying, second)] == [stood, stood]
+        assert not any(each.holds("/given-up") for each in (staying, second))
+        with returned(product.lab, 1, operation):
+            until(lambda: third.puts("/beside"), poll_s=0.2)
+            assert second.cluster_id == third.cluster_id != stood[0]
+            assert (staying.cluster_id, staying.leader) == (stood[0], 0)
+            assert (third.holds("/given-up"), third.holds("/restored")) == (True, False)
+            found = product.json("inspect", product.cluster, exit_code=3)["findings"]
+            assert found[0]["id"] == "mixed-ids"
+    until(lambda: all(each.leader for each in members), poll_s=0.2)
+    assert {(each.cluster_id, each.members) for each in members} == {stood}
+    for each in members:
+        assert each.holds("/restored")
+        assert each.holds("/meanwhile")
+        assert not each.holds("/given-up")
+        assert not each.holds("/beside")
+
+
 def test_a_plan_changes_nothing_and_has_one_digest(bare: Product) -> None:
     first, second = (bare.json("plan", "restore", bare.cluster, exit_code=4) for _ in range(2))
     assert first["digest"] == second["digest"]
@@ -218,6 +252,10 @@ def test_a_revision_is_never_served_twice_with_an_old_tool_either(old: Product) 
         served += [result["served_revision"], revision(old)]
     assert served == sorted(served)
     assert len(set(served)) == 5
+
+
+def test_old_members_of_earlier_minors_never_join_either(old: Product) -> None:
+    never_join(old)
 
 
 def by_canary(product: Product, operation: str) -> bool:
