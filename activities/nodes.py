@@ -9,7 +9,8 @@ from temporalio import activity
 from activities.compression import expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Ticket
-from quorate.converge import Clock, Converged, Decide, Left, Receipt, Tick, converge, succeeded
+from quorate.converge import Clock, Converged, Decide, Left, Ran, Receipt, Tick, converge, succeeded
+from quorate.durable import unsettled
 from quorate.errors import CommandFailed, Corrupt, DidNotConverge
 from quorate.node import Restored
 from quorate.plan import ClusterTask, NodeTask
@@ -108,6 +109,7 @@ class Nodes:
             self._send(task, host, unpack_there=ZSTD in seen.paths)
         restored = restored_of(task)
         done = self._loop(task, host, lambda seen, _: task.records.write(seen) or task.data.stage(restored, seen))
+        self._settle(task.data.folders, host, done)
         facts = {"staged": done.seen.texts.get(task.data.digest, "")}
         return Receipt(done.receipt.ran, started, self.clock.monotonic() - began, facts)
 
@@ -147,7 +149,7 @@ class Nodes:
 
     @verb("nodes.fence")
     def fence(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.units.look(), task.units.fence)
+        return self._durably(task, task.units.look(), task.units.fence, task.units.folders)
 
     @verb("nodes.resume")
     def resume(self, task: NodeTask) -> Receipt:
@@ -165,11 +167,11 @@ class Nodes:
 
     @verb("nodes.swap")
     def swap(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.data.look(), task.data.swap)
+        return self._durably(task, task.data.look(), task.data.swap, task.data.folders)
 
     @verb("nodes.put_back")
     def put_back(self, task: NodeTask) -> Receipt:
-        return self._converge(task, task.data.look(), task.data.put_back)
+        return self._durably(task, task.data.look(), task.data.put_back, task.data.folders)
 
     @verb("nodes.start")
     def start(self, task: NodeTask) -> Receipt:
@@ -231,6 +233,18 @@ class Nodes:
 
     def _converge(self, task: NodeTask, look: Look, decide: Decide[NodeSeen, Command]) -> Receipt:
         return self._loop(task, self._host(task, look), decide).receipt
+
+    def _durably(
+        self, task: NodeTask, look: Look, decide: Decide[NodeSeen, Command], folders: tuple[str, ...]
+    ) -> Receipt:
+        """The names in these directories are on the disk, whoever gave them."""
+        host = self._host(task, look)
+        done = self._loop(task, host, decide)
+        return replace(done.receipt, ran=done.receipt.ran + self._settle(folders, host, done))
+
+    def _settle(self, folders: tuple[str, ...], host: Host, done: Converged[NodeSeen]) -> tuple[Ran, ...]:
+        left = unsettled(folders, done.receipt.ran)
+        return succeeded(host.do(left, self.tick)).ran if left else ()
 
     def _loop(self, task: NodeTask, host: Host, decide: Decide[NodeSeen, Command]) -> Converged[NodeSeen]:
         return converge(host, decide, task.patience_s, self.clock, self.tick)

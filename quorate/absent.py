@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from quorate.clients import NFT
 from quorate.command import Command
 from quorate.converge import Left
+from quorate.durable import settled
 from quorate.inventory import Cluster, Member
 from quorate.mention import Mention
 from quorate.seen import Look, NodeSeen, UnitSeen
@@ -55,7 +56,7 @@ class Absent:
                 ("install", "-D", "-m", "0644", "/dev/stdin", self.drop_in),
                 stdin=f"[Service]\nExecStartPre=+{NFT} -f {RULES}\n",
             ),
-            Command(("sync", self.drop_in, RULES)),
+            settled(self.drop_in, RULES),
             Command((NFT, "-f", RULES)),
             Command(("systemctl", "daemon-reload")),
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from quorate.command import Command
 from quorate.converge import Left
+from quorate.durable import settled
 from quorate.errors import Failed
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.supervisor import FENCE_DIR
@@ -72,6 +73,6 @@ class Clients:
         return (
             Command(("install", "-D", "-m", "0644", "/dev/stdin", self.rules), stdin=rules),
             Command(("install", "-D", "-m", "0644", "/dev/stdin", self.drop_in), stdin=text),
-            Command(("sync", self.drop_in, self.rules)),
+            settled(self.drop_in, self.rules),
             Command(("systemctl", "daemon-reload")),
         )

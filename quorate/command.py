@@ -2,6 +2,7 @@
 
 import shlex
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from quorate.inventory import Cluster, Member, Ssh
 
@@ -110,6 +111,7 @@ def written(path: str, text: str, given: tuple[str, ...] = ()) -> tuple[Command,
         Command(("install", "-m", "0600", "/dev/stdin", part), stdin=text),
         Command(("sync", part)),
         Command(("mv", "-T", part, path), given=(part, *given)),
+        Command(("sync", str(PurePosixPath(path).parent))),
     )
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from quorate.command import Command, rename, written
 from quorate.converge import Left
+from quorate.durable import parent, whole
 from quorate.errors import Refusal
 from quorate.room import RESERVE_BYTES, WAL_BYTES, enough, receiving, room_for, staging_bytes
 from quorate.seen import Look, NodeSeen
-from quorate.swapped import SELINUX, Looks, Swapped, parent
+from quorate.swapped import SELINUX, Looks, Swapped
 
 WARM_S = 10
 
@@ -38,8 +39,11 @@ class Claim:
         return Look(paths=(self.file, self.home, self.released))
 
     def hold(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        """Its first words are synced, for who has a node; that its turn rises is not worth a sync at every look."""
         (home,) = seen.has(self.home)
-        return () if home else (Command(("install", "-d", "-m", "0700", self.home)), Command(("sync", self.file)))
+        folders = (self.home, parent(self.home), self.lock_dir, parent(self.lock_dir))
+        begin = Command(("install", "-d", "-m", "0700", self.home))
+        return () if home else (begin, Command(("sync", self.file, *folders)))
 
     def release(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """The moved claim refuses every attempt that is older than this one."""
@@ -130,6 +134,11 @@ class DataDir:
     @property
     def swapped(self) -> tuple[Swapped, ...]:
         return (self.wal, self.db) if self.wal else (self.db,)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """In which the names are; a rename is durable when they are synced."""
+        return tuple(dict.fromkeys(parent(each.live) for each in self.swapped))
 
     @property
     def staged(self) -> str:
@@ -257,16 +266,15 @@ class DataDir:
         """The database last: under its name it says that everything is staged."""
         part = self.part
         status = '"$1" snapshot status "$2" --write-out=json > "$3"'
-        parents = dict.fromkeys(parent(each.live) for each in self.swapped)
         return (
             *(self._finish_wal(self.wal, restored.wal, seen) if self.wal and restored.wal else ()),
             *self.db.dressed(restored.db, seen),
             Command(
                 ("sh", "-c", status, "status", restored.tool, f"{part}/member/snap/db", self.digest), given=(part,)
             ),
-            durable(part, self.digest),
+            whole(part, self.home),
             *self.db.named(),
-            Command(("sync", *parents), given=(self.staged,)),
+            Command(("sync", *self.folders), given=(self.staged,)),
         )
 
     def _finish_wal(self, wal: Swapped, looks: Looks, seen: NodeSeen) -> tuple[Command, ...]:
@@ -274,7 +282,7 @@ class DataDir:
             return ()
         script = 'stat -c %i -- "$2" "$3" > "$1"'
         together = Command(("sh", "-c", script, "pair", self.pair, wal.part, self.db.built), given=(wal.part,))
-        return (*wal.dressed(looks, seen), together, durable(wal.part, self.pair), *wal.named())
+        return (*wal.dressed(looks, seen), together, whole(wal.part, self.home), *wal.named())
 
     def warm(self) -> Command:
         """Read once more what etcd is about to map: under a full memory much of it was put out again.
@@ -319,10 +327,6 @@ class DataDir:
             for each, inode in zip(self.swapped, inodes, strict=True)
         )
         raise Refusal(f"will not start etcd: its log and its database do not belong together: {told}")
-
-
-def durable(*paths: str) -> Command:
-    return Command(("sh", "-c", 'find "$@" -exec sync {} +', "durable", *paths), given=paths[:1])
 
 
 def inside(path: str, directory: str) -> bool:

@@ -9,6 +9,7 @@ from quorate.canary import foretold, mark, practical
 from quorate.catalogue import Manifest, find
 from quorate.clients import NFT
 from quorate.cluster import ClusterSeen, Silence
+from quorate.durable import parent
 from quorate.errors import BadInput
 from quorate.etcd import bump
 from quorate.former import formerly_held
@@ -25,7 +26,6 @@ from quorate.signs import Ask
 from quorate.source import FromMember, Holdings, Origin, held_by, went
 from quorate.source import losses as left_behind
 from quorate.supervisor import FENCE_DIR
-from quorate.swapped import parent
 from quorate.timing import spoken
 
 # Rows that other runbooks have too.

@@ -11,12 +11,12 @@ from pathlib import PurePosixPath
 
 from quorate.command import Command
 from quorate.converge import Await, Left
+from quorate.durable import parent
 from quorate.errors import BadInput, CommandFailed, Refusal
 from quorate.image import ETCD, held
 from quorate.inventory import Cluster, Member
 from quorate.room import room_to_copy
 from quorate.seen import DirectorySeen, Look, NodeSeen, UnitSeen
-from quorate.swapped import parent
 
 CLIENT_PORT, PEER_PORT = 12379, 12380
 POLL_S = 0.2

@@ -1,10 +1,10 @@
 """A static pod: fenced by taking its manifest out of the kubelet's sight, started by putting the same bytes back."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from quorate.command import Command, rename
 from quorate.converge import Await, Left
+from quorate.durable import parent
 from quorate.errors import Refusal
 from quorate.pods import container, parked
 from quorate.seen import Look, NodeSeen, UnitSeen
@@ -38,6 +38,10 @@ class StaticPod:
 
     def look(self) -> Look:
         return Look(paths=(self.manifest, self.parked), pods=(self.manifest,))
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return parent(self.manifest), parent(self.parked)
 
     def bar(self, _seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Nothing: what bars a pod from starting stops it too."""
@@ -105,5 +109,4 @@ class StaticPod:
         return self._move(self.parked, self.manifest)
 
     def _move(self, source: str, target: str) -> tuple[Command, ...]:
-        folders = dict.fromkeys(str(PurePosixPath(path).parent) for path in (target, source))
-        return rename(source, target), Command(("sync", *folders))
+        return rename(source, target), Command(("sync", *dict.fromkeys((parent(target), parent(source)))))

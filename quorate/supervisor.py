@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from quorate.command import Command
 from quorate.converge import Await, Left
+from quorate.durable import settled
 from quorate.pods import container
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.static_pod import FROZEN, StaticPod
@@ -87,7 +88,7 @@ class Systemd:
         return (
             Command(("install", "-D", "-m", "0644", "/dev/stdin", self.drop_in), stdin=text),
             Command(("install", "-D", "-m", "0644", "/dev/null", self.flag)),
-            Command(("sync", self.drop_in, self.flag)),
+            settled(self.drop_in, self.flag),
             Command(("systemctl", "daemon-reload")),
         )
 
@@ -161,6 +162,11 @@ class Together:
         systemd = tuple(unit for unit in self.units if isinstance(unit, Systemd))
         pods = tuple(unit for unit in self.units if isinstance(unit, StaticPod))
         return (*((Units(systemd),) if systemd else ()), *pods)
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """In which manifests are moved; a unit's fence counts only when systemd has loaded it, after its sync."""
+        return tuple(folder for unit in self.units if isinstance(unit, StaticPod) for folder in unit.folders)
 
     def look(self) -> Look:
         look = Look()

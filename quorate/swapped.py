@@ -1,9 +1,9 @@
 """One directory that gives way to another by renames; the names beside it are the whole state."""
 
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from quorate.command import Command, rename
+from quorate.durable import parent
 from quorate.errors import Refusal
 from quorate.seen import NodeSeen
 
@@ -128,7 +128,3 @@ class Swapped:
     def _there(self, seen: NodeSeen) -> str:
         names = (self.live, self.staged, self.kept)
         return "there are " + (", ".join(path for path in names if path in seen.paths) or "none of its names")
-
-
-def parent(path: str) -> str:
-    return str(PurePosixPath(path).parent)

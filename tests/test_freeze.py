@@ -49,7 +49,7 @@ class TestNote:
         assert self.note.write(NodeSeen(texts={self.note.file: self.note.text}), 0) == ()
         for earlier in ({}, {self.note.file: "freeze-1 etcd.service=inactive"}):
             acts = self.note.write(NodeSeen(texts=earlier), 0)
-            assert [act.argv[0] for act in acts] == ["install", "sync", "mv"]  # type: ignore[union-attr]
+            assert [act.argv[0] for act in acts] == ["install", "sync", "mv", "sync"]  # type: ignore[union-attr]
 
     def test_what_is_frozen_already_ran_as_the_earlier_note_says(self) -> None:
         units = (Systemd("etcd", "etcd.service", before=FROZEN), Systemd("x", "x.service", before="inactive"))

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from deploy.lab.lab import Lab, digest, load
+from quorate.durable import parent
 from tests.e2e.conftest import product
+from tests.e2e.durability import moments, told, traced
 from tests.e2e.product import Product, on_node
 from tests.e2e.test_steering import no_etcd
 
@@ -82,6 +84,28 @@ def there_and_back(quorate: Product, held_at: Callable[[str], None] = leave_alon
     assert digest(made) == before
 
 
+def proved_durable(made: Lab) -> None:
+    """Whatever a stop or a start of etcd counts on is on the disk, but for the turn of the claim and its release."""
+    ours = f"/var/lib/quorate/{made.name}"
+    found = [each for each in moments(told(made), "etcd.service") if each.verb in ("start", "stop")]
+    assert [each.verb for each in found].count(
+        "stop"
+    ) == 2  # by both restores; the second did not start, and was rolled back
+    for each in found:
+        lost = {path for path in each.volatile if path.startswith(("/var/lib", "/etc", "/srv"))}
+        released = {path for path in lost if path.endswith("/released")}
+        claims = {ours, f"{ours}/claim", f"{ours}/lock", *released, *map(parent, released)}
+        assert lost <= claims, each.verb
+
+
+def test_all_that_is_staged_and_every_rename_is_on_the_disk_before_etcd_is_stopped_and_started(
+    alone: Product,
+) -> None:
+    with traced(alone.lab):
+        there_and_back(alone)
+    proved_durable(alone.lab)
+
+
 def test_a_mount_point_stays_one_and_the_member_in_it_is_swapped(alone: Product) -> None:
     made = alone.lab
     with mount_point(made):
@@ -115,7 +139,9 @@ def test_a_log_of_its_own_is_swapped_with_the_database(alone: Product) -> None:
             assert f"{LOG} is from before, {LIVE} is restored" in again["error"]["message"]
             on_node(made, f"mv {LOG} {LOG}.before-{operation}; mv {LOG}.aside {LOG}")
 
-        there_and_back(knowing, move_one_by_hand)
+        with traced(made):
+            there_and_back(knowing, move_one_by_hand)
+        proved_durable(made)
         assert on_node(made, f"stat -c '%U:%G %a' {LOG} {LOG}.before-*").splitlines() == ["etcd:etcd 750"] * 2
         assert on_node(made, f"ls {LIVE}/member") == "snap"
     plan = knowing.json("plan", "restore", alone.cluster, *HEALTHY, exit_code=4)

@@ -301,8 +301,9 @@ def transient(machine: Machine, argv: tuple[str, ...], _: str) -> int:
 
 def sync(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     paths = [word for word in argv[1:] if word.startswith("/")]
-    known = [path for path in paths if not path.endswith("/claim") and path != "/var/lib/etcd"]
-    return 0 if all(machine.exists(path) for path in known) else 1
+    known = [path for path in paths if not path.endswith("/claim") and path not in {"/var/lib", "/var/lib/etcd"}]
+    names = (*machine.files, *machine.directories)
+    return 0 if all(any(below(name, path) for name in names) for path in known) else 1
 
 
 def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
