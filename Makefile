@@ -44,7 +44,7 @@ robustness: setup  ## restores with a fault or two each, judged by the cluster a
 	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) --control-plane $(WITH) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(AT),--at $(AT))
 
-lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, none)
+lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, external, none)
 	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE)
 
 lab-down: setup  ## remove it: LAB=demo

@@ -52,6 +52,7 @@ class Given:
     ssh: Ssh
     tls: tuple[Value, Value, Value]
     kubeconfig: Value
+    api_url: str = ""  # where that kubeconfig leads to, for nodes without an API server
 
 
 FILES = ("ca.crt", "client.crt", "client.key")  # as they are called on this side
@@ -138,7 +139,7 @@ def draft(given: Given, met: tuple[Met, ...]) -> Draft:
             decide="" if who.proven else f"etcd answers nowhere, so this is {who.source}: is it still true?",
         ),
         *control,
-        *(kubernetes(given, rows) if control else ()),
+        *(kubernetes(given, rows) if control else elsewhere(given)),
         Entry("backup", fields=(Entry("store", "offsite"), Entry("every", "1h", decide="how often"))),
         Entry(
             "objectives",
@@ -382,6 +383,15 @@ def kubernetes(given: Given, rows: tuple[Row, ...]) -> tuple[Entry, ...]:
         ),
     )
     return (Entry("kubernetes", fields=fields),)
+
+
+def elsewhere(given: Given) -> tuple[Entry, ...]:
+    """For etcd on machines of its own, whose API servers nobody can find by looking at it."""
+    if not given.api_url:
+        return ()
+    config, why = given.kubeconfig, "no API server runs beside etcd: name every one that uses it"
+    urls = Entry("api_urls", (given.api_url,), decide=why)
+    return (Entry("kubernetes", fields=(Entry("kubeconfig", config.value, config.source, config.decide), urls)),)
 
 
 def api_url(row: Row) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from quorate import outside
 from quorate.absent import Absent, addresses, afterwards
 from quorate.canary import foretold, mark, practical
 from quorate.catalogue import Manifest, find
@@ -214,7 +215,10 @@ def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
         high_water=seen.high_water(),
         had_quorum=seen.has_quorum,
         mark=mark(seen) if by_canary(request, seen, origin) else 0,
-        afterwards=tuple(afterwards(settings, gone, {each.member: each.unlists for each in shares})),
+        afterwards=(
+            *afterwards(settings, gone, {each.member: each.unlists for each in shares}),
+            *outside.afterwards(settings),
+        ),
         incident=request.incident,
         reason=request.reason,
     )

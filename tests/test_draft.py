@@ -19,7 +19,7 @@ BEHIND = Ssh.model_validate({**SSH.model_dump(), "jump": {"host": "bastion", "po
 CONTROL = (API, "kube-controller-manager", "kube-scheduler")
 
 
-def drafted(first: Met, *others: Met, ssh: Ssh = SSH, name: Value | None = None) -> Draft:
+def drafted(first: Met, *others: Met, ssh: Ssh = SSH, name: Value | None = None, api_url: str = "") -> Draft:
     """The first was named by a person, each other was visited for the member that should be there."""
     nodes = (first, *(replace(each, expected=each.expected or each.name) for each in others))
     given = Given(
@@ -29,6 +29,7 @@ def drafted(first: Met, *others: Met, ssh: Ssh = SSH, name: Value | None = None)
         ssh=ssh,
         tls=tls_values(nodes, "/q/pki", fetched=False),
         kubeconfig=kubeconfig_value(nodes, "/q/pki", fetched=False),
+        api_url=api_url,
     )
     return draft(given, nodes)
 
@@ -52,6 +53,14 @@ def three(*control: str, unit: str = "etcd.service", answers: str = "abc") -> tu
         )
         for name in "abc"
     )
+
+
+def test_api_servers_elsewhere_are_written_where_a_kubeconfig_leads_to_them_and_marked() -> None:
+    assert read(drafted(*three())).kubernetes is None
+    found = drafted(*three(), api_url="https://10.1.0.1:6443")
+    assert read(found).control_plane == ()
+    assert read(found).kubernetes.api_urls == ("https://10.1.0.1:6443",)  # type: ignore[union-attr]
+    assert "kubernetes.api_urls" in marks(found)
 
 
 def test_a_healthy_cluster_is_whole_and_only_decisions_are_left() -> None:

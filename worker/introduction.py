@@ -28,7 +28,9 @@ from quorate.draft import (
 from quorate.errors import BadInput, Refusal
 from quorate.inventory import Inventory, Ssh
 from quorate.known_hosts import HostKey, name_of, pins
-from quorate.meeting import Met
+from quorate.kubeconfig import server
+from quorate.meeting import Met, keeper_of
+from quorate.programs import API
 from quorate.reading import parse
 from quorate.writing import Decision, decisions, text
 from worker.wiring import Introduction
@@ -86,7 +88,7 @@ def introduced(wanted: Wanted, accept: Accept, operation: str, actor: str) -> Wr
         met = with_it.discovery.walk(
             wanted.host, wanted.elsewhere, lambda hosts: trust(wanted, with_it, accept, hosts)
         )
-        found = drafted(wanted, met)
+        found = drafted(wanted, met, led_to(wanted, with_it, met))
         written = text(found.entries)
         inventory = validated(written, wanted)
         copied = fetched(wanted, with_it, met) if wanted.fetch else ()
@@ -151,7 +153,13 @@ def is_pinned(wanted: Wanted, each: Node) -> bool:
     return bool(known.keys or known.authorities)
 
 
-def drafted(wanted: Wanted, met: tuple[Met, ...]) -> Draft:
+def led_to(wanted: Wanted, with_it: Introduction, met: tuple[Met, ...]) -> str:
+    """The API server of a kubeconfig of ours, where the nodes have none that would say where it is."""
+    beside = any(keeper_of(each, API) for each in met)
+    return server(with_it.borrowed.resolve(wanted.own_kubeconfig)) if wanted.own_kubeconfig and not beside else ""
+
+
+def drafted(wanted: Wanted, met: tuple[Met, ...], api_url: str) -> Draft:
     folder, own = str(wanted.pki), wanted.own_tls
     kubeconfig = kubeconfig_value(met, folder, fetched=wanted.fetch)
     given = Given(
@@ -161,6 +169,7 @@ def drafted(wanted: Wanted, met: tuple[Met, ...]) -> Draft:
         ssh=wanted.ssh,
         tls=(Value(own[0]), Value(own[1]), Value(own[2])) if own else tls_values(met, folder, fetched=wanted.fetch),
         kubeconfig=Value(wanted.own_kubeconfig) if wanted.own_kubeconfig else kubeconfig,
+        api_url=api_url,
     )
     return draft(given, met)
 

@@ -15,7 +15,7 @@ from deploy.lab.digest import Digest, digest
 from deploy.lab.errors import LabError
 from deploy.lab.kubeconfig import kubeconfig
 from deploy.lab.load import load
-from deploy.lab.node_files import Trust, node_files
+from deploy.lab.node_files import Trust, node_files, outside_files
 from deploy.lab.pki import authority, signing_pair
 from deploy.lab.quorate_yaml import quorate_yaml
 from deploy.lab.ready import await_ready, missing
@@ -98,22 +98,25 @@ def standing(spec: LabSpec) -> Lab | None:
 def assemble(spec: LabSpec, client: DockerClient, node_image: str) -> Lab:
     """Files first, then every machine at once, then wait."""
     subnet = addresses.subnet(spec.name, addresses.taken(client))
-    nodes = tuple(
+    machines = tuple(
         Node(f"{spec.name}-{number}", addresses.address(subnet, number), f"quorate-{spec.name}-{number}")
-        for number in range(1, spec.members + 1)
+        for number in range(1, spec.members + spec.outside + 1)
     )
-    lab = write_lab(spec, nodes, trust := new_trust())
+    nodes, outside = machines[: spec.members], machines[spec.members :]
+    lab = write_lab(spec, nodes, outside, trust := new_trust())
     machine.network(spec, subnet)
-    host_keys = [ssh_key() for _ in nodes]
-    write_known_hosts(spec.folder / "ssh", {node.address: key for node, key in zip(nodes, host_keys, strict=True)})
+    host_keys = [ssh_key() for _ in machines]
+    write_known_hosts(spec.folder / "ssh", {node.address: key for node, key in zip(machines, host_keys, strict=True)})
 
     def boot(number: int) -> None:
-        files = node_files(spec, number, nodes, trust, host_keys[number - 1])
-        machine.machine(spec, nodes[number - 1], node_image, files, parts.node_programs(spec)).start()
+        node, host_key = machines[number - 1], host_keys[number - 1]
+        member = node_files(spec, number, nodes, trust, host_key) if node in nodes else ()
+        files = member or outside_files(node, number, nodes, trust, host_key)
+        machine.machine(spec, node, node_image, files, parts.node_programs(spec)).start()
 
     try:
         with ThreadPoolExecutor() as pool:
-            list(pool.map(boot, range(1, spec.members + 1)))
+            list(pool.map(boot, range(1, len(machines) + 1)))
     except APIError as error:
         raise LabError(f"Docker refused to start a node: {error.explanation or error}") from error
     await_ready(lab, READY_S)
@@ -126,7 +129,7 @@ def new_trust() -> Trust:
     return Trust(etcd, kubernetes, front_proxy, signing_pair(), ssh_key())
 
 
-def write_lab(spec: LabSpec, nodes: tuple[Node, ...], trust: Trust) -> Lab:
+def write_lab(spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...], trust: Trust) -> Lab:
     """Everything in `.lab/<name>`, and the store running."""
     folder, pki = spec.folder, spec.folder / "pki"
     folder.mkdir(parents=True, mode=0o700)
@@ -136,15 +139,15 @@ def write_lab(spec: LabSpec, nodes: tuple[Node, ...], trust: Trust) -> Lab:
     write_identity(folder / "ssh", trust.operator)
     store = s3.start(folder / "s3", spec.name)
     config = folder / "quorate.yaml"
-    config.write_text(quorate_yaml(spec, nodes, store))
+    config.write_text(quorate_yaml(spec, nodes, store, outside))
     etcd = Etcd(
         tuple(node.client_url for node in nodes),
         *(str(pki / name) for name in ("ca.crt", "client.crt", "client.key")),
     )
-    return Lab(str(config), nodes, etcd, store, write_admin(spec, nodes, trust))
+    return Lab(str(config), nodes, etcd, store, write_admin(spec, outside or nodes, trust), outside)
 
 
-def write_admin(spec: LabSpec, nodes: tuple[Node, ...], trust: Trust) -> str | None:
+def write_admin(spec: LabSpec, api_nodes: tuple[Node, ...], trust: Trust) -> str | None:
     """The administrator's kubeconfig and its certificate."""
     if spec.control_plane == "none":
         return None
@@ -152,7 +155,7 @@ def write_admin(spec: LabSpec, nodes: tuple[Node, ...], trust: Trust) -> str | N
     trust.kubernetes.pair.write(folder, "ca")
     admin = trust.kubernetes.sign("quorate-lab-admin", "system:masters").write(folder, "admin")
     path.touch(mode=0o600)
-    path.write_bytes(kubeconfig(nodes[0].api_url, trust.kubernetes.pair.cert, admin, "quorate-lab-admin"))
+    path.write_bytes(kubeconfig(api_nodes[0].api_url, trust.kubernetes.pair.cert, admin, "quorate-lab-admin"))
     return str(path)
 
 

@@ -67,7 +67,7 @@ def put_all(lab: Lab, writer: int, batches: Iterable[range], seed: int) -> None:
 
 def create_objects(lab: Lab) -> None:
     """ConfigMaps through the API server; those that exist stay."""
-    caller = Caller(lab.nodes[0].api_url, api_identity(lab))
+    caller = Caller(lab.api_nodes[0].api_url, api_identity(lab))
     fine = (200, 201, 409)
     caller.call("POST", "/api/v1/namespaces", {"metadata": {"name": NAMESPACE}}, fine)
     for at in range(OBJECTS):
@@ -83,6 +83,6 @@ def count_objects(lab: Lab) -> int:
     """How many of ours there are; the namespace's own certificate bundle is not counted."""
     if not lab.kubeconfig:
         return 0
-    listed = Caller(lab.nodes[0].api_url, api_identity(lab)).call("GET", MAPS)
+    listed = Caller(lab.api_nodes[0].api_url, api_identity(lab)).call("GET", MAPS)
     names = [item["metadata"]["name"] for item in listed["items"]]
     return sum(name.startswith("load-") for name in names)

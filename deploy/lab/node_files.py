@@ -52,8 +52,15 @@ def node_files(spec: LabSpec, number: int, nodes: tuple[Node, ...], trust: Trust
         return identity(trust, host_key) + kubeadm_files(spec, number, nodes, trust)
     files = identity(trust, host_key) + etcd_files(spec, number, nodes, trust)
     if spec.control_plane == "systemd":
-        files += control_plane_files(number, nodes, trust)
+        files += control_plane_files(nodes[number - 1], number, nodes, trust)
     return files
+
+
+def outside_files(
+    node: Node, number: int, members: tuple[Node, ...], trust: Trust, host_key: SshKey
+) -> list[NodeFile]:
+    """A control plane whose etcd is on other machines."""
+    return identity(trust, host_key) + control_plane_files(node, number, members, trust)
 
 
 def identity(trust: Trust, host_key: SshKey) -> list[NodeFile]:
@@ -81,9 +88,9 @@ def etcd_files(spec: LabSpec, number: int, nodes: tuple[Node, ...], trust: Trust
     ]
 
 
-def control_plane_files(number: int, nodes: tuple[Node, ...], trust: Trust) -> list[NodeFile]:
+def control_plane_files(node: Node, number: int, members: tuple[Node, ...], trust: Trust) -> list[NodeFile]:
     """Three units, each with an identity of its own."""
-    node, signs = nodes[number - 1], trust.kubernetes.sign
+    signs = trust.kubernetes.sign
     programs = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
     users = {name: f"system:kube-{name}" for name in ("controller-manager", "scheduler")}
     return [
@@ -105,7 +112,7 @@ def control_plane_files(number: int, nodes: tuple[Node, ...], trust: Trust) -> l
             )
             for name, user in users.items()
         ),
-        *unit_files(number, "kube-apiserver", apiserver_unit(node, nodes)),
+        *unit_files(number, "kube-apiserver", apiserver_unit(node, members)),
         *unit_files(number, "kube-controller-manager", controller_manager_unit()),
         *unit_files(number, "kube-scheduler", scheduler_unit()),
     ]

@@ -25,6 +25,7 @@ KUBERNETES_PARTS: dict[str, tuple[Recipe, ...]] = {
     "none": (),
     "systemd": (CONTROL_PLANE,),
     "static-pods": (CONTROL_PLANE, NODE_AGENT, CRICTL),
+    "external": (CONTROL_PLANE,),
 }
 UNPACK = (
     "set -e; cd /tmp; apt-get -qq update; apt-get -qq download etcd-server etcd-client; "

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
-def quorate_yaml(spec: LabSpec, nodes: tuple[Node, ...], store: S3) -> str:
+def quorate_yaml(spec: LabSpec, nodes: tuple[Node, ...], store: S3, outside: tuple[Node, ...] = ()) -> str:
     """Everything by absolute path, so that it can be read from anywhere."""
     text = {
         "apiVersion": "quorate/v1",
         "state_dir": str(spec.folder / "state"),
         "temporal": {"binary": str(cache() / "bin" / "temporal")},
-        "clusters": {spec.name: cluster(spec, nodes)},
+        "clusters": {spec.name: cluster(spec, nodes, outside)},
         "stores": {"offsite": {"s3": offsite(spec, store)}},
     }
     return yaml.safe_dump(text, sort_keys=False, width=110)
 
 
-def cluster(spec: LabSpec, nodes: tuple[Node, ...]) -> dict[str, object]:
+def cluster(spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...]) -> dict[str, object]:
     text: dict[str, object] = {
         "environment": "staging",
         "ssh": {
@@ -50,11 +50,12 @@ def cluster(spec: LabSpec, nodes: tuple[Node, ...]) -> dict[str, object]:
         },
         "members": [member(node) for node in nodes],
     }
-    if spec.control_plane != "none":
+    if spec.control_plane in ("systemd", "static-pods"):
         text["control_plane"] = [{"role": role, **process(spec, role)} for role in CONTROL_PLANE]
+    if spec.control_plane != "none":
         text["kubernetes"] = {
             "kubeconfig": secret(spec.folder, "admin.kubeconfig"),
-            "api_urls": [node.api_url for node in nodes],
+            "api_urls": [node.api_url for node in outside or nodes],
         }
     return text | {"backup": {"store": "offsite", "every": "15m"}, "objectives": {"rto": "15m", "rpo": "30m"}}
 

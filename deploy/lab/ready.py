@@ -26,8 +26,9 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/"
 
 def checks(lab: Lab) -> Iterator[Check]:
     """Everything a lab is waited for, in words."""
-    for node in lab.nodes:
+    for node in lab.machines:
         yield f"{node.name}: sshd", partial(greets, node.address)
+    for node in lab.nodes:
         yield f"{node.name}: etcd", partial(etcd_healthy, lab, node.client_url)
     if lab.kubeconfig:
         yield from control_plane_checks(lab)
@@ -38,7 +39,7 @@ def checks(lab: Lab) -> Iterator[Check]:
 
 def control_plane_checks(lab: Lab) -> Iterator[Check]:
     """Every API server, one leader of each kind, and the namespace that comes last."""
-    for node in lab.nodes:
+    for node in lab.api_nodes:
         yield f"{node.name}: kube-apiserver", partial(api_ready, lab, node.api_url)
     for name in ("kube-controller-manager", "kube-scheduler"):
         yield f"{name}: a leader", partial(leads, lab, name)
@@ -108,11 +109,11 @@ def api_ready(lab: Lab, url: str) -> bool:
 
 
 def has_default(lab: Lab) -> bool:
-    return api(lab, lab.nodes[0].api_url, "/api/v1/namespaces/default") is not None
+    return api(lab, lab.api_nodes[0].api_url, "/api/v1/namespaces/default") is not None
 
 
 def leads(lab: Lab, name: str) -> bool:
-    lease = api(lab, lab.nodes[0].api_url, LEASES + name)
+    lease = api(lab, lab.api_nodes[0].api_url, LEASES + name)
     return isinstance(lease, dict) and bool(lease["spec"].get("holderIdentity"))
 
 

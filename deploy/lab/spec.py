@@ -13,7 +13,7 @@ HOME = Path(__file__).resolve().parents[2] / ".lab"
 
 MEMBERS = (1, 3, 5)
 ETCD = ("3.4", "3.5", "3.6")
-CONTROL_PLANES = ("none", "systemd", "static-pods")
+CONTROL_PLANES = ("none", "systemd", "static-pods", "external")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,19}")
 LABEL = "quorate-lab"
 
@@ -39,6 +39,11 @@ class LabSpec:
                 raise LabError(f"{what} may be {', '.join(map(str, allowed))}; not {value}")
         if self.control_plane == "static-pods" and self.etcd == "3.4":
             raise LabError("static pods need etcd 3.5 or 3.6: kubeadm asks /livez of it, which 3.4 does not answer")
+
+    @property
+    def outside(self) -> int:
+        """How many machines have a control plane and no etcd."""
+        return 1 if self.control_plane == "external" else 0
 
     @property
     def folder(self) -> Path:
@@ -105,6 +110,16 @@ class Lab:
     etcd: Etcd
     s3: S3
     kubeconfig: str | None
+    outside: tuple[Node, ...] = ()  # with a control plane, and no etcd
+
+    @property
+    def machines(self) -> tuple[Node, ...]:
+        return self.nodes + self.outside
+
+    @property
+    def api_nodes(self) -> tuple[Node, ...]:
+        """Where API servers run, if there are any."""
+        return self.outside or self.nodes
 
     @property
     def folder(self) -> Path:
@@ -121,10 +136,10 @@ class Lab:
 
     def node(self, name: str) -> Node:
         """A node by its name, or by its number."""
-        for node in self.nodes:
+        for node in self.machines:
             if name in (node.name, node.name.removeprefix(f"{self.name}-")):
                 return node
-        raise LabError(f"lab {self.name} has no node {name}; it has {', '.join(node.name for node in self.nodes)}")
+        raise LabError(f"lab {self.name} has no node {name}; it has {', '.join(node.name for node in self.machines)}")
 
     def save(self) -> None:
         """`lab.json` comes last: a lab without one is half-made."""
@@ -146,4 +161,5 @@ def load_lab(name: str) -> Lab:
         Etcd(**{**said["etcd"], "endpoints": tuple(said["etcd"]["endpoints"])}),
         S3(**said["s3"]),
         said["kubeconfig"],
+        tuple(Node(**node) for node in said.get("outside", ())),
     )

@@ -71,13 +71,13 @@ def tls_flags(side: str) -> list[tuple[str, object]]:
     ]
 
 
-def apiserver_unit(node: Node, nodes: tuple[Node, ...]) -> str:
-    """The local etcd first, the others for when it is down."""
-    others = [member.client_url for member in nodes if member != node]
+def apiserver_unit(node: Node, members: tuple[Node, ...]) -> str:
+    """The local etcd first where there is one, the others for when it is down."""
+    servers = [member.client_url for member in sorted(members, key=lambda member: member != node)]
     flags = [
         ("advertise-address", node.address),
         ("secure-port", 6443),
-        ("etcd-servers", ",".join([node.client_url, *others])),
+        ("etcd-servers", ",".join(servers)),
         ("etcd-cafile", f"{KUBE_PKI}/etcd-ca.crt"),
         ("etcd-certfile", f"{KUBE_PKI}/apiserver-etcd-client.crt"),
         ("etcd-keyfile", f"{KUBE_PKI}/apiserver-etcd-client.key"),

@@ -13,6 +13,7 @@ from typing import Any, Self
 import pytest
 import urllib3
 
+from deploy.lab.https import Identity
 from deploy.lab.lab import digest, load, node_exec, wreck
 from deploy.lab.spec import Etcd
 from tests.e2e.drafting import drafted, fingerprints, ours
@@ -122,14 +123,11 @@ def test_a_healthy_quorum_is_not_restored_over(bare: Product) -> None:
 def test_nobody_else_writes_before_the_restore_is_verified(bare: Product) -> None:
     """A client hammers every member all the time; between the swap and the admission nothing is acknowledged."""
     bare.backup()
-    with Hammer(bare.lab.etcd) as hammer:
+    with Hammer.of(bare.lab.etcd) as hammer:
         result = bare.restore(*HEALTHY)
         until(lambda: bool(hammer.written) and hammer.written[-1] > time.time() - 1)
     trail = bare.trail(result["operation"])
-    swapped = max(at(record) for record in trail if record.get("step") == "swap")
-    admitted = min(at(record) for record in trail if "/usr/sbin/nft" in record.get("argv", ()))
-    assert [each for each in hammer.written if swapped < each < admitted] == []
-    assert min(hammer.written) < swapped < admitted < max(hammer.written)
+    hammer.check(trail)
 
 
 def at(record: dict[str, Any]) -> float:
@@ -137,24 +135,37 @@ def at(record: dict[str, Any]) -> float:
 
 
 class Hammer:
-    """Writes through every member by turns until it is told to stop; `written` are the times of its answers."""
+    """Posts to its URLs by turns until it is told to stop; `written` are the times of its answers."""
 
-    def __init__(self, etcd: Etcd) -> None:
+    def __init__(self, urls: tuple[str, ...], identity: Identity, body: dict[str, Any]) -> None:
         self.written: list[float] = []
         self.stop = threading.Event()
-        self.urls = [f"{url}/v3/kv/put" for url in etcd.endpoints]
-        self.pool = urllib3.PoolManager(ca_certs=etcd.ca, cert_file=etcd.cert, key_file=etcd.key, retries=False)
+        self.urls, self.body = urls, json.dumps(body).encode()
+        tls = {"ca_certs": identity.ca, "cert_file": identity.cert, "key_file": identity.key}
+        self.pool = urllib3.PoolManager(**tls, retries=False, headers={"Content-Type": "application/json"})
         self.thread = threading.Thread(target=self.run)
 
-    def run(self) -> None:
+    @classmethod
+    def of(cls, etcd: Etcd) -> Self:
+        """A client that writes through every member."""
         key = base64.b64encode(b"/hammer").decode()
+        urls = tuple(f"{url}/v3/kv/put" for url in etcd.endpoints)
+        return cls(urls, Identity(etcd.ca, etcd.cert, etcd.key), {"key": key, "value": key})
+
+    def run(self) -> None:
         for url in itertools.cycle(self.urls):
             if self.stop.is_set():
                 return
             with contextlib.suppress(urllib3.exceptions.HTTPError):
-                body = json.dumps({"key": key, "value": key}).encode()
-                if self.pool.request("POST", url, body=body, timeout=0.5).status == 200:
+                if self.pool.request("POST", url, body=self.body, timeout=0.5).status in (200, 201):
                     self.written.append(time.time())
+
+    def check(self, trail: list[dict[str, Any]]) -> None:
+        """It wrote before the data was swapped and after the clients were admitted, and not between."""
+        swapped = max(at(record) for record in trail if record.get("step") == "swap")
+        admitted = min(at(record) for record in trail if "/usr/sbin/nft" in record.get("argv", ()))
+        assert [each for each in self.written if swapped < each < admitted] == []
+        assert min(self.written) < swapped < admitted < max(self.written)
 
     def __enter__(self) -> Self:
         self.thread.start()

@@ -141,6 +141,12 @@ class TestConfig:
         cluster = yaml.safe_load(quorate_yaml(replace(SHAPE, control_plane="none"), NODES, STORE))["clusters"]["demo"]
         assert not {"control_plane", "kubernetes"} & set(cluster)
 
+    def test_api_servers_elsewhere_are_named_and_nothing_of_theirs_is_kept_by_a_node(self) -> None:
+        external, outside = replace(SHAPE, control_plane="external"), (Node("demo-4", "172.30.7.14", "x"),)
+        cluster = yaml.safe_load(quorate_yaml(external, NODES, STORE, outside))["clusters"]["demo"]
+        assert (external.outside, "control_plane" in cluster) == (1, False)
+        assert cluster["kubernetes"]["api_urls"] == ["https://172.30.7.14:6443"]
+
     def test_the_keys_of_a_cluster_come_in_the_products_order(self) -> None:
         text = yaml.safe_load(quorate_yaml(SHAPE, NODES, STORE))
         assert list(text) == ["apiVersion", "state_dir", "temporal", "clusters", "stores"]
