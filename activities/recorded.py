@@ -11,6 +11,7 @@ from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Done, Ran, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store as StoreSettings
+from quorate.listing import Key
 from quorate.ports import Etcd, Etcds, Host, Hosts, Journal, Store, Stored, Stores
 from quorate.seen import Look, NodeSeen
 
@@ -142,6 +143,9 @@ class RecordedEtcd:
 
     def count(self, prefix: str, revision: int = 0) -> int:
         return self.etcd.count(prefix, revision)
+
+    def key_pages(self, revision: int = 0) -> Iterator[tuple[Key, ...]]:
+        return self.etcd.key_pages(revision)
 
     def put(self, key: str, value: bytes) -> int:
         return self.pen.called(("etcd", "put", key), lambda: self.etcd.put(key, value))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quorate.inventory import Cluster, Store
+from quorate.listing import Difference
 from quorate.plan import Choice, Chosen, Plan
 from quorate.sshsig import Signer
 
@@ -162,6 +163,8 @@ class RestoreResult:
     findings: tuple[str, ...] = ()
     decisions: tuple[str, ...] = ()  # what people decided on the way, and who
     where: tuple[str, ...] = ()  # the data lies, where it is held or was rolled back
+    differences: tuple[Difference, ...] | None = None  # from what was there before; None: it was not compared
+    undiffered: str = ""  # why they are not known
 
 
 def why_not(resolution: Resolution, hold: Hold | None) -> str:

@@ -454,7 +454,7 @@ class Plan:
             kubeconfig=self.chosen.kubeconfig,
             api_urls=self.chosen.api_urls,
             mark=self.mark,
-            store=self.chosen.store if self.chosen.source else None,
+            store=self.chosen.store,
             source=self.chosen.source,
             rehearsal=self.chosen.rehearsal,
         )

@@ -12,6 +12,7 @@ from quorate.converge import Done, Ran, Surface, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Store as StoreSettings
 from quorate.known_hosts import HostKey
+from quorate.listing import Key
 from quorate.seen import Look, NodeSeen
 from quorate.sshsig import Signature
 
@@ -83,6 +84,9 @@ class Etcd(Protocol):
     def hash_kv(self, revision: int) -> HashKV: ...
 
     def count(self, prefix: str, revision: int = 0) -> int: ...
+
+    def key_pages(self, revision: int = 0) -> Iterator[tuple[Key, ...]]:
+        """Every key, a page at a time, all as of one revision; with one that is given no quorum is needed."""
 
     def put(self, key: str, value: bytes) -> int:
         """The revision of the write, which a majority has stored."""

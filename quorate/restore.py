@@ -56,6 +56,7 @@ STEPS = (
         keeps=True,
     ),
     Step("compare", "Prove that every node staged the same content", "nodes.same", "cluster", patience_s=30),
+    Step("list", "List the keys that are there", "members.list", "cluster", patience_s=60),
     BAR,
     FENCE_API,
     FENCE,
@@ -74,6 +75,7 @@ STEPS = (
     ),
     Step("verify-api", "Verify Kubernetes", "kubernetes.verify", "cluster", patience_s=180, expected_s=15),
     Step("kubelets", "Restart the kubelets", "nodes.kubelets", patience_s=60, expected_s=2, may_skip=True),
+    Step("differ", "Compare with the keys of before", "members.differ", "cluster", patience_s=60, may_skip=True),
     UNBAR,
     RELEASE,
 )

@@ -3,8 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter
+
 from quorate.converge import Ran, Receipt
+from quorate.listing import Difference
 from quorate.supervisor import is_stop
+
+DIFFERENCES: TypeAdapter[tuple[Difference, ...]] = TypeAdapter(tuple[Difference, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +21,8 @@ class Measured:
     served_revision: int | None = None
     cluster_id: str = ""
     findings: tuple[str, ...] = ()
+    differences: tuple[Difference, ...] | None = None
+    undiffered: str = ""
 
 
 def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
@@ -26,6 +33,7 @@ def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
     api = merged(receipts.get("verify-api", ()))
     disarmed = facts.get("disarmed", "")
     released = (*receipts.get("undo-claim", ()), *receipts.get("release", ()))
+    listed, differs = merged(receipts.get("list", ())), merged(receipts.get("differ", ()))
     down = "; ".join(receipt.facts["down"] for receipt in released if "down" in receipt.facts)
     return Measured(
         outage_s=span(etcd_stop, facts.get("first_write")),
@@ -38,6 +46,8 @@ def measured(receipts: Mapping[str, Sequence[Receipt]]) -> Measured:
             *(phantoms(workers) if (workers := api.get("workers", "")) else ()),
             *((f"ran before and does not run now: {down}",) if down else ()),
         ),
+        differences=DIFFERENCES.validate_json(differs["differs"]) if "differs" in differs else None,
+        undiffered=listed.get("unlisted", "") or differs.get("unlisted", ""),
     )
 
 

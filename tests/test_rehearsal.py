@@ -82,7 +82,7 @@ def test_it_is_over_before_anything_is_stopped(tmp_path: Path) -> None:
     trial = rehearsal(cluster, DOWN, manifest())
     keys = [step.key for step in steps_for(cluster, trial=trial)]
     at = keys.index("compare")
-    assert keys[at : at + 5] == ["compare", "rehearse", "log-in", "strike", "bar"]
+    assert keys[at : at + 5] == ["compare", "rehearse", "log-in", "strike", "list"]
 
 
 def test_what_runs_is_a_copy_of_what_is_staged_and_never_the_staged_data_itself() -> None:

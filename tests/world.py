@@ -56,6 +56,17 @@ class Shelf:
         yield self.objects[key][7:]
 
 
+ABOUT_ALL = (
+    "nodes.same",
+    "members.list",
+    "members.log_in",
+    "members.take",
+    "members.verify",
+    "members.differ",
+    "kubernetes.verify",
+)
+
+
 @dataclass
 class Cluster:
     """What answers for the cluster as a whole; `wrong` makes a verification fail with it."""
@@ -63,10 +74,7 @@ class Cluster:
     wrong: dict[str, str] = field(default_factory=dict)
 
     def activities(self) -> list[Any]:
-        return [
-            self._of(name)
-            for name in ("nodes.same", "members.verify", "kubernetes.verify", "members.take", "members.log_in")
-        ]
+        return [self._of(name) for name in ABOUT_ALL]
 
     def _of(self, name: str) -> Any:
         @activity.defn(name=name)

@@ -24,6 +24,7 @@ from activities.discovery import Borrowed, Discovery
 from activities.forwarded import ForwardedEtcds
 from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
+from activities.listings import Listings
 from activities.members import Members
 from activities.nodes import VERBS, Nodes
 from activities.planning import Planning
@@ -116,6 +117,7 @@ class Wiring:
         nodes = Nodes(hosts, stores, time)
         members = Members(hosts, etcds, self.hosts, time)
         taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts), time)
+        listings = Listings(etcds, stores, time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
         approvals = Approvals(SshSignatures(), self.journals.at, time)
         return [
@@ -130,6 +132,8 @@ class Wiring:
             members.verify,
             taking.take,
             taking.log_in,
+            listings.before,
+            listings.differ,
             kubernetes.verify,
             self.ledger.write,
             self.ledger.seal,

@@ -127,6 +127,8 @@ class Restore(Operation):
             previous_cluster_id=plan.chosen.cluster_id or plan.chosen.snapshot.cluster_id,
             findings=(*times.findings, *(plan.afterwards if outcome is Outcome.RESTORED else ())),
             decisions=tuple(self.decisions),
+            differences=times.differences,
+            undiffered=times.undiffered,
             where=self.where() if outcome is Outcome.HELD or self.rolled_back else (),
         )
 

@@ -77,6 +77,23 @@ def test_keys_are_counted_by_prefix_and_at_a_revision(etcd: Etcd) -> None:
     assert etcd.count("", revision) == before + 2
 
 
+def test_every_key_is_listed_with_its_last_write_as_of_one_revision(etcd: Etcd) -> None:
+    first, *_ = [etcd.put(f"listed/{number:03}", b"x") for number in range(250)]
+    etcd.put("listed/001", b"again")
+    last = etcd.delete("listed/002")
+    now, then = (
+        {key.name: key.revision for page in etcd.key_pages(at) for key in page if key.name.startswith("listed/")}
+        for at in (0, last - 2)
+    )
+    assert (len(now), len(then)) == (249, 250)
+    assert (now["listed/000"], now["listed/001"], then["listed/001"]) == (first, last - 1, first + 1)
+    assert list(now) == sorted(now)
+
+
+def test_without_a_user_nobody_has_to_log_in(etcd: Etcd) -> None:
+    assert not etcd.auth_enabled()
+
+
 def test_it_says_who_it_is_and_who_leads(etcd: Etcd) -> None:
     seen = etcd.look()
     assert seen.cluster_id

@@ -64,6 +64,9 @@ def test_quorum_is_lost_and_everything_in_the_backup_comes_back(bare: Product, t
     assert (result["outcome"], result["snapshot"]) == ("restored", backup["snapshot"])
     assert digest(bare.lab) == before
     assert get(bare, "after-the-backup") == ""
+    assert [(each["kind"], each["gone"], each["names"]) for each in result["differences"]] == [
+        ("after-the-backup", 1, ["-after-the-backup"])
+    ]  # told by the one member that was left
     assert result["served_revision"] > highest
     for node in range(3):
         put(bare, f"/through/{node}", node)

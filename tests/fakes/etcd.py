@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from quorate.converge import Tick
 from quorate.errors import Failed, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
+from quorate.listing import Key
 from quorate.ports import Etcd
 from tests.fakes import database
 
@@ -109,6 +110,15 @@ class FakeEtcd:
     def count(self, prefix: str, revision: int = 0) -> int:
         self._answers()
         return sum(key.startswith(prefix) for key in self.cluster.keys(revision))
+
+    def key_pages(self, revision: int = 0) -> Iterator[tuple[Key, ...]]:
+        self._answers()
+        if not revision:
+            self._has_leader()
+        there = self.cluster.keys(revision)
+        written = {key: at for at, key, _ in self.cluster.history if at <= (revision or self.cluster.revision)}
+        found = [Key(key, written[key]) for key in sorted(there)]
+        yield from (tuple(found[at : at + 100]) for at in range(0, len(found) or 1, 100))
 
     def put(self, key: str, value: bytes) -> int:
         self._writes()

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from worker.cli.options import Given, Output, paint, plain, say, say_json, warn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from quorate.backup import BackupResult
     from quorate.operation import RestoreResult
     from worker.operations import Result
@@ -31,7 +33,17 @@ BACKUP_FIELDS = (
     "stored_sha256",
 )
 FENCE_FIELDS = ("operation", "outcome", "duration_s", "steps")  # of a freeze and a thaw, which move no data
-OF_DATA = ("snapshot", "revision", "served_revision", "outage_s", "api_outage_s", "cluster_id", "previous_cluster_id")
+OF_DATA = (
+    "snapshot",
+    "revision",
+    "served_revision",
+    "outage_s",
+    "api_outage_s",
+    "cluster_id",
+    "previous_cluster_id",
+    "differences",
+    "undiffered",
+)
 NOT_APPROVED, FINDINGS, FAILED = 5, 3, 10
 BACKUP_EXIT = {"verified": 0, "degraded": FINDINGS, "suspect": FINDINGS}
 
@@ -108,12 +120,25 @@ def restore_text(result: "RestoreResult", here: Given) -> str:
             lines.append(f"  {label:<12} {span(value)}")
     if result.cluster_id:
         lines.append(f"  cluster id   {result.cluster_id}, before {result.previous_cluster_id}")
+    lines += differing(result)
     lines += [f"  finding      {each}" for each in result.findings]
     lines += [f"  decided      {each}" for each in result.decisions]
     lines += [f"  data         {each}" for each in result.where]
     lines.append(f"  {meaning(result)}")
     lines.append(f"  on record    {here.command(f'quorate audit show {result.operation}')}")
     return "\n".join(lines)
+
+
+def differing(result: "RestoreResult") -> "Iterator[str]":
+    """What was taken away and brought back, by kind; nothing of a restore that did not come that far."""
+    if result.undiffered:
+        yield f"  differs      from before: not known ({result.undiffered})"
+    elif result.differences is not None:
+        yield f"  differs      from before: {'' if result.differences else 'in nothing'}".rstrip()
+        for each in result.differences:
+            counted = ((each.gone, "gone"), (each.back, "back"), (each.older, "older"))
+            said = ", ".join(f"{count} {what}" for count, what in counted if count)
+            yield f"    {each.kind}: {said}  {' '.join(each.names)}".rstrip()
 
 
 def meaning(result: "RestoreResult") -> str:
