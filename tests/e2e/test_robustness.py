@@ -30,7 +30,9 @@ def world() -> Iterator[World]:
         ended(name)
 
 
-@pytest.mark.parametrize(("seed", "fault"), [(3, "kill-daemon"), (2, "kill-both"), (3, "drop-ssh"), (4, "reboot")])
+@pytest.mark.parametrize(
+    ("seed", "fault"), [(3, "kill-daemon"), (2, "kill-both"), (3, "drop-ssh"), (4, "reboot"), (8, "lose-state")]
+)
 def test_a_restore_with_one_fault_ends_fully_new_or_fully_as_before(world: World, seed: int, fault: str) -> None:
     ran = run(world, case(seed, fault))
     assert ran.wrong == (), "\n".join([line(ran), *trouble(ran)])
