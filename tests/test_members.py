@@ -12,7 +12,7 @@ from activities.recorded import RecordedEtcds, RecordedHosts
 from quorate.command import Node
 from quorate.converge import Receipt
 from quorate.errors import DidNotConverge, Failed, Refusal, Unreachable
-from quorate.etcd import cluster_id, member_id
+from quorate.etcd import HashKV, cluster_id, member_id
 from quorate.node import Claim, DataDir
 from quorate.plan import ClusterTask
 from tests.factory import plan
@@ -99,6 +99,17 @@ class TestCanaryWrites:
             f"verify a: etcd compact {MARK + 1} -> Ran",
         ]
         assert len(bench.cluster.keys()) == 20
+
+    def test_the_hashes_are_compared_while_there_is_a_key(self) -> None:
+        bench, live = Bench(), list[bool]()
+
+        def hashing(found: HashKV) -> HashKV:
+            live.append(bench.cluster.keys().get(CANARY) is not None)
+            return found
+
+        bench.cluster.hashing = hashing
+        bench.verify()
+        assert live == [True, True, True]
 
     def test_an_attempt_that_died_on_its_way_is_gone_on_with(self) -> None:
         bench = Bench()
