@@ -199,7 +199,7 @@ def never_join(product: Product) -> None:
         with returned(product.lab, 1, operation):
             until(lambda: third.puts("/beside"), poll_s=0.2)
             assert second.cluster_id == third.cluster_id != stood[0]
-            assert (staying.cluster_id, staying.leader) == (stood[0], 0)
+            until(lambda: (staying.cluster_id, staying.leader) == (stood[0], 0), poll_s=0.2)
             assert (third.holds("/given-up"), third.holds("/restored")) == (True, False)
             found = product.json("inspect", product.cluster, exit_code=3)["findings"]
             assert found[0]["id"] == "mixed-ids"
