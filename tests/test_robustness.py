@@ -12,7 +12,7 @@ from deploy.robustness.chance import Strike, case, cases
 from deploy.robustness.checker import BEFORE, FAILED, HELD, NEW, Verdict, judge
 from deploy.robustness.faults import FAULTS, Fault
 from deploy.robustness.looking import node_reading, unbroken
-from deploy.robustness.moments import OF_SHAPE, STEPS, Moment, Trail
+from deploy.robustness.moments import NOTING, OF_SHAPE, STEPS, Moment, Trail
 from deploy.robustness.product import told
 from deploy.robustness.readings import (
     LIVE,
@@ -319,9 +319,10 @@ def test_two_faults_of_one_seed_strike_two_nodes_and_the_command_repeats_both():
 
 def test_every_moment_of_a_fault_can_be_asked_for_and_is_repeated_by_name():
     asked = list(cases(7, 2, "kill-daemon", "each"))
-    assert len(asked) == 2 * 2 * len(STEPS)
+    every = (*STEPS, *NOTING)
+    assert len(asked) == 2 * 2 * len(every)
     moments = [each.strikes[0].moment for each in asked]
-    assert {(each.when, each.step) for each in moments} == set(product(("in", "after"), STEPS))
+    assert {(each.when, each.step) for each in moments} == set(product(("in", "after"), every))
     assert asked[0].command == "python -m deploy.robustness --seed 7 --runs 1 --only kill-daemon --at in:claim"
     assert next(cases(7, 1, "kill-daemon", "in:claim")) == asked[0]
     assert list(cases(7, 2, "cut")) == [case(7, "cut"), case(8, "cut")]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deploy.robustness.faults import FAULTS
-from deploy.robustness.moments import OF_SHAPE, STEPS, Moment
+from deploy.robustness.moments import NOTING, OF_SHAPE, STEPS, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,7 +67,8 @@ def steps(fault: Fault, control_plane: str) -> tuple[str, ...]:
 
 def at_each(fault: Fault, asked: str = "", control_plane: str = "none") -> tuple[str, ...]:
     """As `in:swap` and `after:swap`: the moments of all steps that a fault is about, or the one that is asked for."""
-    every = tuple(f"{when}:{step}" for step in steps(fault, control_plane) for when in ("in", "after"))
+    all_of_them = (*steps(fault, control_plane), *(NOTING if fault.steps == STEPS else ()))
+    every = tuple(f"{when}:{step}" for step in all_of_them for when in ("in", "after"))
     return every if asked in {"", "each"} else (asked,)
 
 

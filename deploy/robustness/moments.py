@@ -15,7 +15,8 @@ OF_SHAPE = {  # of a lab, by its control plane
     "none": STEPS,
     "systemd": (*STEPS[:4], "fence-api", *STEPS[4:9], "start-api", "verify-api", *STEPS[9:]),
 }
-ONE_PLACE = ("compare", "verify", "verify-api")
+NOTING = ("list", "differ")  # came later; to draw from them too would change what older seeds mean
+ONE_PLACE = ("compare", "verify", "verify-api", *NOTING)
 
 
 @dataclass(frozen=True, slots=True)
