@@ -8,7 +8,7 @@ import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy.bench.floor import api_start_s, etcd_start_s
 from deploy.bench.memory import idle_mib, sampling
@@ -18,7 +18,7 @@ from deploy.bench.usual import stages, usual
 from deploy.demo.quorate import Quorate
 from deploy.lab.errors import LabError
 from deploy.lab.https import Caller
-from deploy.lab.lab import LabSpec, down, load, up
+from deploy.lab.lab import LabSpec, down, load, up, wreck
 from deploy.lab.load import PREFIX, VALUE_BYTES, text
 from deploy.lab.ready import etcd_identity
 
@@ -78,6 +78,8 @@ class Figures:
     etcd_start_s: float = 0.0
     api_start_s: float = 0.0
     ssh_ms: tuple[float, float] | None = None
+    lost_s: float | None = None  # quorum was lost: from the command to verified etcd
+    usual_lost_s: float | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -96,8 +98,12 @@ def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
             quorate.read("up", "--detach")
             for number, figures in enumerate(rounds):
                 backups(lab, quorate, figures, work, say)
-                if only != "backup":
+                if only in ("", "lost"):
+                    lost(lab, quorate, figures, say)
+                if only in ("", "restore"):
                     restores(lab, quorate, figures, work / str(number), say)
+                if only in ("", "lost"):
+                    usually_lost(lab, figures, work, say)
     finally:
         quorate.down()
         down(name, say)
@@ -108,7 +114,7 @@ def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
 def typical(rounds: list[Figures]) -> Figures:
     """The median of each figure; memory and SSH are of the first round, before the daemon had done anything."""
     whole = rounds[0]
-    for name in ("backup_s", "usual_backup_s", "etcd_start_s", "api_start_s"):
+    for name in ("backup_s", "usual_backup_s", "etcd_start_s", "api_start_s", "lost_s", "usual_lost_s"):
         setattr(whole, name, median([getattr(each, name) for each in rounds]))
     for name in ("restore", "usual_restore"):
         setattr(whole, name, typical_restore([getattr(each, name) for each in rounds]))
@@ -165,16 +171,39 @@ def restores(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say)
     complete(lab, figures.shape)
 
 
+def lost(lab: Lab, quorate: Quorate, figures: Figures, say: Say) -> None:
+    """As somebody waits for it who has just typed the command: planning and approval are in it."""
+    wreck(lab, "quorum-loss")
+    began = time.time()
+    result = quorate.read("restore", lab.name, "--confirm", lab.name)
+    verified = next(step for step in result["steps"] if step["id"] == "verify")
+    figures.lost_s = verified["started"] + verified["duration_s"] - began
+    complete(lab, figures.shape)
+    say(f"bench: quorum lost: verified etcd {figures.lost_s:.1f} s after the command; {steps(result)}")
+
+
+def usually_lost(lab: Lab, figures: Figures, work: Path, say: Say) -> None:
+    wreck(lab, "quorum-loss")
+    figures.usual_lost_s, said = usual(lab, "restore", work)
+    complete(lab, figures.shape)
+    say(f"bench: quorum lost: the script took {figures.usual_lost_s:.1f} s ({stages(said)})")
+
+
+def steps(result: dict[str, Any]) -> str:
+    """How long each took, on the node where it took longest."""
+    took: dict[str, float] = {}
+    for step in result["steps"]:
+        took[step["id"]] = max(took.get(step["id"], 0.0), step["duration_s"] or 0.0)
+    return f"steps: {', '.join(f'{key} {each:.1f}' for key, each in took.items())}"
+
+
 def restored(lab: Lab, quorate: Quorate, work: Path) -> Restored:
     with probing(lab, work) as probes:
         result = quorate.read("restore", lab.name, "--confirm", lab.name, *WHY)
         if lab.kubeconfig:
             probes.first_after(time.time(), "api")
     own = {key: result[key] for key in ("outage_s", "api_outage_s", "duration_s")}
-    steps: dict[str, float] = {}
-    for step in result["steps"]:
-        steps[step["id"]] = max(steps.get(step["id"], 0.0), step["duration_s"] or 0.0)
-    said = f"{own}; steps: {', '.join(f'{key} {took:.1f}' for key, took in steps.items())}"
+    said = f"{own}; {steps(result)}"
     whole_s = float(own["duration_s"])
     return Restored(probes.outage_s(), float(own["outage_s"]), api_outage(lab, probes.outage_s), whole_s, said)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 HEAD = ("what", "to reach", "quorate", "script", "seen", "reached")
 JUDGED_MIB = 700  # the comparison with the script is one at this size
-OUTAGE_RATIO, WHOLE_RATIO, BACKUP_RATIO = 0.25, 1.0, 1.0
+OUTAGE_RATIO, WHOLE_RATIO, BACKUP_RATIO, LOST_RATIO = 0.25, 1.0, 1.0, 0.8
 REST_S, REST_API_S = 1.5, 4.5
 MEMORY_MIB = 64.0 * 1000**2 / 1024**2  # 64 MB
 SSH_MS = 5.0
@@ -43,6 +43,9 @@ def rows(figures: Figures) -> Iterator[Row]:
     yield from backup_rows(figures)
     if figures.restore and figures.usual_restore:
         yield from restore_rows(figures, figures.restore, figures.usual_restore)
+    if figures.lost_s and figures.usual_lost_s:
+        what = "quorum lost: from the command to verified etcd"
+        yield compared(what, limit(figures, LOST_RATIO), figures.lost_s, figures.usual_lost_s)
     if figures.ssh_ms:
         p50, p99 = figures.ssh_ms
         yield Row("SSH command round trip, p50", SSH_MS, " ms", p50, f"p99 {p99:.2f} ms")
