@@ -12,6 +12,7 @@ from temporalio import activity
 from activities.compression import LEVEL, compressed, expanded
 from activities.pipeline import ahead, beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
+from activities.toolbox import Toolbox
 from quorate.backup import (
     REGISTRY,
     BackupResult,
@@ -33,6 +34,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.ports import Etcd
 from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
+from quorate.toolbox import offers
 
 AHEAD = 2  # pieces between the threads that read, examine and compress
 LOOK_AGAIN_S = 0.5
@@ -54,10 +56,12 @@ class Snapshots:
         ticket = ticket_of(task)
         asked = self._ask_nodes(task)
         choice = beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
-        flags, notes = running_flags(answered(asked, NODES_S))
+        nodes = answered(asked, NODES_S)
+        flags, notes = running_flags(nodes)
         with self.etcds.at(choice.target, ticket) as etcd:
             auth = etcd.auth_enabled()
-        return replace(choice, flags=flags, notes=notes, auth=auth)
+        tools = offers(task.request.tool, nodes)
+        return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
     def stream(self, task: BackupTask) -> Streamed:
@@ -73,9 +77,12 @@ class Snapshots:
 
     @activity.defn(name="snapshots.publish", no_thread_cancel_exception=True)
     def publish(self, task: BackupTask) -> BackupResult:
-        """From here on the snapshot exists; a manifest that is there already must be this one."""
+        """From here on the snapshot exists; a manifest that is there already must be this one. Then the tool."""
         ticket = ticket_of(task)
-        return beaten(lambda tick: self._publish(task, ticket, tick), self.tick)
+        published = beaten(lambda tick: self._publish(task, ticket, tick), self.tick)
+        toolbox = Toolbox(self.hosts, self.stores, self.clock)
+        lacks = beaten(lambda tick: toolbox.keep(task, ticket, tick), self.tick)
+        return replace(published, notes=(*published.notes, *lacks))
 
     def taken(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Manifest:
         """Stream, read back and publish in one go, for a member that has been chosen already."""

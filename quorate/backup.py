@@ -13,6 +13,7 @@ from quorate.flags import filled, recorded
 from quorate.inventory import Cluster, Inventory, Store
 from quorate.plan import Step
 from quorate.seen import Look, NodeSeen
+from quorate.toolbox import Offer
 
 WORKFLOW = "backup"
 REGISTRY = "/registry/"
@@ -36,6 +37,7 @@ class BackupRequest:
     actor: str = ""
     nodes: tuple[Node, ...] = ()
     look: Look = field(default_factory=Look)
+    tool: str = ""  # the restore tool on the nodes; "" keeps none
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Choice:
     notes: tuple[str, ...] = ()
     alone: bool = False  # there is no quorum that could say how far the cluster is
     auth: bool = False
+    tools: tuple[Offer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +134,15 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> B
         raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
     nodes = tuple(node_of(cluster, settings, member) for member in settings.members)
     store = inventory.stores[settings.backup.store]
-    return BackupRequest(operation, cluster, targets(settings), store, actor, nodes, look_of(settings))
+    look, tool = look_of(settings), settings.etcd.restore_tool
+    return BackupRequest(operation, cluster, targets(settings), store, actor, nodes, look, tool)
 
 
 def look_of(cluster: Cluster) -> Look:
-    """For the command line of etcd, which only a look at a space brings along."""
+    """For the command line of etcd, which only a look at a space brings along, and for the restore tool."""
     etcd = cluster.etcd
     units, pods = ((), (etcd.manifest,)) if etcd.manifest else ((etcd.process,), ())
-    return Look(units=units, pods=pods, spaces=(etcd.data_dir,))
+    return Look(units=units, pods=pods, spaces=(etcd.data_dir,), tools=(etcd.restore_tool,))
 
 
 def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:

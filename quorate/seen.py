@@ -125,6 +125,7 @@ class NodeSeen:
     kept: dict[str, int] = field(default_factory=dict)  # bytes in what earlier operations have left beside them
     mentions: frozenset[Mention] = frozenset()  # of those that were looked for
     images: frozenset[str] = frozenset()  # of containerd, where a survey looks for static pods
+    architecture: str = ""  # as `uname -m` says it; looked at where spaces are
 
     @property
     def holder(self) -> str:
@@ -175,7 +176,7 @@ def _processes(look: Look) -> Iterator[str]:
 def _surroundings(look: Look) -> Iterator[str]:
     """What costs more, and mostly a survey asks."""
     if look.spaces:
-        yield r"printf 'now\t'; date +%s.%N"
+        yield r"printf 'now\t'; date +%s.%N; printf 'architecture\t'; uname -m"
     yield from (_space(path) for path in look.spaces)
     yield from (_tool(path) for path in look.tools)
     yield from map(mention.script, look.mentions)
@@ -234,6 +235,7 @@ def parse(output: str) -> NodeSeen:
         now=float(only.get("now", 0)),
         machine=only.get("machine", ""),
         boot=only.get("boot", ""),
+        architecture=only.get("architecture", ""),
         claim=only.get("claim", ""),
         paths={r[1]: _path(*r[2:]) for r in rows if r[0] == "path" and len(r) == 9},
         units={**_units(lines, Told.of(rows)), **_pods(rows)},

@@ -1,17 +1,27 @@
 """What only looks like lost quorum, made on real nodes: it is told first, and without it the cluster is back."""
 
 import base64
+import hashlib
+import os
+import shlex
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
+from activities.adapters.s3 import S3Stores
+from activities.adapters.secrets import LocalSecrets
+from activities.compression import expanded
 from deploy.lab.lab import Lab, node_exec
 from deploy.lab.pki import authority
+from quorate.reading import parse
 from tests.e2e.conftest import product
 from tests.e2e.product import Product, until
 
 pytestmark = pytest.mark.lab
+TOOL = "/usr/local/bin/etcdutl"
 DATA, PKI = "/var/lib/etcd/default", "/etc/etcd/pki"
 UNIT = "$(systemctl show -p FragmentPath --value etcd.service)"
 RESTART = "systemctl reset-failed etcd; systemctl daemon-reload; systemctl restart etcd"
@@ -37,6 +47,38 @@ def expired() -> str:
     files = {"crt": pair.cert, "key": pair.key}
     laid = [f"echo {base64.b64encode(text).decode()} | base64 -d >{PKI}/server.{end}" for end, text in files.items()]
     return "; ".join([f"cp -a {PKI} {PKI}.before", *laid, RESTART])
+
+
+def program(alone: Product, key: str) -> bytes:
+    """As it was before it was compressed and stored."""
+    inventory = parse(alone.config.read_text(), str(alone.config))
+    settings = inventory.stores[inventory.clusters[alone.cluster].backup.store].s3
+    assert settings
+    return b"".join(expanded(S3Stores(LocalSecrets(os.environ)).at(settings).get(key), key))
+
+
+def checked(alone: Product, exit_code: int = 0) -> dict[str, Any]:
+    """What doctor says of the restore tool."""
+    checks = alone.json("doctor", alone.cluster, exit_code=exit_code)["checks"]
+    found: dict[str, Any] = next(check for check in checks if check["id"] == "restore-tool")
+    return found
+
+
+def test_a_node_that_lost_its_restore_tool_gets_back_what_a_backup_has_kept(alone: Product) -> None:
+    digest = on_node(alone.lab, f"sha256sum {TOOL}").split()[0]
+    assert checked(alone)["ok"]
+    on_node(alone.lab, f"rm {TOOL}")
+    lacks = checked(alone, exit_code=3)
+    assert f"sha256 {digest}" in lacks["said"]
+    fetch, _, install = lacks["next"].partition(" | zstd -dc | ")
+    kept = program(alone, f"tools/{fetch.split()[3].partition('/tools/')[2]}")
+    assert hashlib.sha256(kept).hexdigest() == digest
+    words = shlex.split(install)
+    home = alone.config.parent / "ssh"
+    pinned = ["-i", str(home / "id_ed25519"), "-o", f"UserKnownHostsFile={home / 'known_hosts'}"]
+    subprocess.run([words[0], *pinned, *words[1:]], input=kept, check=True, timeout=60)
+    assert checked(alone)["ok"]
+    assert alone.backup()["notes"] == []
 
 
 BACK = f"rm -rf {PKI}; mv {PKI}.before {PKI}; {RESTART}"

@@ -169,12 +169,13 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
     listening = {port for unit in machine.units.values() if unit.state == "active" for port in unit.ports}
     return NodeSeen(
         machine=f"machine-{machine.name}",
+        architecture="x86_64" if look.spaces else "",
         claim=" ".join([*map(str, machine.claim), machine.at]) if machine.claim else "",
         paths=paths,
         units={name: unit_seen(machine, name) for name in look.units},
         texts={path: machine.files[path] for path in look.texts if path in machine.files},
         spaces=dict.fromkeys(look.spaces, machine.free_bytes),
-        tools={path: says for path in look.tools if (says := (machine.tools | machine.files).get(path))},
+        tools={path: says for path in look.tools if (says := (machine.files | machine.tools).get(path))},
         listening=frozenset(listening if look.units else ()),
         tables=frozenset(machine.tables if look.tables else ()),
         mentions=frozenset(each for each in look.mentions if each.text in machine.files.get(each.where, "")),

@@ -135,7 +135,7 @@ def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     broken = next((each.next for each in jump if not each.ok), "")
     seen = wiring.surveyor.survey(name, cluster, store)
     for member in cluster.members:
-        yield from node(node_of(name, cluster, member), cluster, seen, broken)
+        yield from node(wiring, node_of(name, cluster, member), cluster, seen, broken)
         yield etcd(cluster, member.name, seen)
 
 
@@ -195,7 +195,7 @@ def ssh_certificate(wiring: "Wiring", about: str, reference: str) -> Check:
     )
 
 
-def node(at: "Node", cluster: "Cluster", seen: "ClusterSeen", broken: str) -> Iterator[Check]:
+def node(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen", broken: str) -> Iterator[Check]:
     """SSH, then what only shows through it; `broken` is the remedy of a jump host that does not answer."""
     from quorate.cluster import Silence
     from quorate.command import address, way
@@ -216,7 +216,7 @@ def node(at: "Node", cluster: "Cluster", seen: "ClusterSeen", broken: str) -> It
         return
     yield Check("ssh", name, ok=True, said=address(at))
     yield Check("sudo", name, ok=True, said="without a password" if cluster.ssh.sudo else "not needed")
-    yield tool(cluster, name, seen)
+    yield tool(wiring, at, cluster, seen)
     yield space(cluster, name, seen)
     skew_s = there.now - datetime.now(UTC).timestamp()
     ok = abs(skew_s) <= SKEW_S_MAX
@@ -229,13 +229,14 @@ def node(at: "Node", cluster: "Cluster", seen: "ClusterSeen", broken: str) -> It
     )
 
 
-def tool(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
+def tool(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen") -> Check:
     """Of the same minor version as the etcd that runs, else as the newest backup."""
     from quorate.cluster import Silence
     from quorate.etcd import minor
     from quorate.image import lacking, tool_of
     from quorate.seen import NodeSeen
 
+    name = at.name
     there, etcd = seen.nodes[name], seen.etcd[name]
     assert isinstance(there, NodeSeen)
     path, found = cluster.etcd.restore_tool, tool_of(cluster.etcd, there)
@@ -245,11 +246,35 @@ def tool(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
         running = seen.manifests[-1].source.version
     remedy = f"install the etcdutl of etcd {minor(running) or '(its version)'} as {path} on {name}"
     if not version:
-        return Check("restore-tool", name, ok=False, said=lacking(cluster.etcd, there), next=remedy)
+        has, install = in_store(wiring, at, path, running, there.architecture)
+        said = f"{lacking(cluster.etcd, there)}{has}"
+        return Check("restore-tool", name, ok=False, said=said, next=install or remedy)
     ok = not running or minor(version) == minor(running)
     where = f" in {found.image}, copied out by a restore" if found.image else ""
     said = f"{version}{where}, etcd is {running or 'unknown'}"
     return Check("restore-tool", name, ok=ok, said=said, next="" if ok else remedy)
+
+
+def in_store(wiring: "Wiring", at: "Node", path: str, version: str, architecture: str) -> tuple[str, str]:
+    """What backups have kept for a node that has none, and the command that puts it there."""
+    from quorate.command import way
+    from quorate.toolbox import find
+
+    settings = wiring.settings.store(at.cluster)
+    try:
+        kept = find(wiring.stores.at(settings), version, architecture)
+    except QuorateError as error:
+        return f"; of the store: {error}", ""
+    if kept is None:
+        return "", ""
+    unpack = (
+        f"aws s3 cp {settings.url}/{kept.key} - | zstd -dc"
+        if settings.s3
+        else f"zstd -dc {settings.directory}/{kept.key}"
+    )
+    install = f"{way(at)} {'sudo ' if at.ssh.sudo else ''}install -m 0755 /dev/stdin {path}"
+    has = f"; the store has {kept.program} {kept.version} for {kept.architecture}, sha256 {kept.sha256}"
+    return has, f"{unpack} | {install}"
 
 
 def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:

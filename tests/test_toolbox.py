@@ -1,0 +1,131 @@
+"""The restore tool that a backup keeps in the store."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from quorate.backup import BackupRequest
+from quorate.errors import Corrupt, Denied, QuorateError
+from quorate.seen import Look, NodeSeen
+from quorate.toolbox import KeptTool, Offer, find, kept, lacked, offers
+from tests.fakes.store import MemoryStore
+from tests.test_backup import Bench
+
+PATH, PROGRAM = "/usr/local/bin/etcdutl", "\x7fELF and so on"
+RUNNING = NodeSeen(tools={PATH: "3.6.14"}, architecture="x86_64")
+FOLDER = "tools/3.6.14-x86_64"
+
+
+@dataclass
+class Keeping(Bench):
+    """Every node has a restore tool."""
+
+    running: str = "3.6.14"
+
+    def __post_init__(self) -> None:
+        for machine in self.machines.values():
+            machine.files[PATH], machine.tools[PATH] = PROGRAM, self.running
+
+    def request(self) -> BackupRequest:
+        look = Look(units=("etcd.service",), spaces=("/d",), tools=(PATH,))
+        return replace(super().request(), tool=PATH, look=look)
+
+
+def in_memory(bench: Bench) -> MemoryStore:
+    assert isinstance(bench.store, MemoryStore)
+    return bench.store
+
+
+def tool(bench: Bench) -> KeptTool:
+    found = find(bench.store, "3.6.1", "x86_64")
+    assert found
+    return found
+
+
+def test_a_backup_keeps_the_tool_with_its_checksum_and_where_it_came_from() -> None:
+    bench = Keeping()
+    assert bench.carry_out().notes == ()
+    found = tool(bench)
+    assert (found.program, found.version, found.path) == ("etcdutl", "3.6.14", PATH)
+    assert (found.size_bytes, found.stored_bytes) == (len(PROGRAM), len(in_memory(bench).objects[found.key]))
+    assert sorted(key for key in in_memory(bench).objects if key.startswith("tools/")) == [
+        f"{FOLDER}/etcdutl.backup-1-1.zst",
+        f"{FOLDER}/etcdutl.json",
+    ]
+
+
+def test_what_is_kept_is_not_read_again() -> None:
+    bench = Keeping()
+    task = bench.read_back()
+    bench.publish(task)
+    for machine in bench.machines.values():
+        machine.files[PATH] = "another"
+    before = dict(in_memory(bench).objects)
+    bench.publish(task)
+    assert in_memory(bench).objects == before
+
+
+def refused(key: str, _size_bytes: int) -> QuorateError | None:
+    return Denied("no right to tools") if key.startswith("tools/") else None
+
+
+def test_what_cannot_be_kept_is_a_note_and_the_backup_as_good() -> None:
+    bench = Keeping(store=MemoryStore(refuses=refused))
+    result = bench.carry_out()
+    assert (result.outcome, find(bench.store, "3.6.14", "x86_64")) == ("verified", None)
+    assert result.notes == ("the restore tool is not kept in the store: no right to tools",)
+
+
+def test_a_store_that_gives_back_something_else_has_no_tool() -> None:
+    bench = Keeping()
+    task = bench.read_back()
+    in_memory(bench).gives_back = lambda key, data: data[:-1] + b"?" if key.endswith(".zst") else data
+    assert "the restore tool is not kept in the store" in bench.publish(task).notes[0]
+    assert find(bench.store, "3.6.14", "x86_64") is None
+
+
+def test_a_tool_that_was_cut_off_in_the_store_is_not_offered() -> None:
+    bench = Keeping()
+    bench.carry_out()
+    in_memory(bench).objects[tool(bench).key] = b""
+    with pytest.raises(Corrupt, match="found nothing"):
+        find(bench.store, "3.6.14", "x86_64")
+
+
+def test_a_manifest_that_was_changed_is_not_believed() -> None:
+    bench = Keeping()
+    bench.carry_out()
+    key = f"{FOLDER}/etcdutl.json"
+    in_memory(bench).objects[key] = in_memory(bench).objects[key].replace(b'"node":"', b'"node":"x')
+    in_memory(bench).objects[key] += b" "
+    with pytest.raises(Corrupt, match="not as it was written"):
+        find(bench.store, "3.6.14", "x86_64")
+
+
+def test_only_what_a_node_can_be_believed_to_say_becomes_part_of_a_key() -> None:
+    nodes = {
+        "a": RUNNING,
+        "b": replace(RUNNING, architecture="../x"),
+        "c": replace(RUNNING, tools={PATH: "3.6.14/.."}),
+        "d": "it does not answer",
+    }
+    assert offers(PATH, nodes) == (Offer("a", PATH, "3.6.14", "x86_64"),)
+
+
+def test_one_of_the_running_minor_version_is_kept_for_every_architecture() -> None:
+    offered = tuple(
+        Offer(node, PATH, version, architecture)
+        for node, version, architecture in [
+            ("a", "3.5.21", "x86_64"), ("b", "3.6.9", "x86_64"), ("c", "3.6.9", "aarch64"),
+        ]
+    )  # fmt: skip
+    assert [each.node for each in lacked(offered, "3.6.14", ())] == ["b", "c"]
+    assert [each.node for each in lacked(offered, "3.6.14", (f"{FOLDER}/etcdutl.json",))] == ["c"]
+    assert Offer("a", PATH, "3.4.27", "x86_64").name == "tools/3.4.27-x86_64/etcdctl"
+
+
+@pytest.mark.parametrize(
+    "key", ["tools/3.5.14-x86_64/etcdutl.json", "tools/3.6.1-aarch64/etcdutl.json", f"{FOLDER}/etcdutl.x.zst"]
+)
+def test_another_version_or_architecture_or_an_object_alone_is_no_tool(key: str) -> None:
+    assert kept((key,), "3.6.14", "x86_64") == ""
