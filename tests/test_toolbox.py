@@ -1,15 +1,21 @@
 """The restore tool that a backup keeps in the store."""
 
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
+import zstandard
 
+from activities import toolbox
 from quorate.backup import BackupRequest
+from quorate.command import Command, Node
 from quorate.errors import Corrupt, Denied, QuorateError
 from quorate.seen import Look, NodeSeen
 from quorate.toolbox import KeptTool, Offer, find, kept, lacked, offers
+from tests.fakes.machine import FakeHosts
 from tests.fakes.store import MemoryStore
-from tests.test_backup import Bench
+from tests.test_backup import Bench, Clock
 
 PATH, PROGRAM = "/usr/local/bin/etcdutl", "\x7fELF and so on"
 RUNNING = NodeSeen(tools={PATH: "3.6.14"}, architecture="x86_64")
@@ -76,11 +82,39 @@ def test_what_cannot_be_kept_is_a_note_and_the_backup_as_good() -> None:
     assert result.notes == ("the restore tool is not kept in the store: no right to tools",)
 
 
+class Passing(Clock):
+    """20 seconds pass between one look at it and the next."""
+
+    def monotonic(self) -> float:
+        self.now += 20
+        return self.now
+
+
+def test_a_node_that_hangs_costs_the_tool_and_no_backup(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, over = Keeping(), threading.Event()
+    task = bench.read_back()
+
+    def hanging(_hosts: FakeHosts, _node: Node, _command: Command) -> Iterator[bytes]:
+        over.wait(60)
+        yield b""
+
+    monkeypatch.setattr(FakeHosts, "read", hanging)
+    monkeypatch.setattr(toolbox, "BEAT_S", 0.01)
+    bench.clock = Passing()
+    result = bench.publish(task)
+    over.set()
+    assert (result.outcome, result.notes) == (
+        "verified",
+        ("the restore tool is not kept in the store: it took longer than 30 s",),
+    )
+
+
 def test_a_store_that_gives_back_something_else_has_no_tool() -> None:
     bench = Keeping()
     task = bench.read_back()
-    in_memory(bench).gives_back = lambda key, data: data[:-1] + b"?" if key.endswith(".zst") else data
-    assert "the restore tool is not kept in the store" in bench.publish(task).notes[0]
+    another = zstandard.compress(b"sound, and not what was read")
+    in_memory(bench).gives_back = lambda key, data: another if key.endswith(".zst") else data
+    assert "the store gave back something else than tools/" in bench.publish(task).notes[0]
     assert find(bench.store, "3.6.14", "x86_64") is None
 
 
@@ -116,7 +150,7 @@ def test_one_of_the_running_minor_version_is_kept_for_every_architecture() -> No
     offered = tuple(
         Offer(node, PATH, version, architecture)
         for node, version, architecture in [
-            ("a", "3.5.21", "x86_64"), ("b", "3.6.9", "x86_64"), ("c", "3.6.9", "aarch64"),
+            ("b", "3.6.9", "x86_64"), ("c", "3.6.9", "aarch64"), ("a", "3.5.21", "x86_64"),
         ]
     )  # fmt: skip
     assert [each.node for each in lacked(offered, "3.6.14", ())] == ["b", "c"]
