@@ -267,11 +267,10 @@ def in_store(wiring: "Wiring", at: "Node", path: str, version: str, architecture
         return f"; of the store: {error}", ""
     if kept is None:
         return "", ""
-    unpack = (
-        f"aws s3 cp {settings.url}/{kept.key} - | zstd -dc"
-        if settings.s3
-        else f"zstd -dc {settings.directory}/{kept.key}"
-    )
+    unpack = f"zstd -dc {settings.directory}/{kept.key}"
+    if settings.s3:
+        endpoint = f"--endpoint-url {settings.s3.endpoint} " if settings.s3.endpoint else ""
+        unpack = f"aws {endpoint}s3 cp {settings.url.rstrip('/')}/{kept.key} - | zstd -dc"
     install = f"{way(at)} {'sudo ' if at.ssh.sudo else ''}install -m 0755 /dev/stdin {path}"
     has = f"; the store has {kept.program} {kept.version} for {kept.architecture}, sha256 {kept.sha256}"
     return has, f"{unpack} | {install}"
