@@ -15,6 +15,7 @@ from quorate.errors import CommandFailed, Corrupt, DidNotConverge
 from quorate.node import Restored
 from quorate.plan import ClusterTask, NodeTask
 from quorate.ports import Host
+from quorate.pushed import Pushed
 from quorate.seen import Look, NodeSeen
 from quorate.supervisor import join
 from quorate.swapped import Looks
@@ -88,15 +89,19 @@ class Nodes:
     @verb("nodes.equip")
     def equip(self, task: NodeTask) -> Receipt:
         """Only where the plan found no tool on the node."""
-        if not task.share.image:
-            return Receipt(started=self.clock.time())
-        return self._converge(task, task.copied.look(), task.copied.copy)
+        started, began, ran = self.clock.time(), self.clock.monotonic(), tuple[Ran, ...]()
+        if task.share.image:
+            ran = self._converge(task, task.copied.look(), task.copied.copy).ran
+        if task.pushed:
+            ran += self._push(task, task.pushed)
+        return Receipt(ran, started, self.clock.monotonic() - began)
 
     @verb("nodes.unequip")
     def unequip(self, task: NodeTask) -> Receipt:
-        if not task.share.image:
-            return Receipt(started=self.clock.time())
-        return self._converge(task, task.copied.look(), task.copied.remove)
+        given = (*((task.copied,) if task.share.image else ()), *((task.pushed,) if task.pushed else ()))
+        started, began = self.clock.time(), self.clock.monotonic()
+        done = [self._converge(task, each.look(), each.remove) for each in given]
+        return Receipt(tuple(ran for each in done for ran in each.ran), started, self.clock.monotonic() - began)
 
     @verb("nodes.stage")
     def stage(self, task: NodeTask) -> Receipt:
@@ -251,6 +256,19 @@ class Nodes:
 
     def _host(self, task: NodeTask, look: Look) -> Host:
         return self.hosts.at(task.share.node, look, ticket_of(task))
+
+    def _push(self, task: NodeTask, pushed: Pushed) -> tuple[Ran, ...]:
+        """What the store gives is checked as it passes, and what has arrived once more."""
+        host, ticket = self._host(task, pushed.look()), ticket_of(task)
+        placed: tuple[Ran, ...] = ()
+        if pushed.path not in host.look().paths:
+            key, arriving = pushed.tool.key, pushed.arriving(ticket.turn, ticket.attempt)
+            stored = proved(self.stores.at(task.store, ticket).get(key), pushed.tool.stored_sha256, key)
+            sent = host.send(pushed.receive(arriving), expanded(stored, key), self.tick)
+            if sent.exit:
+                raise CommandFailed(f"receiving {key} exited {sent.exit}: {sent.tail}")
+            placed = succeeded(host.do(pushed.place(arriving), self.tick)).ran
+        return (*placed, *self._loop(task, host, pushed.proved).receipt.ran)
 
     def _send(self, task: NodeTask, host: Host, *, unpack_there: bool) -> None:
         """Compressed on the wire where the node can unpack it; what the store gave is checked as it passes."""

@@ -20,6 +20,7 @@ from quorate.command import Node, node_of
 from quorate.errors import QuorateError
 from quorate.etcd import EtcdSeen, EtcdTarget, target
 from quorate.former import former
+from quorate.image import tool_of
 from quorate.inventory import Cluster, Member
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
@@ -30,6 +31,7 @@ from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
 from quorate.seen import Look, NodeSeen
 from quorate.servers import asked
+from quorate.toolbox import KeptTool, find
 from quorate.wal import Reach, last_segment, reach
 from quorate.ways import ways
 
@@ -66,7 +68,7 @@ class Surveyor:
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
             certificates={member: self._read_certificates(each) for member, each in seen.items()},
         )
-        return self._closer(name, cluster, whole)
+        return self._tooled(cluster, store, self._closer(name, cluster, whole))
 
     def plan(self, request: RestoreRequest) -> Plan:
         """Survey, then decide; the same in the command line's process and in the worker."""
@@ -104,6 +106,21 @@ class Surveyor:
             for name, node in seen.reachable.items()
         }
         return replace(seen, nodes={**seen.nodes, **listed})
+
+    def _tooled(self, cluster: Cluster, store: StoreSettings, seen: ClusterSeen) -> ClusterSeen:
+        """With what the store has for the nodes that have no restore tool."""
+        bare = {name: node for name, node in seen.reachable.items() if not tool_of(cluster.etcd, node).version}
+        version = running(seen)
+        if not bare or not version:
+            return seen
+        shelf = self.stores.at(store)
+        kept = everywhere({node.architecture for node in bare.values()}, lambda arch: find(shelf, version, arch))
+        found = {
+            name: replace(node, stored=tool.stored)
+            for name, node in bare.items()
+            if isinstance(tool := kept[node.architecture], KeptTool)
+        }
+        return replace(seen, nodes={**seen.nodes, **found})
 
     def _closer(self, name: str, cluster: Cluster, seen: ClusterSeen) -> ClusterSeen:
         """A second look where the first leaves questions: whose log goes furthest, who reaches whom."""
@@ -148,6 +165,12 @@ class Surveyor:
     def _stored(self, name: str, settings: StoreSettings) -> tuple[tuple[Manifest, ...], tuple[Lineage, ...]]:
         store = self.stores.at(settings)
         return load(store, name), lineages(store, name)
+
+
+def running(seen: ClusterSeen) -> str:
+    """The version of etcd; where nobody answers, that of the newest backup."""
+    known = [each.version for each in seen.answering.values()]
+    return known[0] if known else seen.manifests[-1].source.version if seen.manifests else ""
 
 
 def everywhere(names: Iterable[str], ask: Callable[[str], T]) -> dict[str, T | Silence]:

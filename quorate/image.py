@@ -10,6 +10,7 @@ from quorate.errors import Refusal
 from quorate.etcd import minor, numbers
 from quorate.inventory import EtcdSettings
 from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.stored import StoredTool
 
 ETCD = "etcd"
 PROGRAMS = "/usr/local/bin"  # where etcd's own images and kubeadm's have them
@@ -29,6 +30,7 @@ class Tool:
     path: str
     version: str = ""  # "" = there is none
     image: str = ""
+    stored: StoredTool | None = None  # else still in the store
 
     @property
     def program(self) -> str:
@@ -37,12 +39,14 @@ class Tool:
 
 
 def tool_of(settings: EtcdSettings, node: NodeSeen) -> Tool:
-    """The program of the inventory; where it is not there, that of the image of etcd's static pod."""
+    """The program of the inventory; else that of the image of etcd's static pod; else that of the store."""
     path = settings.restore_tool
     if version := node.tools.get(path, ""):
         return Tool(path, version)
     image = held(settings, node)
-    return Tool(path, version_of(image), image) if version_of(image) else Tool(path)
+    if version_of(image):
+        return Tool(path, version_of(image), image)
+    return Tool(path, node.stored.version, stored=node.stored) if node.stored else Tool(path)
 
 
 def held(settings: EtcdSettings, node: NodeSeen) -> str:

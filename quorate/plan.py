@@ -17,10 +17,12 @@ from quorate.kubelet import Kubelet
 from quorate.mention import Mention
 from quorate.node import Claim, DataDir, Records
 from quorate.note import Note
+from quorate.pushed import Pushed
 from quorate.scratch import Replay
 from quorate.servers import Unlisting
 from quorate.source import BARE, STAGED, FromMember
 from quorate.sshsig import Signer
+from quorate.stored import StoredTool
 from quorate.supervisor import Supervised, Together
 
 # `source`: the one member whose data is taken; `rehearsal`: the one where what is staged is tried.
@@ -40,6 +42,7 @@ ADDED_TO_SHARE = (
     "programs",
     "unlists",
     "inherits",
+    "pushed",
 )
 
 
@@ -118,6 +121,7 @@ class Share:
     programs: tuple[str, ...] = ()
     unlists: tuple[Mention, ...] = ()  # files of an API server that name who is gone
     inherits: str = ""  # the operation that has claimed the node, was aborted, and gives way
+    pushed: StoredTool | None = None  # out of the store
     note: str = ""  # what runs, to be known while it is frozen; measured, so the digest leaves it out
 
     def data(self, operation: str) -> DataDir:
@@ -275,8 +279,12 @@ class NodeTask:
         return Unlisting(self.share.unlists, self.claim.home)
 
     @property
+    def pushed(self) -> Pushed | None:
+        return Pushed(self.share.pushed, self.claim.home) if self.share.pushed else None
+
+    @property
     def tool(self) -> str:
-        return self.copied.tool or self.share.tool
+        return self.pushed.path if self.pushed else self.copied.tool or self.share.tool
 
     @property
     def note(self) -> Note:

@@ -49,6 +49,9 @@ class Hosts(Protocol):
     def read(self, node: Node, command: Command) -> Iterator[bytes]:
         """What a command that changes nothing prints, as it comes; CommandFailed behind it if it fails."""
 
+    def tried(self, node: Node, words: tuple[str, ...], program: Iterable[bytes]) -> str:
+        """What a program that is sent along prints; nothing of it stays. CommandFailed where it does not run."""
+
 
 class HostKeys(Protocol):
     """Who a machine says it is, before anybody logs in to it."""

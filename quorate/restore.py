@@ -80,9 +80,9 @@ STEPS = (
     RELEASE,
 )
 
-# Where a node has no restore tool, but an image that has it.
-EQUIP = Step("equip", "Copy etcd's tools out of its image", "nodes.equip", undo="nodes.unequip", expected_s=2)
-UNEQUIP = Step("unequip", "Remove the copied tools", "nodes.unequip", patience_s=30, may_skip=True)
+# Where a node has no restore tool, but an image that has it, or the store.
+EQUIP = Step("equip", "Give the nodes their restore tools", "nodes.equip", undo="nodes.unequip", expected_s=2)
+UNEQUIP = Step("unequip", "Take these tools away again", "nodes.unequip", patience_s=30, may_skip=True)
 
 # Where a member's own data is restored: taken once no API server writes any more, before anything of etcd is stopped.
 TAKING = (
@@ -348,7 +348,7 @@ def needed(steps: tuple[Step, ...], shares: tuple[Share, ...]) -> tuple[Step, ..
     """
     if any(each.unlists for each in shares):
         steps = after("fence-api", UNLIST, steps)
-    if any(each.image for each in shares):
+    if any(each.image or each.pushed for each in shares):
         steps = after("claim", EQUIP, before("unbar", UNEQUIP, steps))
     return (INHERIT, *steps) if any(each.inherits for each in shares) else steps
 

@@ -8,6 +8,7 @@ from quorate import effective, mention, pods, programs, signs
 from quorate.mention import Mention
 from quorate.programs import Manifest, ProgramsSeen
 from quorate.signs import Ask, Signs
+from quorate.stored import StoredTool
 
 UNIT_PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,MainPID,User,Group,DropInPaths,NeedDaemonReload,"
@@ -126,6 +127,7 @@ class NodeSeen:
     mentions: frozenset[Mention] = frozenset()  # of those that were looked for
     images: frozenset[str] = frozenset()  # of containerd, where a survey looks for static pods
     architecture: str = ""  # as `uname -m` says it; looked at where spaces are
+    stored: StoredTool | None = None  # what the store has for a node that has no restore tool
 
     @property
     def holder(self) -> str:

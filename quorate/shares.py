@@ -35,7 +35,8 @@ def share(
     unit = seen.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
     where = seen.lies(settings.etcd.data_dir)
     looks = worn(seen, f"{where.real}/member" if where.mounted else where.real, where.real) or Looks(unit.owner)
-    needed = copied(tool_of(settings.etcd, seen), source.scratch if source and source.member == member.name else None)
+    tool = tool_of(settings.etcd, seen)
+    needed = copied(tool, source.scratch if source and source.member == member.name else None)
     wal = seen.lies(settings.etcd.wal_dir).real if settings.etcd.wal_dir else ""
     wal_looks = (worn(seen, wal) or replace(looks, mode="700")) if wal else Looks("", "")
     return Share(
@@ -58,6 +59,7 @@ def share(
         inherits=seen.holder,
         image=image_of(settings.etcd, seen) if needed else "",
         programs=needed,
+        pushed=tool.stored,
         unlists=named(settings, seen, gone),
     )
 

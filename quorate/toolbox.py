@@ -15,6 +15,7 @@ from quorate.etcd import minor
 from quorate.image import Tool
 from quorate.ports import Store
 from quorate.seen import NodeSeen
+from quorate.stored import StoredTool
 
 SHELF = "tools"
 _VERSION, _ARCHITECTURE = r"\d+\.\d+\.\d+", r"[a-z0-9_]+"
@@ -59,6 +60,10 @@ class KeptTool(Part):
     @property
     def manifest_key(self) -> str:
         return f"{SHELF}/{self.version}-{self.architecture}/{self.program}.json"
+
+    @property
+    def stored(self) -> StoredTool:
+        return StoredTool(self.key, self.program, self.version, self.size_bytes, self.sha256, self.stored_sha256)
 
     def encode(self) -> bytes:
         return canonical(self.model_dump(mode="json")).encode() + b"\n"

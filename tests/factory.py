@@ -17,6 +17,7 @@ from quorate.reading import parse
 from quorate.restore import REHEARSAL, STEPS, needed, ordered
 from quorate.scratch import Scratch
 from quorate.source import REPLAY, STAGED, FromMember
+from quorate.stored import StoredTool
 from quorate.supervisor import Systemd
 
 LIVE = "/var/lib/etcd/default"
@@ -130,6 +131,24 @@ def without_tool(*programs: str) -> Plan:
     """On no node is there a restore tool, but its image."""
     whole = plan()
     shares = tuple(replace(each, image=IMAGE, programs=programs or ("etcdutl",)) for each in whole.chosen.shares)
+    return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=needed(STEPS, shares)))
+
+
+PROGRAM = "3.6.14"  # a program of memory is what it says to `version`
+STORED_TOOL = StoredTool(
+    "tools/3.6.14-x86_64/etcdutl.backup-1-1.zst",
+    "etcdutl",
+    "3.6.14",
+    len(PROGRAM),
+    hashlib.sha256(PROGRAM.encode()).hexdigest(),
+    hashlib.sha256(zstandard.compress(PROGRAM.encode())).hexdigest(),
+)
+
+
+def with_stored_tool() -> Plan:
+    """On no node is there a restore tool or an image, but in the store."""
+    whole = plan()
+    shares = tuple(replace(each, pushed=STORED_TOOL) for each in whole.chosen.shares)
     return replace(whole, chosen=replace(whole.chosen, shares=shares, steps=needed(STEPS, shares)))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
+import zstandard
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters.journal import FileJournals
@@ -29,12 +30,15 @@ from tests.factory import (
     GONE_URL,
     IMAGE,
     LIVE,
+    PROGRAM,
     STORED,
+    STORED_TOOL,
     after_abort,
     authenticated,
     from_member,
     plan,
     snapshot,
+    with_stored_tool,
     without_c,
     without_tool,
 )
@@ -50,6 +54,7 @@ ROLLBACK = f"Roll back, before step {ADMITS + 1}"
 GONE = "Without a node that is gone for good"
 ABORTED = "Where an aborted operation has the nodes"
 AUTH = "Where authentication is enabled"
+IN_STORE = "Where only the store has the restore tool"
 NO_TOOL = "Where a node has no restore tool"
 KEPT = f"{LIVE}.before-restore-01M7ZK75000000000000000000"
 MEMBER = "From what a member still holds"
@@ -112,8 +117,8 @@ class Rehearsal:
     def __post_init__(self) -> None:
         journals = FileJournals(self.root, "chain", time.time).at
         self.notebook = Notebook(FakeHosts({"a": self.machine}))
-        shelf = Shelf({snapshot().key: STORED})
-        stores = RecordedStores(shelf, journals, time)  # type: ignore[arg-type]
+        self.shelf = Shelf({snapshot().key: STORED})
+        stores = RecordedStores(self.shelf, journals, time)  # type: ignore[arg-type]
         self.nodes = Nodes(RecordedHosts(self.notebook, journals, time), stores, time)
 
     def run(self, step: Step, verb: str) -> list[str]:
@@ -144,6 +149,7 @@ def blocks() -> dict[str, list[str]]:
         by_heading[ABORTED] = taken_over(Path(root) / "aborted")
         by_heading[AUTH] = logged_in(Path(root) / "auth")
         by_heading[NO_TOOL] = taken_out(Path(root) / "no-tool")
+        by_heading[IN_STORE] = pushed(Path(root) / "in-store")
         by_heading[UNDO] = Rehearsal(Path(root) / "undone").undo(COMMITS)
         by_heading[ROLLBACK] = Rehearsal(Path(root) / "rolled-back").undo(ADMITS)
     return {title: lines for title, lines in by_heading.items() if lines}
@@ -186,6 +192,14 @@ def logged_in(root: Path) -> list[str]:
     for step in STEPS[:2]:
         rehearsal.run(step, step.verb)
     return [line for step in REHEARSAL if step.place == "rehearsal" for line in rehearsal.run(step, step.verb)]
+
+
+def pushed(root: Path) -> list[str]:
+    """What is typed where the tool comes out of the store; the claim comes first."""
+    rehearsal = Rehearsal(root, plan=with_stored_tool())
+    rehearsal.shelf.objects[STORED_TOOL.key] = zstandard.compress(PROGRAM.encode())
+    rehearsal.run(STEPS[0], STEPS[0].verb)
+    return [line for step in (EQUIP, UNEQUIP) for line in rehearsal.run(step, step.verb)]
 
 
 def heading(number: int) -> str:

@@ -19,6 +19,7 @@ from activities.adapters.identity import fingerprint, keys_of, public, shown_cer
 from quorate import batch, guard
 from quorate.command import JUMP, Command, Node, Ticket, address, asked_for, jump_of
 from quorate.converge import Done, Ran, Tick
+from quorate.durable import parent
 from quorate.errors import CommandFailed, Denied, HostKeyChanged, HostKeyUnknown, QuorateError, Unreachable
 from quorate.inventory import Ssh
 from quorate.known_hosts import HostKey, Pins, name_of, pins
@@ -44,6 +45,14 @@ WEAK = {
     "ciphers": ["aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc"],
     "macs": ["hmac-sha1", "hmac-md5", "hmac-sha1-96", "hmac-md5-96"],
 }
+
+
+# Beside what a restore would keep there: a place that forbids programs to run would forbid them to it too.
+TRY = (
+    'd=$(mktemp -d "$1/quorate-try.XXXXXXXX") || exit; trap \'rm -rf "$d"\' EXIT; shift; '
+    'cat >"$d/program" && chmod 0700 "$d/program" && "$d/program" "$@"'
+)
+TRY_S = 120.0
 
 
 @dataclass(slots=True)
@@ -82,6 +91,13 @@ class SshHosts:
                     raise CommandFailed(f"{node.name}: `{command}` exited {channel.exit_status}: {said}")
             finally:
                 channel.close()
+
+    def tried(self, node: Node, words: tuple[str, ...], program: Iterable[bytes]) -> str:
+        line = sudo(node, f"sh -c {shlex.quote(TRY)} {shlex.join(('try', parent(node.lock_dir), *words))}")
+        exit_code, output = self.run(node, "bulk", line, program, silent, TRY_S)
+        if exit_code:
+            raise CommandFailed(f"{node.name}: what was sent does not run: {tail(output)}")
+        return output
 
     def run(
         self, node: Node, purpose: str, line: str, chunks: Iterable[bytes], tick: Tick, deadline_s: float

@@ -102,6 +102,15 @@ def test_another_operation_is_refused_by_name(place: Place) -> None:
         place.at(operation="other").look()
 
 
+def test_a_program_that_is_sent_along_is_tried_and_nothing_of_it_stays(place: Place) -> None:
+    program = (b"#!/bin/sh\n", b'[ "$1" = version ] && echo 3.6.14\n')
+    said = place.hosts.tried(place.node, ("version",), program)
+    assert "3.6.14" in said
+    assert place.hosts.survey(place.node, Look(directories=("/var/lib/quorate-try",))).kept == {}
+    with pytest.raises(CommandFailed, match="does not run"):
+        place.hosts.tried(place.node, ("help",), program)
+
+
 def test_a_rename_happens_once_and_overwrites_nothing(place: Place, name: str) -> None:
     host = place.at(look=Look(paths=(f"{name}-a", f"{name}-b")))
     host.look()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from quorate.cluster import ClusterSeen
     from quorate.command import Node
     from quorate.inventory import Cluster
+    from quorate.stored import StoredTool
     from worker.wiring import Wiring
 
 FINDINGS, UNREACHABLE = 3, 6
@@ -40,7 +41,7 @@ class Check:
 
 
 def doctor(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE) -> int:
-    """Whether a backup and a restore could work now; changes nothing. Exit 0, 3 or 6 (something does not answer)."""
+    """Whether a backup and a restore could work now; leaves nothing behind. Exit 0, 3, 6 (something is silent)."""
     here = given(ctx)
     wiring = here.wiring()
     names = [cluster] if cluster else sorted(wiring.settings.inventory.clusters)
@@ -246,34 +247,30 @@ def tool(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen") 
         running = seen.manifests[-1].source.version
     remedy = f"install the etcdutl of etcd {minor(running) or '(its version)'} as {path} on {name}"
     if not version:
-        has, install = in_store(wiring, at, path, running, there.architecture)
-        said = f"{lacking(cluster.etcd, there)}{has}"
-        return Check("restore-tool", name, ok=False, said=said, next=install or remedy)
+        return Check("restore-tool", name, ok=False, said=lacking(cluster.etcd, there), next=remedy)
+    if found.stored:
+        return proved(wiring, at, found.stored)
     ok = not running or minor(version) == minor(running)
     where = f" in {found.image}, copied out by a restore" if found.image else ""
     said = f"{version}{where}, etcd is {running or 'unknown'}"
     return Check("restore-tool", name, ok=ok, said=said, next="" if ok else remedy)
 
 
-def in_store(wiring: "Wiring", at: "Node", path: str, version: str, architecture: str) -> tuple[str, str]:
-    """What backups have kept for a node that has none, and the command that puts it there."""
-    from quorate.command import way
-    from quorate.toolbox import find
+def proved(wiring: "Wiring", at: "Node", kept: "StoredTool") -> Check:
+    """Sent as a restore would send it, asked for its version, and gone again."""
+    from activities.compression import expanded
+    from activities.nodes import proved as as_stored
 
-    settings = wiring.settings.store(at.cluster)
+    store = wiring.stores.at(wiring.settings.store(at.cluster))
     try:
-        kept = find(wiring.stores.at(settings), version, architecture)
+        program = expanded(as_stored(store.get(kept.key), kept.stored_sha256, kept.key), kept.key)
+        said = wiring.hosts.tried(at, ("version",), program)
     except QuorateError as error:
-        return f"; of the store: {error}", ""
-    if kept is None:
-        return "", ""
-    unpack = f"zstd -dc {settings.directory}/{kept.key}"
-    if settings.s3:
-        endpoint = f"--endpoint-url {settings.s3.endpoint} " if settings.s3.endpoint else ""
-        unpack = f"aws {endpoint}s3 cp {settings.url.rstrip('/')}/{kept.key} - | zstd -dc"
-    install = f"{way(at)} {'sudo ' if at.ssh.sudo else ''}install -m 0755 /dev/stdin {path}"
-    has = f"; the store has {kept.program} {kept.version} for {kept.architecture}, sha256 {kept.sha256}"
-    return has, f"{unpack} | {install}"
+        remedy = f"install the etcdutl of etcd {kept.version} on {at.name}; the store's cannot be used"
+        return Check("restore-tool", at.name, ok=False, said=str(error), next=remedy)
+    ok = kept.version in said
+    runs = "runs here, a restore pushes it" if ok else f"says {said.strip()[:80]!r}"
+    return Check("restore-tool", at.name, ok=ok, said=f"{kept.program} {kept.version} out of the store {runs}")
 
 
 def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
