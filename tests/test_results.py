@@ -17,7 +17,7 @@ PODS = Difference("pods", 2, 0, 1, ("-/registry/pods/a/x", "</registry/pods/a/y"
         ({"undiffered": "nobody answered"}, ["  differs      from before: not known (nobody answered)"]),
         (
             {"differences": (PODS,)},
-            ["  differs      from before:", "    pods: 2 gone, 1 older  -/registry/pods/a/x </registry/pods/a/y"],
+            ["  differs      from before:", "    pods: 2 gone, 1 older  -a/x <a/y"],
         ),
     ],
 )

@@ -138,7 +138,8 @@ def differing(result: "RestoreResult") -> "Iterator[str]":
         for each in result.differences:
             counted = ((each.gone, "gone"), (each.back, "back"), (each.older, "older"))
             said = ", ".join(f"{count} {what}" for count, what in counted if count)
-            yield f"    {each.kind}: {said}  {' '.join(each.names)}".rstrip()
+            names = (f"{name[0]}{name[1:].removeprefix(f'/registry/{each.kind}/')}" for name in each.names)
+            yield f"    {each.kind}: {said}  {' '.join(names)}".rstrip()
 
 
 def meaning(result: "RestoreResult") -> str:
