@@ -1,7 +1,7 @@
 """Looking at a whole cluster, every node and member at once; nothing is changed by it."""
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node, node_of
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdSeen, EtcdTarget, target
+from quorate.etcd import EtcdSeen, EtcdTarget, quorum, target
 from quorate.former import former
 from quorate.image import tool_of
 from quorate.inventory import Cluster, Member
@@ -31,6 +31,7 @@ from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
 from quorate.seen import Look, NodeSeen
 from quorate.servers import asked
+from quorate.shares import ports
 from quorate.toolbox import KeptTool, find
 from quorate.wal import Reach, last_segment, reach
 from quorate.ways import ways
@@ -48,18 +49,25 @@ class Surveyor:
 
     def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
         """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
+        readers = ThreadPoolExecutor(PARALLEL)  # a member without a leader makes them wait
+        reads = {m.name: readers.submit(answer, self._read, target(cluster, m)) for m in cluster.members}
         with ThreadPoolExecutor(PARALLEL) as pool:
             nodes = {m.name: pool.submit(answer, self._node, name, cluster, m) for m in cluster.members}
             etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
-            reads = {m.name: pool.submit(answer, self._read, target(cluster, m)) for m in cluster.members}
             stored = pool.submit(answer, self._stored, name, store)
         known = stored.result()
         manifests, links = ((), ()) if isinstance(known, Silence) else known
         seen = {member: each.result() for member, each in nodes.items()}
-        read = {member: each.result() for member, each in reads.items()}
+        heard = {member: each.result() for member, each in etcd.items()}
+        hopeless = too_few_run(cluster, seen, heard)
+        readers.shutdown(wait=not hopeless)
+        read = {
+            member: each.result() if each.done() else Silence("fewer members run than a quorum has")
+            for member, each in reads.items()
+        }
         whole = ClusterSeen(
             nodes=seen,
-            etcd={member: each.result() for member, each in etcd.items()},
+            etcd=heard,
             reads={member: each for member, each in read.items() if isinstance(each, int)},
             unread={member: each.reason for member, each in read.items() if isinstance(each, Silence)},
             manifests=manifests,
@@ -165,6 +173,23 @@ class Surveyor:
     def _stored(self, name: str, settings: StoreSettings) -> tuple[tuple[Manifest, ...], tuple[Lineage, ...]]:
         store = self.stores.at(settings)
         return load(store, name), lineages(store, name)
+
+
+def too_few_run(
+    cluster: Cluster, nodes: Mapping[str, NodeSeen | Silence], heard: Mapping[str, EtcdSeen | Silence]
+) -> bool:
+    """Whether no read can succeed: of fewer members than a quorum has it is possible that they run."""
+    perhaps = [m for m in cluster.members if isinstance(heard[m.name], EtcdSeen) or not stopped(m, cluster, nodes)]
+    return len(perhaps) < quorum(len(cluster.members))
+
+
+def stopped(member: Member, cluster: Cluster, nodes: Mapping[str, NodeSeen | Silence]) -> bool:
+    """As its own node says: its unit has ended, and nobody listens where it would."""
+    node = nodes[member.name]
+    if not isinstance(node, NodeSeen) or node.listening & set(ports(member.client_urls)):
+        return False
+    unit = node.units.get(cluster.etcd.process)
+    return unit is not None and unit.load == "loaded" and unit.gone
 
 
 def running(seen: ClusterSeen) -> str:

@@ -1,17 +1,21 @@
 """From a backup to the plan that restores it, on machines and members of memory."""
 
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from activities.adapters.x509 import X509
-from activities.surveys import Surveyor
+from activities.surveys import Surveyor, too_few_run
+from quorate.cluster import Silence
 from quorate.command import Node
+from quorate.etcd import EtcdSeen
 from quorate.inventory import Jump
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate, Plan
-from quorate.seen import Look, NodeSeen
+from quorate.seen import Look, NodeSeen, UnitSeen
 from tests.factory import inventory
 from tests.fakes.machine import FakeHosts, Unit
 from tests.fakes.store import MemoryStore, MemoryStores
@@ -119,3 +123,48 @@ def test_why_a_member_serves_no_read_is_known(scene: Scene) -> None:
     seen = scene.surveyor().survey("demo", whole.clusters["demo"], whole.stores["here"])
     assert sorted(seen.reads) == ["a", "c"]
     assert seen.unread == {"b": "b: failed to connect"}
+
+
+def test_where_too_few_members_can_be_running_no_read_is_waited_for(scene: Scene) -> None:
+    """One answers and knows of no leader; the others have ended, as their own nodes say."""
+    whole, waiting = inventory(scene.root), threading.Event()
+    cluster = scene.bench.cluster
+    cluster.leader, cluster.silent = "", {"b", "c"}
+    surveyor = scene.surveyor()
+    object.__setattr__(surveyor, "_read", lambda _: waiting.wait(20))
+    for name in ("b", "c"):
+        scene.bench.machines[name].units["etcd.service"] = Unit(state="failed", argv=FULL)
+    began = time.monotonic()
+    try:
+        seen = surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+    finally:
+        waiting.set()
+    assert time.monotonic() - began < 10
+    assert not seen.has_quorum
+    assert seen.unread["a"] == "fewer members run than a quorum has"
+
+
+@pytest.mark.parametrize(
+    ("states", "away", "few"),
+    [
+        (("active", "failed", "failed"), "", True),
+        (("active", "active", "failed"), "", False),
+        (("failed", "failed", "failed"), "", True),
+        (("failed", "failed", "failed"), "b", True),
+        (("active", "failed", "failed"), "b", False),  # b may run where nobody can look
+        (("failed", "activating", "activating"), "", False),
+    ],
+)
+def test_a_member_that_nobody_saw_ended_may_be_running(
+    states: tuple[str, ...], away: str, few: bool, tmp_path: Path
+) -> None:
+    units = {
+        name: UnitSeen("etcd.service", "loaded", state, pid=int(state == "active"))
+        for name, state in zip("abc", states, strict=True)
+    }
+    nodes: dict[str, NodeSeen | Silence] = {
+        name: Silence("no route") if name == away else NodeSeen(units={"etcd.service": unit})
+        for name, unit in units.items()
+    }
+    heard: dict[str, EtcdSeen | Silence] = dict.fromkeys("abc", Silence("refused"))
+    assert too_few_run(inventory(tmp_path).clusters["demo"], nodes, heard) is few

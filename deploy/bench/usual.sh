@@ -50,7 +50,7 @@ restore() {
   for node in $NODES; do on "${node#*=}" "sudo systemctl stop etcd"; done
 
   say move
-  for node in $NODES; do on "${node#*=}" "[ ! -e $DATA_DIR ] || sudo mv $DATA_DIR $DATA_DIR.before-$token"; done
+  for node in $NODES; do on "${node#*=}" "! sudo test -e $DATA_DIR || sudo mv $DATA_DIR $DATA_DIR.before-$token"; done
 
   say restore
   for node in $NODES; do
