@@ -173,12 +173,19 @@ def test_a_disk_that_fills_up_after_the_plan_is_left_alone_and_who_stopped_meanw
     assert [act for place, act in quorate.acts(operation) if place == full and "snapshot restore" in act] == []
 
 
-def test_a_node_without_the_tool_is_named(quorate: Product, tmp_path: Path) -> None:
+def test_a_node_without_the_tool_is_named_unless_a_backup_has_kept_it(quorate: Product, tmp_path: Path) -> None:
     other = edited(
         quorate, tmp_path, "clusters", quorate.cluster, "etcd", "restore_tool", value="/usr/local/bin/no-such-tool"
     )
-    plan = other.json("plan", "restore", other.cluster, *OVERRIDE, exit_code=4)
-    assert "no-tool" in [gate["id"] for gate in plan["refusals"]]
+    told = other.json("plan", "restore", other.cluster, *OVERRIDE)
+    assert all(len(node["pushed"]) == 64 for node in told["hosts"])
+    (tools,) = (quorate.lab.folder / "s3" / "data").rglob("tools")
+    away = tools.rename(tools.with_name("nothing"))
+    try:
+        plan = other.json("plan", "restore", other.cluster, *OVERRIDE, exit_code=4)
+    finally:
+        away.rename(tools)
+    assert [gate["id"] for gate in plan["refusals"]] == ["no-tool"]
 
 
 QUOTA, LESS = "--quota-backend-bytes=8589934592", "--quota-backend-bytes=4294967296"

@@ -209,6 +209,7 @@ def as_object(plan: "Plan", here: Given) -> dict[str, Any]:
                 "data_dir": each.data_dir,
                 "copied": list(each.programs),
                 "image": each.image or None,
+                "pushed": each.pushed.sha256 if each.pushed else None,
             }
             for each in chosen.shares
         ],
@@ -318,6 +319,9 @@ def host_lines(plan: "Plan") -> str:
         what = (
             f"{units} stop; {share.data(plan.operation).live} is renamed and kept, what is restored takes its place"
         )
+        if share.pushed:
+            tool = share.pushed
+            what += f"\n    gets {tool.program} {tool.version} out of the store for as long as it takes: {tool.key}"
         if share.image:
             what += f"\n    copied out of {share.image} for as long as it takes: {', '.join(share.programs)}"
         same.setdefault(what, []).append(f"{share.member} ({share.node.host})")
