@@ -5,12 +5,12 @@ Nothing here is worth a failed restore: what could not be listed is said in word
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from temporalio import activity
 
 from activities.compression import compressed, expanded
+from activities.members import looks
 from activities.nodes import ticket_of
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedStores
@@ -19,7 +19,7 @@ from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import AlreadyThere, Failed, QuorateError, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.listing import KEYS_MAX, Key, differences, lines, parsed, shortened
-from quorate.plan import ClusterTask, Share
+from quorate.plan import ClusterTask
 from quorate.ports import Etcd, Store
 from quorate.records import home
 
@@ -72,20 +72,11 @@ class Listings:
         return {"differs": json.dumps([asdict(each) for each in found])}
 
     def _furthest(self, task: ClusterTask, ticket: Ticket) -> tuple[EtcdTarget, EtcdSeen]:
-        """The member that knows most; the last error where none answers."""
-
-        def look(share: Share) -> EtcdSeen | QuorateError:
-            try:
-                with self.etcds.at(share.target, ticket) as etcd:
-                    return etcd.look()
-            except QuorateError as error:
-                return error
-
-        with ThreadPoolExecutor(len(task.shares)) as pool:
-            looks = list(zip(task.shares, pool.map(look, task.shares), strict=True))
-        answers = [(share.target, seen) for share, seen in looks if isinstance(seen, EtcdSeen)]
+        """The member that knows most; Unreachable, with what each said, where none answers."""
+        seen = looks(self.etcds, task.shares, ticket)
+        answers = [(share.target, each) for share, each in seen if isinstance(each, EtcdSeen)]
         if not answers:
-            raise Unreachable("; ".join(str(error) for _, error in looks))
+            raise Unreachable("; ".join(str(error) for _, error in seen))
         return max(answers, key=lambda each: each[1].revision)
 
     def _keys(self, etcd: Etcd, revision: int, tick: Tick) -> list[Key]:

@@ -14,6 +14,7 @@ from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedHosts
 from activities.tunnels import Tunnels, through
 from quorate.canary import overtaken
+from quorate.command import Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, DidNotConverge, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, HashKV, member_id
@@ -73,17 +74,8 @@ class Members:
 
     def _highest(self, task: ClusterTask) -> int:
         """How far any member is that still says so."""
-        ticket = ticket_of(task)
-
-        def revision(share: Share) -> int:
-            try:
-                with self.etcds.at(share.target, ticket) as etcd:
-                    return etcd.look().revision
-            except QuorateError:
-                return 0
-
-        with ThreadPoolExecutor(len(task.shares)) as pool:
-            return max(pool.map(revision, task.shares))
+        seen = looks(self.etcds, task.shares, ticket_of(task))
+        return max((each.revision for _, each in seen if isinstance(each, EtcdSeen)), default=0)
 
     @contextmanager
     def _all(self, task: ClusterTask) -> Iterator[dict[str, Etcd]]:
@@ -204,6 +196,22 @@ class Verification:
             while wait(asked.values(), BEAT_S).not_done:
                 self.members.tick("comparing hashes")
         return {name: replace(each.result(), revision=revision) for name, each in asked.items()}
+
+
+def looks(
+    etcds: RecordedEtcds, shares: tuple[Share, ...], ticket: Ticket
+) -> tuple[tuple[Share, EtcdSeen | QuorateError], ...]:
+    """What each member says of itself, or why it says nothing; all are asked at once."""
+
+    def look(share: Share) -> EtcdSeen | QuorateError:
+        try:
+            with etcds.at(share.target, ticket) as etcd:
+                return etcd.look()
+        except QuorateError as error:
+            return error
+
+    with ThreadPoolExecutor(len(shares)) as pool:
+        return tuple(zip(shares, pool.map(look, shares), strict=True))
 
 
 def demand(what: str, wrong: str) -> None:

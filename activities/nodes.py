@@ -264,9 +264,7 @@ class Nodes:
         if pushed.path not in host.look().paths:
             key, arriving = pushed.tool.key, pushed.arriving(ticket.turn, ticket.attempt)
             stored = proved(self.stores.at(task.store, ticket).get(key), pushed.tool.stored_sha256, key)
-            sent = host.send(pushed.receive(arriving), expanded(stored, key), self.tick)
-            if sent.exit:
-                raise CommandFailed(f"receiving {key} exited {sent.exit}: {sent.tail}")
+            self._receive(host, pushed.receive(arriving), expanded(stored, key), key)
             placed = succeeded(host.do(pushed.place(arriving), self.tick)).ran
         return (*placed, *self._loop(task, host, pushed.proved).receipt.ran)
 
@@ -277,14 +275,15 @@ class Nodes:
         chunks = proved(stored, task.snapshot.stored_sha256, task.snapshot.key)
         arriving = task.data.arriving(ticket.turn, ticket.attempt)
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
-        sent = host.send(
-            task.data.receive(arriving, task.snapshot.size_bytes, unpack),
-            chunks if unpack_there else expanded(chunks, task.snapshot.key),
-            self.tick,
-        )
-        if sent.exit:
-            raise CommandFailed(f"receiving {task.snapshot.key} exited {sent.exit}: {sent.tail}")
+        command = task.data.receive(arriving, task.snapshot.size_bytes, unpack)
+        unpacked = chunks if unpack_there else expanded(chunks, task.snapshot.key)
+        self._receive(host, command, unpacked, task.snapshot.key)
         host.do((task.data.arrived(arriving),), self.tick)
+
+    def _receive(self, host: Host, command: Command, chunks: Iterator[bytes], key: str) -> None:
+        sent = host.send(command, chunks, self.tick)
+        if sent.exit:
+            raise CommandFailed(f"receiving {key} exited {sent.exit}: {sent.tail}")
 
 
 def load(task: NodeTask, seen: NodeSeen) -> tuple[Command, ...]:

@@ -14,9 +14,14 @@ from quorate.scratch import scratch_of
 from quorate.source import STAGED, FromMember, Holdings, Origin
 
 
+def has_to_log_in(settings: Cluster, origin: Origin) -> bool:
+    """To what is staged; to a member's own data whoever takes it has logged in already."""
+    return not isinstance(origin, Holdings) and bool(settings.etcd.auth or origin.auth)
+
+
 def rehearsal(settings: Cluster, seen: ClusterSeen, origin: Origin) -> FromMember | None:
-    """On the first node that has a program of etcd; a member's own data was logged in to when it was taken."""
-    if isinstance(origin, Holdings) or not (settings.etcd.auth or origin.auth):
+    """On the first node that has a program of etcd."""
+    if not has_to_log_in(settings, origin):
         return None
     for member in settings.members:
         if member.name in seen.reachable and member.name not in seen.left_out:
@@ -32,7 +37,7 @@ def unproved(settings: Cluster, seen: ClusterSeen, origin: Origin) -> Iterator[s
     if refused:
         reasons = "; ".join(refused.values())
         yield f"{', '.join(refused)} refused us, so whether the cluster serves is not known: {reasons}"
-    if isinstance(origin, Holdings) or not (settings.etcd.auth or origin.auth):
+    if not has_to_log_in(settings, origin):
         return
     if not (settings.etcd.auth or settings.etcd.tls):
         yield "clients had to log in when the snapshot was taken, and the inventory has no etcd.auth"

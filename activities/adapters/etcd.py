@@ -70,10 +70,8 @@ KINDS: dict[grpc.StatusCode, type[QuorateError]] = {
 
 # What etcd says to somebody it does not know; the code may be UNKNOWN, as for anything else (3.5).
 REFUSED = ("auth:", "user name", "authentication failed", "invalid auth token", "etcdserver: permission denied")
-STALE = (
-    "invalid auth token",
-    "revision of auth store is old",
-)  # a member that was restarted has forgotten its tokens
+# A member that was restarted has forgotten its tokens.
+STALE = ("invalid auth token", "revision of auth store is old")
 
 
 def translated(error: Exception, what: str) -> QuorateError:
