@@ -11,6 +11,7 @@ ONLY ?=
 AT ?=
 FAULTS ?= 1
 WITH ?= none
+LOST ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -40,9 +41,9 @@ test: setup  ## everything, on the lab
 	@$(BIN)/pytest -n auto -m "not lab" tests
 	@$(BIN)/pytest -m lab tests
 
-robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1 WITH=none (or systemd)
+robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1 WITH=none (or systemd) LOST=
 	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) --control-plane $(WITH) \
-		$(if $(ONLY),--only $(ONLY)) $(if $(AT),--at $(AT))
+		$(if $(ONLY),--only $(ONLY)) $(if $(AT),--at $(AT)) $(if $(LOST),--lost)
 
 lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, external, none)
 	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE)

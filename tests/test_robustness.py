@@ -10,7 +10,7 @@ import pytest
 from deploy.robustness.acknowledged import digest, value_of
 from deploy.robustness.chance import Strike, case, cases
 from deploy.robustness.checker import BEFORE, FAILED, HELD, NEW, Verdict, judge
-from deploy.robustness.faults import FAULTS, Fault
+from deploy.robustness.faults import ARRIVED, FAULTS, Fault
 from deploy.robustness.looking import node_reading, unbroken
 from deploy.robustness.moments import NOTING, OF_SHAPE, STEPS, Moment, Trail
 from deploy.robustness.product import told
@@ -193,6 +193,18 @@ def test_a_cluster_that_let_clients_in_and_is_gone_is_caught():
     assert "acknowledged by cluster third" in wrong(replace(RESTORED, writes=(*RESTORED.writes, between)))
 
 
+WIPED = replace(STOOD, nodes=STOOD.nodes | {"b": replace(STOOD.nodes["b"], directories={}, processes=0)})
+
+
+def test_what_had_lost_its_data_comes_back_new_or_stays_as_it_was_left():
+    assert judge(with_node(replace(RESTORED, before=WIPED), "b", directories={LIVE: 20, KEPT: 3})).end == NEW
+    assert f"b: no new data in {LIVE}" in wrong(with_node(replace(RESTORED, before=WIPED), "b", directories={}))
+    undone = replace(UNDONE, before=WIPED, after=replace(WIPED, members={}), writes=(EARLY, LATE, LOST))
+    assert judge(undone) == Verdict(BEFORE)
+    assert "b is not as it was" in wrong(with_node(undone, "b", directories={LIVE: 20}))
+    assert "a is not as it was" in wrong(with_node(undone, "a", claim="x 1 1"))
+
+
 @pytest.mark.parametrize("outcome", ["undone", "refused", "", "unknown"])
 def test_an_operation_that_says_something_else_than_the_cluster_is_caught(outcome):
     said = f"the cluster is fully new, but the operation says {outcome or 'nothing'}"
@@ -326,6 +338,28 @@ def test_every_moment_of_a_fault_can_be_asked_for_and_is_repeated_by_name():
     assert asked[0].command == "python -m deploy.robustness --seed 7 --runs 1 --only kill-daemon --at in:claim"
     assert next(cases(7, 1, "kill-daemon", "in:claim")) == asked[0]
     assert list(cases(7, 2, "cut")) == [case(7, "cut"), case(8, "cut")]
+
+
+def test_a_command_or_a_rename_is_asked_for_by_its_number_or_by_a_range_of_them():
+    asked = list(cases(7, 1, "drop-ssh", "called:3-5"))
+    assert [str(each.strikes[0].moment) for each in asked] == ["called 3", "called 4", "called 5"]
+    assert asked[2].command == "python -m deploy.robustness --seed 7 --runs 1 --only drop-ssh --at called:5"
+    assert [str(each.strikes[0].moment) for each in cases(7, 1, "reboot", "rename:12")] == ["rename 12"]
+    assert str(case(9, "flip-arrived").strikes[0].moment) == ARRIVED.replace(":", " ")
+
+
+def test_a_blow_at_a_command_falls_when_it_waits_and_lets_it_go_on():
+    did = []
+    fault = Fault("x", "", lambda _: did.append("struck"), lambda _: did.append("healed"))
+    trap = SimpleNamespace(caught=lambda: bool(did), let_go=lambda: did.append("let go"))
+    blow = Blow(Strike(fault, Moment("called", "", 0.0, 3), 0, 5.0), SimpleNamespace(), trap)
+    trail = SimpleNamespace(follow=lambda: None)
+    blow.turn(trail, 1)
+    assert did == []
+    did.append("came")
+    for now in (2, 3, 8):
+        blow.turn(trail, now)
+    assert did == ["came", "struck", "let go", "healed", "let go"]
 
 
 def test_a_moment_is_read_from_the_trail_as_it_grows(tmp_path):

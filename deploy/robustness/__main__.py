@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -15,9 +16,10 @@ from docker.errors import DockerException
 
 from deploy.lab.https import NoAnswerError
 from deploy.lab.lab import LabError, LabSpec, down, up
-from deploy.robustness.chance import at_each, cases
-from deploy.robustness.faults import FAULTS
-from deploy.robustness.moments import OF_SHAPE
+from deploy.lab.wreck import do
+from deploy.robustness.chance import COUNT, at_each, cases
+from deploy.robustness.faults import FAULTS, LOCKS
+from deploy.robustness.moments import COUNTED, OF_SHAPE
 from deploy.robustness.product import Product
 from deploy.robustness.restore import World
 from deploy.robustness.run import run
@@ -31,13 +33,17 @@ if TYPE_CHECKING:
     from deploy.robustness.run import Ran
 
 ROOM_MIB = 768
+LOCKS_MIB = 2
 
 
 def main() -> int:
     """0 when every run ended in one of the three ways that are allowed."""
     signal.signal(signal.SIGTERM, interrupted)
     asked = understood(parser())
-    drawn = list(cases(asked.seed, asked.runs, asked.only, asked.at, asked.faults, asked.control_plane))
+    drawn = [
+        replace(each, lost=asked.lost)
+        for each in cases(asked.seed, asked.runs, asked.only, asked.at, asked.faults, asked.control_plane)
+    ]
     done: list[Ran] = []
     try:
         for ran in runs(asked.lab, drawn, asked.minutes, keep=asked.keep):
@@ -62,7 +68,11 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--seed", type=int, default=1, help="of the first run; the next has the next")
     top.add_argument("--only", choices=FAULTS, default="", metavar="FAULT", help=", ".join(FAULTS))
     top.add_argument(
-        "--at", default="", metavar="WHEN:STEP", help="in:STEP or after:STEP; `each`: at all of them in turn"
+        "--at",
+        default="",
+        metavar="WHEN:STEP",
+        help="in:STEP or after:STEP; `each`: at all of them in turn; call:N, late-call:N, called:N, rename:N or N-M:"
+        " the command or rename of that number on the node waits for the fault",
     )
     top.add_argument(
         "--faults", type=int, choices=(1, 2), default=1, help="in one run; --only and --at name the first"
@@ -70,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--control-plane", choices=OF_SHAPE, default="none", help="with one its API servers are written to"
     )
+    top.add_argument("--lost", action="store_true", help="a majority is killed and wiped before each restore")
     top.add_argument("--minutes", type=float, default=60.0, help="no run begins later")
     top.add_argument("--record", type=Path, help="append to this file, and sum up everything in it")
     top.add_argument("--lab", default="robustness", help="its name")
@@ -85,8 +96,8 @@ def understood(top: argparse.ArgumentParser) -> argparse.Namespace:
     if asked.faults > 1 and asked.only and FAULTS[asked.only].bounded:
         top.error(f"{asked.only} comes alone: what it fills does not outlive a reboot")
     there = at_each(FAULTS[asked.only], control_plane=asked.control_plane) if asked.only else ()
-    if asked.at not in {"", "each", *there}:
-        top.error(f"--at {asked.at}: for {asked.only} there are each, {', '.join(there)}")
+    if asked.at not in {"", "each", *there} and not COUNT.fullmatch(asked.at):
+        top.error(f"--at {asked.at}: for {asked.only} there are each, {', '.join(there)}, {', '.join(COUNTED)}:N")
     return asked
 
 
@@ -122,6 +133,9 @@ def begun(name: str, case: Case) -> World:
     """Three members, a few MiB, the daemon."""
     down(name)
     lab = up(LabSpec(name, 3, "3.6", case.control_plane, ROOM_MIB if case.bounded else None), say)
+    if case.bounded:
+        for node in lab.nodes:
+            do(lab, node, "sh", "-c", f"mkdir -p {LOCKS}; mount -t tmpfs -o size={LOCKS_MIB}m tmpfs {LOCKS}")
     product = Product(lab)
     product.up()
     return World(lab, product, load(lab))

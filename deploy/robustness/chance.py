@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deploy.robustness.faults import FAULTS
-from deploy.robustness.moments import NOTING, OF_SHAPE, STEPS, Moment
+from deploy.robustness.moments import COUNTED, NOTING, OF_SHAPE, STEPS, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 USUAL_S = {"none": 6.0, "systemd": 16.0}  # from the first record of a restore to its end, by the control plane
 JITTER_S = 0.3
 WHENEVER = 0.4  # of all instants are at no step in particular
+COUNT = re.compile(rf"(?P<when>{'|'.join(COUNTED)}):(?P<first>[1-9][0-9]*)(?:-(?P<last>[1-9][0-9]*))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Case:
     strikes: tuple[Strike, ...]
     at: str = ""  # the first moment, where it was asked for and not drawn
     control_plane: str = "none"
+    lost: bool = False  # quorum, before the restore begins
 
     @property
     def name(self) -> str:
@@ -56,8 +59,8 @@ class Case:
         at = f" --at {self.at}" if self.at else ""
         faults = f" --faults {len(self.strikes)}" if len(self.strikes) > 1 else ""
         shape = f" --control-plane {self.control_plane}" if self.control_plane != "none" else ""
-        only = self.strikes[0].fault.name
-        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {only}{at}{faults}{shape}"
+        only, lost = self.strikes[0].fault.name, " --lost" if self.lost else ""
+        return f"python -m deploy.robustness --seed {self.seed} --runs 1 --only {only}{at}{faults}{shape}{lost}"
 
 
 def steps(fault: Fault, control_plane: str) -> tuple[str, ...]:
@@ -66,7 +69,14 @@ def steps(fault: Fault, control_plane: str) -> tuple[str, ...]:
 
 
 def at_each(fault: Fault, asked: str = "", control_plane: str = "none") -> tuple[str, ...]:
-    """As `in:swap` and `after:swap`: the moments of all steps that a fault is about, or the one that is asked for."""
+    """As `in:swap` and `after:swap`: the moments of all steps that a fault is about, or the one that is asked for.
+
+    Of `call:1-40` as many as are meant.
+    """
+    if numbered := COUNT.fullmatch(asked):
+        first = int(numbered["first"])
+        last = int(numbered["last"] or first)
+        return tuple(f"{numbered['when']}:{number}" for number in range(first, last + 1))
     all_of_them = (*steps(fault, control_plane), *(NOTING if fault.steps == STEPS else ()))
     every = tuple(f"{when}:{step}" for step in all_of_them for when in ("in", "after"))
     return every if asked in {"", "each"} else (asked,)
@@ -114,12 +124,18 @@ def cases(
             continue
         strike, *others = drawn.strikes
         for each in at_each(strike.fault, at, control_plane):
-            when, _, step = each.partition(":")
-            yield replace(drawn, strikes=(replace(strike, moment=Moment(when, step, 0.0)), *others), at=each)
+            yield replace(drawn, strikes=(replace(strike, moment=at_that(each)), *others), at=each)
+
+
+def at_that(asked: str) -> Moment:
+    when, _, what = asked.partition(":")
+    return Moment(when, "", 0.0, int(what)) if when in COUNTED else Moment(when, what, 0.0)
 
 
 def moment(rest: random.Random, fault: Fault, control_plane: str) -> Moment:
     """Right before a step is after the one before it."""
+    if fault.at:
+        return at_that(fault.at)
     anywhere = rest.random() < WHENEVER
     when, step = rest.choice(("in", "after")), rest.choice(steps(fault, control_plane))
     later_s = rest.uniform(0, JITTER_S)

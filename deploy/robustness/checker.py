@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deploy.robustness.acknowledged import gone_clusters, lost_and_found, went_back
 from deploy.robustness.held import elsewhere, untrue
 from deploy.robustness.objects import objects_astray, unserved
-from deploy.robustness.readings import LIVE, NOTHING
+from deploy.robustness.readings import LIVE, NOTHING, RESTORED
 from deploy.robustness.whole import flaws
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from deploy.robustness.readings import Evidence, Reading
 
 NEW, BEFORE, HELD, FAILED = "fully new", "fully as before", "held", "FAILED"
-SAYS = {NEW: {"restored", NOTHING}, BEFORE: {"undone", "refused", NOTHING, ""}}
+SAYS = {NEW: {RESTORED, NOTHING}, BEFORE: {"undone", "refused", NOTHING, ""}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ def judge(seen: Evidence) -> Verdict:
     back = tuple(went_back((*seen.writes, *seen.objects)))
     if seen.told.outcome == "held":
         return failed_or(HELD, (*untrue(seen), *back))
+    if seen.told.outcome != RESTORED and any(LIVE not in node.directories for node in seen.before.nodes.values()):
+        return failed_or(BEFORE, (*touched(seen), *back, *said_twice(seen)))
     always = (*back, *gone_clusters(seen), *flaws(seen), *unserved(seen), *said_twice(seen))
     new, before = tuple(not_new(seen)), tuple(not_before(seen))
     end, wrong = (NEW, new) if len(new) < len(before) else (BEFORE, before)
@@ -57,7 +59,7 @@ def not_new(seen: Evidence) -> Iterator[str]:
     kept = f"{LIVE}.before-{seen.operation}"
     for name, node in seen.after.nodes.items():
         old = seen.before.nodes[name].directories.get(LIVE)
-        if old is None or node.directories.get(kept) != old:
+        if old and node.directories.get(kept) != old:
             yield f"{name}: the data from before is not in {kept}: {lying(seen, name)}"
         if node.directories.get(LIVE, old) == old:
             yield f"{name}: no new data in {LIVE}: {lying(seen, name)}"
@@ -87,6 +89,13 @@ def same_ids(seen: Evidence) -> Iterator[str]:
             yield f"{name} has the cluster id from before, {member.cluster_id}"
         if member.member_id in ids.values():
             yield f"{name} has a member id from before, {member.member_id}"
+
+
+def touched(seen: Evidence) -> Iterator[str]:
+    """What is not as it was on nodes that had lost their quorum: nobody serves, so nobody can be asked."""
+    for name, node in seen.after.nodes.items():
+        if (was := seen.before.nodes[name]) != node:
+            yield f"{name} is not as it was: {was}, then {node}"
 
 
 def not_before(seen: Evidence) -> Iterator[str]:

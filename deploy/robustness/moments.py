@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_S = 0.005
+COUNTED = ("call", "late-call", "called", "rename")  # of one node: `deploy.robustness.traps`
 STEPS = ("claim", "stage", "compare", "bar", "fence", "swap", "start", "verify", "admit", "unbar", "release")
 OF_SHAPE = {  # of a lab, by its control plane
     "none": STEPS,
@@ -21,13 +22,19 @@ ONE_PLACE = ("compare", "verify", "verify-api", *NOTING)
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """`in` a step: it has begun to act; `after`: as far as one can see it is over; neither: since the beginning."""
+    """`in` a step: it has begun to act; `after`: as far as one can see it is over; neither: since the beginning.
+
+    Or the command or rename with a number, which waits for what is done to it.
+    """
 
     when: str
     step: str
     later_s: float
+    number: int = 0
 
     def __str__(self) -> str:
+        if self.number:
+            return f"{self.when} {self.number}"
         return f"{self.when} {self.step} + {self.later_s:.2f} s".strip() if self.step else f"{self.later_s:.2f} s"
 
 

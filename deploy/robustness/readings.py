@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LIVE = "/var/lib/etcd/default"
+RESTORED = "restored"
 NOTHING = "nothing to adopt"  # what is told of an operation that nobody knows any more
 
 

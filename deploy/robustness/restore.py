@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deploy.lab.errors import LabError
+from deploy.lab.lab import wreck
 from deploy.robustness.checker import judge
 from deploy.robustness.looking import read
 from deploy.robustness.moments import Trail
@@ -46,6 +47,11 @@ class Restore:
     trail: Trail
     told: Told
     ended: float
+
+    @property
+    def lost(self) -> bool:
+        """Whether there was no quorum when it began."""
+        return any(LIVE not in node.directories for node in self.before.nodes.values())
 
     def verdict(self) -> Verdict:
         return judge(
@@ -94,12 +100,15 @@ class Restore:
             self.command("watch", "--wait-timeout", f"{END_S}s")
 
 
-def about_to_be(world: World, writers: Writers) -> Restore:
-    """With a backup of its own, and writes before and after that."""
+def about_to_be(world: World, writers: Writers, *, lost: bool = False) -> Restore:
+    """With a backup of its own, and writes before and after that; then a majority may lose its data."""
     lab, product = world.lab, world.product
     revision, before = product.backup(), read(lab)
     if unread := [name for name, node in before.nodes.items() if LIVE not in node.directories]:
         raise LabError(f"no {LIVE} was seen on {', '.join(unread)}, so nobody could tell later whose data is whose")
+    if lost:
+        wreck(lab, "quorum-loss", lab.nodes[revision % len(lab.nodes)].name)
+        before = replace(before, nodes=read(lab).nodes)
     return Restore(world, writers, revision, before, trail_of(product), Told(OPEN), 0.0)
 
 

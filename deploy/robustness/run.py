@@ -11,7 +11,7 @@ from deploy.lab.lab import node_exec
 from deploy.lab.process import wait
 from deploy.lab.ready import await_ready
 from deploy.robustness.checker import BEFORE, HELD
-from deploy.robustness.readings import LIVE, NOTHING
+from deploy.robustness.readings import LIVE, NOTHING, RESTORED
 from deploy.robustness.resolving import resolved
 from deploy.robustness.restore import about_to_be
 from deploy.robustness.striking import struck_while
@@ -57,7 +57,7 @@ def run(world: World, case: Case) -> Ran:
             restore = restore.again(writers)
             serves_after(restore)
         ends, wrong = concluded(restore, ends, wrong)
-    spent = bool(wrong) or restore.told.outcome == HELD or not tidied(world.lab)
+    spent = bool(wrong) or restore.told.outcome == HELD or (case.lost and ends[-1] == BEFORE) or not tidied(world.lab)
     return Ran(case, struck, ends, wrong, seconds, restore.trail.operation, restore.told.error, spent)
 
 
@@ -65,7 +65,7 @@ def restored(world: World, case: Case, writers: Writers) -> tuple[Restore, bool]
     """With writes before and after its backup."""
     if not serves(writers, 0):
         raise LabError(f"{world.lab.name} does not serve before anything was done to it")
-    restore = about_to_be(world, writers)
+    restore = about_to_be(world, writers, lost=case.lost)
     blows, text = struck_while(case, world, restore.trail)
     if any(blow.orphaned for blow in blows):
         restore.adopt()
@@ -80,8 +80,9 @@ def serves(writers: Writers, moment: float) -> bool:
 
 
 def serves_after(restore: Restore) -> bool:
-    """Nobody is waited for who is held back."""
-    return restore.told.outcome == HELD or serves(restore.writers, restore.ended)
+    """Nobody is waited for who is held back, or has no quorum as before."""
+    nobody = restore.told.outcome == HELD or (restore.lost and restore.told.outcome != RESTORED)
+    return nobody or serves(restore.writers, restore.ended)
 
 
 def concluded(restore: Restore, ends: Ends, wrong: Ends) -> tuple[Ends, Ends]:

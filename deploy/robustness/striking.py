@@ -10,6 +10,7 @@ from deploy.robustness.faults import Place
 from deploy.robustness.moments import POLL_S
 from deploy.robustness.product import finished
 from deploy.robustness.restore import END_S
+from deploy.robustness.traps import Trap
 
 if TYPE_CHECKING:
     import subprocess
@@ -26,17 +27,20 @@ class Blow:
 
     strike: Strike
     place: Place
+    trap: Trap | None = None  # of the command that it waits for
     reached: float | None = None
     struck: float | None = None
     healed: bool = False
 
     def turn(self, trail: Trail, now: float) -> None:
         """Whatever is due."""
-        if self.reached is None and trail.reached(self.strike.moment, len(self.place.lab.nodes)):
+        if self.reached is None and self._reached(trail):
             self.reached = now
         if self.struck is None and self.reached is not None and now - self.reached >= self.strike.moment.later_s:
             self.struck = now
             self.strike.fault.inject(self.place)
+            if self.trap:
+                self.trap.let_go()
         elif self.struck is not None and now - self.struck >= self.strike.lasts_s:
             self.heal()
 
@@ -45,6 +49,14 @@ class Blow:
         if self.struck is not None and not self.healed:
             self.healed = True
             self.strike.fault.heal(self.place)
+            if self.trap:
+                self.trap.let_go()
+
+    def _reached(self, trail: Trail) -> bool:
+        if self.trap:
+            trail.follow()
+            return self.trap.caught()
+        return trail.reached(self.strike.moment, len(self.place.lab.nodes))
 
     @property
     def orphaned(self) -> bool:
@@ -54,16 +66,25 @@ class Blow:
 
 def struck_while(case: Case, world: World, trail: Trail) -> tuple[tuple[Blow, ...], str]:
     """What came in time and what did not, and what the command printed in the end."""
-    blows = tuple(
-        Blow(strike, Place(world.lab, world.product, world.lab.nodes[strike.node])) for strike in case.strikes
-    )
+    blows = tuple(blow_of(strike, world) for strike in case.strikes)
+    traps = [blow.trap for blow in blows if blow.trap]
+    for trap in traps:
+        trap.lay()
     waiting = world.product.begin_restore()
     try:
         struck(blows, trail, waiting)
     finally:
         for blow in blows:
             blow.heal()
+        for trap in traps:
+            trap.take_away()
     return blows, finished(waiting, 0.0 if any(blow.orphaned for blow in blows) else END_S)
+
+
+def blow_of(strike: Strike, world: World) -> Blow:
+    node, moment = world.lab.nodes[strike.node], strike.moment
+    trap = Trap(world.lab, node, moment.when, moment.number) if moment.number else None
+    return Blow(strike, Place(world.lab, world.product, node), trap)
 
 
 def struck(blows: Sequence[Blow], trail: Trail, waiting: subprocess.Popen[str]) -> None:

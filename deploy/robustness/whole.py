@@ -72,7 +72,7 @@ def leftovers(name: str, node: NodeReading, seen: Evidence) -> Iterator[str]:
         yield f"{name} still has {bar}"
     for table in sorted(set(node.tables) - set(seen.before.nodes[name].tables)):
         yield f"{name} still has the firewall table {table}"
-    expected = {f"{LIVE}.before-{seen.operation}", *restored_at(name, seen.told)}
+    expected = {LIVE, f"{LIVE}.before-{seen.operation}", *restored_at(name, seen.told)}
     for path in sorted(set(node.directories) - set(seen.before.nodes[name].directories) - expected):
         yield f"{name} still has {path}"
     if (node.unit, node.processes) != ("active", 1):
