@@ -1,12 +1,13 @@
 """What is done at one node: every verb is a decider handed to the one loop."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from temporalio import activity
 
 from activities.compression import expanded
+from activities.readings import Readings
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Left, Ran, Receipt, Tick, converge, succeeded
@@ -61,6 +62,7 @@ class Nodes:
     stores: RecordedStores
     clock: Clock
     tick: Tick = activity.heartbeat
+    readings: Readings = field(default_factory=Readings)
 
     @verb("nodes.claim")
     def claim(self, task: NodeTask) -> Receipt:
@@ -271,7 +273,8 @@ class Nodes:
     def _send(self, task: NodeTask, host: Host, *, unpack_there: bool) -> None:
         """Compressed on the wire where the node can unpack it; what the store gave is checked as it passes."""
         ticket = ticket_of(task)
-        stored = self.stores.at(task.store, ticket).get(task.snapshot.key)
+        store, key = self.stores.at(task.store, ticket), task.snapshot.key
+        stored = self.readings.of(f"{task.store.url}/{key}", lambda: store.get(key))
         chunks = proved(stored, task.snapshot.stored_sha256, task.snapshot.key)
         arriving = task.data.arriving(ticket.turn, ticket.attempt)
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
