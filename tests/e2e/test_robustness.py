@@ -11,7 +11,7 @@ from deploy.lab.load import text
 from deploy.lab.process import wait
 from deploy.lab.ready import etcd_identity
 from deploy.robustness.__main__ import begun, ended
-from deploy.robustness.chance import case
+from deploy.robustness.chance import case, cases
 from deploy.robustness.checker import BEFORE, FAILED, NEW
 from deploy.robustness.restore import Restore, World
 from deploy.robustness.run import restored, run
@@ -38,6 +38,14 @@ def test_a_restore_with_one_fault_ends_fully_new_or_fully_as_before(world: World
     assert ran.wrong == (), "\n".join([line(ran), *trouble(ran)])
     assert ran.ends[-1] in (NEW, BEFORE)
     assert not ran.spent
+
+
+@pytest.mark.parametrize(("fault", "at"), [("power-cycle", "rename:11"), ("drop-ssh", "called:20")])
+def test_a_fault_between_two_renames_or_at_one_command_is_withstood(world: World, fault: str, at: str) -> None:
+    """The eleventh rename is that of `swap` which gives the restored data the name of the live."""
+    ran = run(world, next(cases(4, 1, fault, at)))
+    assert ran.wrong == (), "\n".join([line(ran), *trouble(ran)])
+    assert (ran.struck, ran.ends, ran.spent) == (True, (NEW,), False)
 
 
 @pytest.fixture(scope="module")

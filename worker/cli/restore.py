@@ -1,6 +1,7 @@
 """`quorate restore`: shows the plan, has it confirmed, begins it, waits for its end."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -83,8 +84,10 @@ def restore(
         )
         request = replace(request, incident=broken(break_glass, incident, reason))
         confirmable(cluster, confirm)
-        somebody = standing(wiring.settings, cluster)
-        plan = wiring.surveyor.plan(request)
+        with ThreadPoolExecutor(1) as pool:  # nobody waits for one of them first
+            asking = pool.submit(standing, wiring.settings, cluster)
+            plan = wiring.surveyor.plan(request)
+            somebody = asking.result()
         fields |= {"snapshot": plan.chosen.snapshot.id, "revision": plan.chosen.snapshot.revision}
         if plan.refusals:
             return refused(plan, fields, here, output)
