@@ -1,7 +1,7 @@
 """Restore a cluster, from a snapshot or from what one member still holds."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from quorate import outside
@@ -171,59 +171,98 @@ def processes(cluster: Cluster) -> tuple[str, ...]:
     return (cluster.etcd.process, *(component.process for component in cluster.control_plane))
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a request comes to on a cluster as it was seen: what is restored, and onto whom."""
+
+    request: RestoreRequest
+    seen: ClusterSeen
+    staying: tuple[Member, ...]
+    gone: tuple[Member, ...]
+    source: FromMember | None
+    origin: Origin
+    snapshot: SnapshotRef
+
+    @property
+    def settings(self) -> Cluster:
+        return self.request.settings
+
+
 def plan(request: RestoreRequest, seen: ClusterSeen) -> Plan:
     """The plan for one request on a cluster as it was seen; what was only measured stays out of its digest."""
-    settings = request.settings
+    aim = aimed(request, seen)
+    chosen = chosen_for(aim)
+    gates = closed(aim.settings, aim.seen, aim.origin)
+    refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
+    return Plan(
+        operation=request.operation,
+        chosen=chosen,
+        refusals=refusals,
+        overridden=tuple(gate for gate in gates if gate not in refusals),
+        losses=tuple(cost(aim)),
+        seen=tuple(described(aim.seen)),
+        high_water=aim.seen.high_water(),
+        had_quorum=aim.seen.has_quorum,
+        mark=mark(aim.seen) if by_canary(aim) else 0,
+        afterwards=(
+            *afterwards(aim.settings, aim.gone, {each.member: each.unlists for each in chosen.shares}),
+            *outside.afterwards(aim.settings),
+        ),
+        incident=request.incident,
+        reason=request.reason,
+    )
+
+
+def aimed(request: RestoreRequest, seen: ClusterSeen) -> Aim:
+    """A node that a person vouches for, or that is left out, is seen as such from here on."""
     seen = replace(seen, off=vouched(request.powered_off), left_out=request.without)
     staying, gone = parted(request, seen)
     source, origin, snapshot = restored(request, seen)
-    gates = closed(settings, seen, origin)
-    refusals = tuple(gate for gate in gates if gate.id not in request.overrides or not gate.overridable)
-    trial = rehearsal(settings, seen, origin)
-    shares = tuple(share(request, member, seen, source or trial, gone) for member in staying)
-    chosen = Chosen(
+    return Aim(request, seen, staying, gone, source, origin, snapshot)
+
+
+def chosen_for(aim: Aim) -> Chosen:
+    """All that is approved."""
+    request, settings, seen = aim.request, aim.settings, aim.seen
+    trial = rehearsal(settings, seen, aim.origin)
+    shares = tuple(share(request, member, seen, aim.source or trial, aim.gone) for member in aim.staying)
+    return Chosen(
         runbook="restore",
         cluster=request.cluster,
         cluster_id=seen.cluster_id,
-        snapshot=snapshot,
+        snapshot=aim.snapshot,
         store=request.store,
         shares=shares,
-        steps=steps_for(settings, source, gone, shares, trial),
-        bump=0 if old_tools(settings, seen) else bump(0 if source else origin.revision, seen.high_water()),
+        steps=steps_for(settings, aim.source, aim.gone, shares, trial),
+        bump=amount(aim),
         overrides=tuple(sorted(set(request.overrides))),
         people=settings.approval.people,
         approvers=settings.approval.names,
         signers=settings.approval.signers,
         powered_off=tuple(sorted(set(request.powered_off))),
         kubeconfig=settings.kubernetes.kubeconfig if settings.kubernetes else "",
-        api_urls=api_urls(settings, gone),
-        source=source,
-        without=tuple(sorted(member.name for member in gone)),
+        api_urls=api_urls(settings, aim.gone),
+        source=aim.source,
+        without=tuple(sorted(member.name for member in aim.gone)),
         rehearsal=trial,
-        absent=absent(settings, gone),
+        absent=absent(settings, aim.gone),
     )
-    return Plan(
-        operation=request.operation,
-        chosen=chosen,
-        refusals=refusals,
-        overridden=tuple(gate for gate in gates if gate not in refusals),
-        losses=(
-            *lost(origin, source, seen),
-            *open_ports(staying, seen),
-            *raised(request, seen, origin),
-            *may_return(gone),
-        ),
-        seen=tuple(described(seen)),
-        high_water=seen.high_water(),
-        had_quorum=seen.has_quorum,
-        mark=mark(seen) if by_canary(request, seen, origin) else 0,
-        afterwards=(
-            *afterwards(settings, gone, {each.member: each.unlists for each in shares}),
-            *outside.afterwards(settings),
-        ),
-        incident=request.incident,
-        reason=request.reason,
-    )
+
+
+def amount(aim: Aim) -> int:
+    """By how much the tool raises the revision; of a member's own nothing is known before it is taken."""
+    if old_tools(aim.settings, aim.seen):
+        return 0
+    return bump(0 if aim.source else aim.origin.revision, aim.seen.high_water())
+
+
+def cost(aim: Aim) -> Iterator[str]:
+    """What will be lost, and what may go wrong, in words."""
+    yield from lost(aim.origin, aim.source, aim.seen)
+    yield from open_ports(aim.staying, aim.seen)
+    if by_canary(aim):
+        yield foretold(aim.seen, aim.origin.revision)
+    yield from may_return(aim.gone)
 
 
 def parted(request: RestoreRequest, seen: ClusterSeen) -> tuple[tuple[Member, ...], tuple[Member, ...]]:
@@ -303,14 +342,9 @@ def lost(origin: Origin, source: FromMember | None, seen: ClusterSeen) -> tuple[
     return losses(origin, seen)
 
 
-def by_canary(request: RestoreRequest, seen: ClusterSeen, origin: Origin) -> bool:
+def by_canary(aim: Aim) -> bool:
     """Whether canary writes do what a tool is too old for; impractical, they are left to whoever opens the gate."""
-    return bool(old_tools(request.settings, seen)) and practical(seen, origin.revision)
-
-
-def raised(request: RestoreRequest, seen: ClusterSeen, origin: Origin) -> Iterator[str]:
-    if by_canary(request, seen, origin):
-        yield foretold(seen, origin.revision)
+    return bool(old_tools(aim.settings, aim.seen)) and practical(aim.seen, aim.origin.revision)
 
 
 def steps_for(
