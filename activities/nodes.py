@@ -2,17 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from hashlib import sha256
 
 from temporalio import activity
 
+from activities.checksums import proved
 from activities.compression import expanded
 from activities.readings import Readings
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Left, Ran, Receipt, Tick, converge, succeeded
 from quorate.durable import unsettled
-from quorate.errors import CommandFailed, Corrupt, DidNotConverge
+from quorate.errors import CommandFailed, DidNotConverge
 from quorate.node import Restored
 from quorate.plan import ClusterTask, NodeTask
 from quorate.ports import Host
@@ -313,23 +313,3 @@ def restored_of(task: NodeTask) -> Restored:
 def ticket_of(task: NodeTask | ClusterTask) -> Ticket:
     info = activity.info()
     return Ticket(task.operation, task.turn, info.attempt, task.step, task.actor, task.verb or info.activity_type)
-
-
-def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:
-    """The same bytes; Corrupt before the last of them if they are not the ones that were stored.
-
-    The last chunk is held back until the hash is known, so a receiver never sees a whole wrong object.
-    """
-    digest, held = sha256(), b""
-    for chunk in chunks:
-        digest.update(chunk)
-        if held:
-            yield held
-        held = chunk
-    if digest.hexdigest() != wanted:
-        raise Corrupt(
-            f"{key} in the store is not what was stored: sha256 {digest.hexdigest()[:12]}…, "
-            f"its manifest says {wanted[:12]}…; nothing was stopped",
-            next="quorate snapshots ls  # and restore an earlier one with --snapshot",
-        )
-    yield held

@@ -1,11 +1,11 @@
 """A restore tool's way from a node into the store: streamed, compressed, read back like a snapshot."""
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from activities.checksums import Sum
 from activities.compression import compressed, expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.backup import BackupTask
@@ -87,23 +87,6 @@ class Toolbox:
             if self.clock.monotonic() > limit:
                 raise Unreachable(f"it took longer than {KEEP_S:.0f} s")
             yield chunk
-
-
-class Sum:
-    """Size and sha256 of what passes."""
-
-    def __init__(self) -> None:
-        self.size_bytes, self.digest = 0, hashlib.sha256()
-
-    def of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
-            self.digest.update(chunk)
-            self.size_bytes += len(chunk)
-            yield chunk
-
-    @property
-    def told(self) -> tuple[int, str]:
-        return self.size_bytes, self.digest.hexdigest()
 
 
 def silent(_progress: str) -> None:

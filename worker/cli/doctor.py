@@ -258,8 +258,8 @@ def tool(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen") 
 
 def proved(wiring: "Wiring", at: "Node", kept: "StoredTool") -> Check:
     """Sent as a restore would send it, asked for its version, and gone again."""
+    from activities.checksums import proved as as_stored
     from activities.compression import expanded
-    from activities.nodes import proved as as_stored
 
     store = wiring.stores.at(wiring.settings.store(at.cluster))
     try:

@@ -1,0 +1,43 @@
+"""Bytes that pass are counted and hashed, or held to the hash that they had."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from quorate.errors import Corrupt
+
+
+class Sum:
+    """Size and sha256 of what passes."""
+
+    def __init__(self) -> None:
+        self.size_bytes, self.digest = 0, hashlib.sha256()
+
+    def of(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self.digest.update(chunk)
+            self.size_bytes += len(chunk)
+            yield chunk
+
+    @property
+    def told(self) -> tuple[int, str]:
+        return self.size_bytes, self.digest.hexdigest()
+
+
+def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:
+    """The same bytes; Corrupt before the last of them if they are not the ones that were stored.
+
+    The last chunk is held back until the hash is known, so a receiver never sees a whole wrong object.
+    """
+    digest, held = hashlib.sha256(), b""
+    for chunk in chunks:
+        digest.update(chunk)
+        if held:
+            yield held
+        held = chunk
+    if digest.hexdigest() != wanted:
+        raise Corrupt(
+            f"{key} in the store is not what was stored: sha256 {digest.hexdigest()[:12]}…, "
+            f"its manifest says {wanted[:12]}…; nothing was stopped",
+            next="quorate snapshots ls  # and restore an earlier one with --snapshot",
+        )
+    yield held
