@@ -100,10 +100,12 @@ class Nodes:
 
     @verb("nodes.unequip")
     def unequip(self, task: NodeTask) -> Receipt:
-        given = (*((task.copied,) if task.share.image else ()), *((task.pushed,) if task.pushed else ()))
-        started, began = self.clock.time(), self.clock.monotonic()
-        done = [self._converge(task, each.look(), each.remove) for each in given]
-        return Receipt(tuple(ran for each in done for ran in each.ran), started, self.clock.monotonic() - began)
+        if not task.given:
+            return Receipt(started=self.clock.time())
+        look = Look()
+        for each in task.given:
+            look |= each.look()
+        return self._converge(task, look, lambda seen, s: join([each.remove(seen, s) for each in task.given]))
 
     @verb("nodes.stage")
     def stage(self, task: NodeTask) -> Receipt:

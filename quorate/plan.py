@@ -283,6 +283,11 @@ class NodeTask:
         return Pushed(self.share.pushed, self.claim.home) if self.share.pushed else None
 
     @property
+    def given(self) -> tuple[Copied | Pushed, ...]:
+        """What a node has for as long as the operation takes."""
+        return (*((self.copied,) if self.share.image else ()), *((self.pushed,) if self.pushed else ()))
+
+    @property
     def tool(self) -> str:
         return self.pushed.path if self.pushed else self.copied.tool or self.share.tool
 

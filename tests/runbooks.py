@@ -67,20 +67,22 @@ class Notebook:
 
     hosts: FakeHosts
     lines: list[str] = field(default_factory=list)
+    looked: int = 0
 
     def survey(self, node: Node, look: Look) -> NodeSeen:
         return self.hosts.survey(node, look)
 
     def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
-        return Noted(self.hosts.at(node, look, ticket), self.lines)
+        return Noted(self.hosts.at(node, look, ticket), self)
 
 
 @dataclass
 class Noted:
     host: Host
-    lines: list[str]
+    notebook: Notebook
 
     def look(self) -> NodeSeen:
+        self.notebook.looked += 1
         return self.host.look()
 
     def do(self, acts: tuple[Command, ...], tick: Tick) -> Done[NodeSeen]:
@@ -94,7 +96,7 @@ class Noted:
 
     def _note(self, line: str, ran: Ran) -> Ran:
         if ran.exit is not None:
-            self.lines.append(line)
+            self.notebook.lines.append(line)
         return ran
 
 

@@ -12,14 +12,15 @@ from quorate.plan import Plan
 from quorate.pushed import Pushed
 from quorate.restore import EQUIP, STEPS, UNEQUIP
 from quorate.seen import NodeSeen, PathSeen
-from tests.factory import PROGRAM, STORED_TOOL, inventory, plan, with_stored_tool
+from tests.factory import IMAGE, PROGRAM, STORED_TOOL, inventory, plan, with_stored_tool
 from tests.runbooks import Rehearsal
 from tests.test_surveys import Scene
 from tests.test_toolbox import PATH, Keeping, tool
 
 SCENE = Pushed(STORED_TOOL, "/q/op")
 PACKED = zstandard.compress(PROGRAM.encode())
-PLACED = f"/var/lib/quorate/demo/restore-1/{STORED_TOOL.program}"
+HOME = "/var/lib/quorate/demo/restore-1"
+PLACED = f"{HOME}/{STORED_TOOL.program}"
 
 
 def rehearsal(root: Path, packed: bytes = PACKED, whole: Plan | None = None) -> Rehearsal:
@@ -68,6 +69,18 @@ def test_it_is_there_for_the_staging_and_gone_afterwards(tmp_path: Path) -> None
     assert any(f"{PLACED} snapshot restore" in line for line in staged)
     made.run(UNEQUIP, UNEQUIP.verb)
     assert not [path for path in (*made.machine.files, *made.machine.directories) if path.startswith(PLACED)]
+
+
+def test_what_came_from_the_image_and_from_the_store_is_taken_away_after_one_look(tmp_path: Path) -> None:
+    """The image gives a member that is replayed its etcd, the store the tool that the image lacks."""
+    whole = with_stored_tool()
+    both = tuple(replace(each, image=IMAGE, programs=("etcd",)) for each in whole.chosen.shares)
+    made = rehearsal(tmp_path, whole=replace(whole, chosen=replace(whole.chosen, shares=both)))
+    made.machine.images[IMAGE] = {"etcd": "3.6.14"}
+    made.run(EQUIP, EQUIP.verb)
+    made.notebook.looked = 0
+    assert made.run(UNEQUIP, UNEQUIP.verb) == [f"rm -rf {HOME}/tools {HOME}/image", f"rm -rf {PLACED}"]
+    assert made.notebook.looked == 1
 
 
 def test_an_attempt_that_finds_it_there_sends_nothing(tmp_path: Path) -> None:
