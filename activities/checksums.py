@@ -19,8 +19,12 @@ class Sum:
             yield chunk
 
     @property
+    def sha256(self) -> str:
+        return self.digest.hexdigest()
+
+    @property
     def told(self) -> tuple[int, str]:
-        return self.size_bytes, self.digest.hexdigest()
+        return self.size_bytes, self.sha256
 
 
 def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:

@@ -1,8 +1,10 @@
 """Ports that write the audit trail around every act; activities receive no others."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -197,8 +199,9 @@ class RecordedStore:
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         return self.store.ls(prefix)
 
-    def sweep(self, prefix: str) -> tuple[str, ...]:
-        return self.pen.called(("store", "sweep", prefix), lambda: self.store.sweep(prefix))
+    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
+        limit = () if before == math.inf else ("before", f"{datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}")
+        return self.pen.called(("store", "sweep", prefix, *limit), lambda: self.store.sweep(prefix, before))
 
     def check(self) -> None:
         self.store.check()

@@ -1,5 +1,6 @@
 """A restore tool's way from a node into the store: streamed, compressed, read back like a snapshot."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -9,14 +10,17 @@ from activities.checksums import Sum
 from activities.compression import compressed, expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.backup import BackupTask
-from quorate.command import Command, Ticket
+from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Tick
-from quorate.errors import AlreadyThere, Corrupt, Unreachable
+from quorate.errors import AlreadyThere, Corrupt, Missing, Unreachable
 from quorate.ports import Store
-from quorate.toolbox import KeptTool, Offer, lacked, shelf
+from quorate.toolbox import SHELF, KeptTool, Offer, lacked, shelf, undescribed
 
 KEEP_S = 30.0  # half of what the step has: the snapshot is published already
 BEAT_S = 1.0
+DEAD_S = (
+    86400.0  # clusters share the tools, so a put may be another backup's: none takes this long, no clock is so wrong
+)
 
 
 @dataclass(frozen=True)
@@ -46,31 +50,25 @@ class Toolbox:
     def _keep(self, task: BackupTask, ticket: Ticket, limit: float) -> None:
         assert task.choice, "published before it was chosen"
         store = self.stores.at(task.request.store, ticket)
-        keys = [each.key for each in store.ls(shelf(task.choice.version))]
+        store.sweep(f"{SHELF}/", self.clock.time() - DEAD_S)
+        keys = tuple(each.key for each in store.ls(shelf(task.choice.version)))
         for offer in lacked(task.choice.tools, task.choice.version, keys):
-            self._store(store, offer, task, ticket, limit)
+            self._store(store, offer, undescribed(keys, offer), task, ticket, limit)
 
-    def _store(self, store: Store, offer: Offer, task: BackupTask, ticket: Ticket, limit: float) -> None:
-        """Every attempt has a key of its own; the manifest that is there first counts."""
+    def _store(self, store: Store, offer: Offer, left: str, task: BackupTask, ticket: Ticket, limit: float) -> None:
+        """Every attempt has a key of its own, unless it finishes what another has left; the first manifest counts."""
         node = next(node for node in task.request.nodes if node.name == offer.node)
-        key = f"{offer.name}.{ticket.operation}-{ticket.attempt}.zst"
-        sent, lies = Sum(), Sum()
-        chunks = self._within(limit, self.hosts.read(node, Command(("cat", "--", offer.path))))
-        store.put(key, lies.of(compressed(sent.of(chunks))), silent)
-        back, back_lies = Sum(), Sum()
-        for _ in back.of(expanded(self._within(limit, back_lies.of(store.get(key))), key)):
-            pass
-        if (back.told, back_lies.told) != (sent.told, lies.told):
-            raise Corrupt(f"the store gave back something else than {key}")
+        passage = Passage(self.hosts, node, offer, store, self.clock, limit)
+        laid = passage.finished(left) or passage.put(f"{offer.name}.{ticket.operation}-{ticket.attempt}.zst")
         made = KeptTool(
-            key=key,
+            key=laid.key,
             program=offer.program,
             version=offer.version,
             architecture=offer.architecture,
-            size_bytes=sent.size_bytes,
-            sha256=sent.told[1],
-            stored_bytes=lies.size_bytes,
-            stored_sha256=lies.told[1],
+            size_bytes=laid.program.size_bytes,
+            sha256=laid.program.sha256,
+            stored_bytes=laid.packed.size_bytes,
+            stored_sha256=laid.packed.sha256,
             cluster=task.request.cluster,
             node=offer.node,
             path=offer.path,
@@ -82,11 +80,64 @@ class Toolbox:
         except AlreadyThere:
             return
 
-    def _within(self, limit: float, chunks: Iterable[bytes]) -> Iterator[bytes]:
+
+@dataclass(frozen=True, slots=True)
+class Laid:
+    """An object as the store gives it back: what a node runs, and as it lies there."""
+
+    key: str
+    program: Sum
+    packed: Sum
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One program's, from its node into the store."""
+
+    hosts: RecordedHosts
+    node: Node
+    offer: Offer
+    store: Store
+    clock: Clock
+    limit: float
+
+    def put(self, key: str) -> Laid:
+        sent, packed = Sum(), Sum()
+        self.store.put(key, packed.of(compressed(sent.of(self._program()))), silent)
+        laid = self._laid(key)
+        if (laid.program.told, laid.packed.told) != (sent.told, packed.told):
+            raise Corrupt(f"the store gave back something else than {key}")
+        return laid
+
+    def finished(self, key: str) -> Laid | None:
+        """What a backup that died has left there, if it is this very program: a store never removes an object."""
+        if not key:
+            return None
+        here = Sum()
+        drain(here.of(self._program()))
+        try:
+            laid = self._laid(key)
+        except (Corrupt, Missing):
+            return None
+        return laid if laid.program.told == here.told else None
+
+    def _laid(self, key: str) -> Laid:
+        laid = Laid(key, Sum(), Sum())
+        drain(laid.program.of(expanded(self._within(laid.packed.of(self.store.get(key))), key)))
+        return laid
+
+    def _program(self) -> Iterator[bytes]:
+        return self._within(self.hosts.read(self.node, Command(("cat", "--", self.offer.path))))
+
+    def _within(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            if self.clock.monotonic() > limit:
+            if self.clock.monotonic() > self.limit:
                 raise Unreachable(f"it took longer than {KEEP_S:.0f} s")
             yield chunk
+
+
+def drain(chunks: Iterator[bytes]) -> None:
+    deque(chunks, maxlen=0)
 
 
 def silent(_progress: str) -> None:

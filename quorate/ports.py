@@ -1,5 +1,6 @@
 """What the domain needs from the world; adapters provide it, contract tests hold fakes to it."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -134,8 +135,8 @@ class Store(Protocol):
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         """Every key below, sorted; empty if there is none."""
 
-    def sweep(self, prefix: str) -> tuple[str, ...]:
-        """End every put below that a killed worker left half done; the keys that never came to be."""
+    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
+        """End every put below that a killed worker left half done before then; the keys that never came to be."""
 
     def check(self) -> None:
         """Denied or Unreachable if nothing could be stored here."""

@@ -110,6 +110,12 @@ def kept(keys: Iterable[str], version: str, architecture: str) -> str:
     return next((key for key in keys if known.fullmatch(key)), "")
 
 
+def undescribed(keys: Iterable[str], offer: Offer) -> str:
+    """The newest object of a program that has no manifest, or nothing: whoever put it died, or found it damaged."""
+    beside = (key for key in keys if key.startswith(f"{offer.name}.") and key.endswith(".zst"))
+    return max(beside, default="")
+
+
 def find(store: Store, version: str, architecture: str) -> KeptTool | None:
     """The restore tool of this minor version for this architecture, if the store has it as it was stored."""
     sizes = {each.key: each.size_bytes for each in store.ls(shelf(version))}

@@ -1,8 +1,9 @@
 """The restore tool that a backup keeps in the store."""
 
+import math
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import pytest
 import zstandard
@@ -10,7 +11,9 @@ import zstandard
 from activities import toolbox
 from quorate.backup import BackupRequest
 from quorate.command import Command, Node
+from quorate.converge import Tick
 from quorate.errors import Corrupt, Denied, QuorateError
+from quorate.ports import Stored
 from quorate.seen import Look, NodeSeen
 from quorate.toolbox import KeptTool, Offer, find, kept, lacked, offers
 from tests.fakes.machine import FakeHosts
@@ -27,6 +30,7 @@ class Keeping(Bench):
     """Every node has a restore tool."""
 
     running: str = "3.6.14"
+    operation: str = "backup-1"
 
     def __post_init__(self) -> None:
         for machine in self.machines.values():
@@ -34,7 +38,14 @@ class Keeping(Bench):
 
     def request(self) -> BackupRequest:
         look = Look(units=("etcd.service",), spaces=("/d",), tools=(PATH,))
-        return replace(super().request(), tool=PATH, look=look)
+        return replace(super().request(), operation=self.operation, tool=PATH, look=look)
+
+    def next(self, hours: int) -> None:
+        """Another backup, so much later."""
+        number = int(self.operation.removeprefix("backup-")) + 1
+        self.operation = f"backup-{number}"
+        self.clock.now += 3600 * hours
+        self.carry_out()
 
 
 def in_memory(bench: Bench) -> MemoryStore:
@@ -134,6 +145,83 @@ def test_a_manifest_that_was_changed_is_not_believed() -> None:
     in_memory(bench).objects[key] += b" "
     with pytest.raises(Corrupt, match="not as it was written"):
         find(bench.store, "3.6.14", "x86_64")
+
+
+class Killed(BaseException):
+    """A worker ends without another word."""
+
+
+@dataclass
+class Mortal(MemoryStore):
+    """Its worker is killed at the nth call about tools: in the middle of a put, before anything else."""
+
+    clock: Clock = field(default_factory=Clock)
+    calls_left: int = 0
+
+    def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
+        try:
+            self._live(key)
+        except Killed:
+            self.half_done[key], self.began = b"half", self.clock.time()
+            raise
+        return super().put(key, chunks, tick)
+
+    def get(self, key: str) -> Iterator[bytes]:
+        self._live(key)
+        return super().get(key)
+
+    def ls(self, prefix: str) -> tuple[Stored, ...]:
+        self._live(prefix)
+        return super().ls(prefix)
+
+    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
+        self._live(prefix)
+        return super().sweep(prefix, before)
+
+    def _live(self, key: str) -> None:
+        if key.startswith("tools/"):
+            self.calls_left -= 1
+            if not self.calls_left:
+                raise Killed
+
+
+KILLED_AT = {"sweep": 1, "ls": 2, "put": 3, "get": 4, "put of the manifest": 5}
+
+
+@pytest.mark.parametrize("call", KILLED_AT)
+def test_whenever_a_backup_is_killed_the_next_ones_leave_one_tool_and_nothing_beside_it(call: str) -> None:
+    store = Mortal(calls_left=KILLED_AT[call])
+    bench = Keeping(store=store, clock=store.clock)
+    with pytest.raises(Killed):
+        bench.carry_out()
+    bench.next(hours=1)
+    kept = "backup-1" if call in {"get", "put of the manifest"} else "backup-2"
+    assert sorted(key for key in store.objects if key.startswith("tools/")) == [
+        f"{FOLDER}/etcdutl.{kept}-1.zst",
+        f"{FOLDER}/etcdutl.json",
+    ]
+    assert tool(bench).operation == "backup-2"
+    bench.next(hours=25)
+    assert store.half_done == {}
+
+
+def test_a_put_that_may_be_another_backups_is_not_swept() -> None:
+    bench = Keeping()
+    in_memory(bench).half_done["tools/3.5.21-x86_64/etcdutl.backup-0-1.zst"] = b"half"
+    in_memory(bench).began = bench.clock.now
+    bench.carry_out()
+    bench.next(hours=23)
+    assert in_memory(bench).half_done
+    bench.next(hours=2)
+    assert not in_memory(bench).half_done
+
+
+@pytest.mark.parametrize("left", [zstandard.compress(b"another program"), b"damaged"], ids=["another", "damaged"])
+def test_what_a_backup_has_left_is_kept_only_if_it_is_what_the_node_runs(left: bytes) -> None:
+    bench = Keeping()
+    in_memory(bench).objects[f"{FOLDER}/etcdutl.backup-0-1.zst"] = left
+    assert bench.carry_out().notes == ()
+    assert tool(bench).key == f"{FOLDER}/etcdutl.backup-1-1.zst"
 
 
 def test_only_what_a_node_can_be_believed_to_say_becomes_part_of_a_key() -> None:

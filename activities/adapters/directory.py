@@ -1,6 +1,7 @@
 """A directory as a store: an object appears under its name whole and on disk, or not at all."""
 
 import errno
+import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -74,10 +75,10 @@ class DirectoryStore:
             found = [Stored(self._key(path), path.stat().st_size) for path in paths]
         return tuple(sorted((each for each in found if each.key.startswith(prefix)), key=lambda each: each.key))
 
-    def sweep(self, prefix: str) -> tuple[str, ...]:
+    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
         """Remove what a killed worker left half written."""
         with mapped(f"sweep {self.root / prefix}"):
-            parts = [path for path in self._below(prefix) if path.name.endswith(PART)]
+            parts = [path for path in self._below(prefix) if path.name.endswith(PART) and older(path, before)]
             for path in parts:
                 path.unlink(missing_ok=True)
         return tuple(sorted(self._key(path) for path in parts))
@@ -118,6 +119,14 @@ class DirectoryStore:
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
+
+
+def older(path: Path, before: float) -> bool:
+    """Not written since then; what its own worker has removed by now is not."""
+    try:
+        return path.stat().st_mtime < before
+    except FileNotFoundError:
+        return False
 
 
 def read(path: Path, file: FileIO) -> Iterator[bytes]:

@@ -1,6 +1,7 @@
 """S3 by boto3: create-only puts, parts with checksums, and nothing left behind by a put that failed."""
 
 import base64
+import math
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -143,13 +144,14 @@ class S3Store:
                 found += [Stored(self._relative(row["Key"]), row["Size"]) for row in page.get("Contents", [])]
         return tuple(sorted(found, key=lambda stored: stored.key))
 
-    def sweep(self, prefix: str) -> tuple[str, ...]:
+    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
         """A worker that was killed could not abort its upload, so the next attempt does."""
         swept: list[str] = []
         with mapped(f"sweep {self._url(prefix)}"):
             pages = self.client.get_paginator("list_multipart_uploads")
             for page in pages.paginate(Bucket=self.settings.bucket, Prefix=self._key(prefix)):
-                for row in page.get("Uploads", []):
+                dead = [row for row in page.get("Uploads", []) if row["Initiated"].timestamp() < before]
+                for row in dead:
                     self._abort(row["Key"], row["UploadId"])
                     swept.append(self._relative(row["Key"]))
         return tuple(swept)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,9 +164,17 @@ def test_sweeping_ends_what_a_killed_worker_left(store: Store) -> None:
     assert left_open(store) == []
 
 
+def test_sweeping_spares_what_was_begun_since(store: Store) -> None:
+    leave_half_done(store, "tools/x/etcdutl.zst")
+    assert store.sweep("tools/", time.time() - 3600) == ()
+    assert len(left_open(store)) == 1 or isinstance(store, MemoryStore)
+    assert len(store.sweep("tools/", time.time() + 3600)) == 1
+    assert left_open(store) == []
+
+
 def leave_half_done(store: Store, key: str) -> None:
     if isinstance(store, MemoryStore):
-        store.half_done[key] = b"half"
+        store.half_done[key], store.began = b"half", time.time()
     elif isinstance(store, DirectoryStore):
         part = store.root / key
         part.parent.mkdir(parents=True)

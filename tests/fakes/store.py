@@ -1,5 +1,6 @@
 """A store in memory: create-only, all or nothing, and able to lose, damage or refuse things on purpose."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -13,6 +14,7 @@ from quorate.ports import Store, Stored
 class MemoryStore:
     objects: dict[str, bytes] = field(default_factory=dict)
     half_done: dict[str, bytes] = field(default_factory=dict)  # what a killed worker leaves behind
+    began: float = 0.0  # when all of that was begun
     refuses: Callable[[str, int], QuorateError | None] = lambda key, size_bytes: None
     gives_back: Callable[[str, bytes], bytes] = lambda key, data: data
     keeps: bool = True  # False: counts the bytes and forgets them
@@ -41,8 +43,8 @@ class MemoryStore:
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         return tuple(Stored(key, len(data)) for key, data in sorted(self.objects.items()) if key.startswith(prefix))
 
-    def sweep(self, prefix: str) -> tuple[str, ...]:
-        swept = tuple(sorted(key for key in self.half_done if key.startswith(prefix)))
+    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
+        swept = tuple(sorted(key for key in self.half_done if key.startswith(prefix) and self.began < before))
         for key in swept:
             del self.half_done[key]
         return swept
