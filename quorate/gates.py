@@ -11,11 +11,11 @@ from quorate.etcd import can_bump, minor
 from quorate.flags import changed
 from quorate.image import lacking, tool_of
 from quorate.inventory import Cluster, Member
+from quorate.needs import no_space
 from quorate.node import inside
 from quorate.plan import Gate
 from quorate.power import doubts
-from quorate.rehearsal import rehearsal, unproved
-from quorate.room import RESERVE_BYTES, WAL_BYTES, mib, staging_bytes
+from quorate.rehearsal import unproved
 from quorate.seen import NodeSeen
 from quorate.source import Holdings, Origin, not_the_newest
 
@@ -148,42 +148,6 @@ def fixed(cluster: Cluster, node: NodeSeen) -> str:
         if db and log and db.device != log.device:
             return f"the wal-dir {wal.real} is on another filesystem than {where.real}, which it is in"
     return ""
-
-
-def no_space(cluster: Cluster, seen: ClusterSeen, origin: Origin) -> str:
-    """Beside the live data; and what would make room, for a person to judge."""
-    needed = needs(cluster, origin.size_bytes)
-    trial = rehearsal(cluster, seen, origin)
-    copied = {(trial.member, cluster.etcd.data_dir): origin.size_bytes} if trial else {}
-    short = [
-        f"{name} has {mib(free)} free at {path}{would_fit(node, path, needed[path])}"
-        for name, node in sorted(seen.reachable.items())
-        for path in needed
-        if (free := node.spaces.get(path, 0)) < needed[path] + copied.get((name, path), 0)
-    ]
-    wanted = ", ".join(f"{mib(size_bytes)} at {path}" for path, size_bytes in needed.items())
-    more = (
-        f", and {mib(origin.size_bytes)} more on {trial.member}, for the copy that is logged in to" if trial else ""
-    )
-    return f"{'; '.join(short)}; needed are {wanted}{more}" if short else ""
-
-
-def needs(cluster: Cluster, size_bytes: int) -> dict[str, int]:
-    """By directory: more than enough where the log lies apart but on the same disk."""
-    log = {cluster.etcd.wal_dir: WAL_BYTES + RESERVE_BYTES} if cluster.etcd.wal_dir else {}
-    return {cluster.etcd.data_dir: staging_bytes(size_bytes), **log}
-
-
-def would_fit(node: NodeSeen, path: str, needed_bytes: int) -> str:
-    """What earlier operations have kept there; nobody but a person removes it."""
-    real = node.directories[path].real if path in node.directories else path
-    kept = {each: size_bytes for each, size_bytes in node.kept.items() if each.startswith((f"{real}.", f"{real}/"))}
-    if not kept:
-        return ""
-    listed = ", ".join(f"{each} ({mib(size_bytes)})" for each, size_bytes in sorted(kept.items()))
-    with_it = node.spaces.get(path, 0) + sum(kept.values())
-    fits = "it would fit" if with_it >= needed_bytes else f"only {mib(with_it)} would be free"
-    return f", where earlier operations have kept {listed}: without all of that {fits}"
 
 
 def lineage(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:

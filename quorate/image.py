@@ -9,11 +9,13 @@ from quorate.converge import Left
 from quorate.errors import Refusal
 from quorate.etcd import minor, numbers
 from quorate.inventory import EtcdSettings
+from quorate.room import MIB, RESERVE_BYTES, room_for
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.stored import StoredTool
 
 ETCD = "etcd"
 PROGRAMS = "/usr/local/bin"  # where etcd's own images and kubeadm's have them
+PROGRAM_BYTES = 32 * MIB  # more than any: etcd 3.6 has 26 MiB, the tools have 17 to 20
 _VERSION = re.compile(r":v?(\d+\.\d+\.\d+)[^/]*$")
 
 # The mount is seen by nobody else and ends with the shell, however that ends; `ctr` takes up its own half-made one.
@@ -128,6 +130,7 @@ class Copied:
         copy = ("unshare", "--mount", "sh", "-c", _COPY, self.mount, self.part, self.image, *inside)
         return (
             Command(("rm", "-rf", self.part)),
+            room_for(len(self.programs) * PROGRAM_BYTES + RESERVE_BYTES, self.home, given=(f"!{self.folder}",)),
             Command(("mkdir", "-p", "-m", "0700", self.mount, self.part), given=(f"!{self.folder}",)),
             Command(copy, given=(self.part,)),
             Command(("sh", "-c", 'sync "$0"/*', self.part), given=(self.part,)),

@@ -141,7 +141,7 @@ def look_of(cluster: Cluster) -> Look:
         paths=(etcd.data_dir, f"{etcd.data_dir}/member/snap/db", parent(etcd.data_dir), NFT, *flags(cluster)),
         units=tuple(name for name in processes(cluster) if not name.startswith("/")),
         pods=tuple(name for name in processes(cluster) if name.startswith("/")),
-        spaces=etcd.directories,
+        spaces=(*etcd.directories, cluster.lock_dir),
         tools=(etcd.restore_tool,),
         signs=asked(cluster),
         directories=etcd.directories,

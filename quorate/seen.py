@@ -116,6 +116,7 @@ class NodeSeen:
     units: dict[str, UnitSeen] = field(default_factory=dict)  # static pods too, by manifest
     texts: dict[str, str] = field(default_factory=dict)
     spaces: dict[str, int] = field(default_factory=dict)  # bytes
+    devices: dict[str, str] = field(default_factory=dict)  # that these are on
     tools: dict[str, str] = field(default_factory=dict)
     listening: frozenset[int] = frozenset()  # looked at where units are
     tables: frozenset[str] = frozenset()
@@ -214,13 +215,9 @@ done"""
 
 def _space(path: str) -> str:
     """Of the nearest directory that exists: a wiped data directory still has a filesystem."""
-    return (
-        rf"p=$(readlink -m -- {shlex.quote(path)}); while [ ! -d \"$p\" ]; do p=$(dirname \"$p\"); done; ".replace(
-            '\\"', '"'
-        )
-        + rf"printf 'space\t%s\t' {shlex.quote(path)}; df -PB1 -- "
-        + "\"$p\" | awk 'END{print $4}'"
-    )
+    quoted = shlex.quote(path)
+    return rf"""p=$(readlink -m -- {quoted}); while [ ! -d "$p" ]; do p=$(dirname "$p"); done
+printf 'space\t%s\t%s\t' {quoted} "$(stat -c %d -- "$p")"; df -PB1 -- "$p" | awk 'END{{print $4}}'"""
 
 
 def _tool(path: str) -> str:
@@ -242,7 +239,8 @@ def parse(output: str) -> NodeSeen:
         paths={r[1]: _path(*r[2:]) for r in rows if r[0] == "path" and len(r) == 9},
         units={**_units(lines, Told.of(rows)), **_pods(rows)},
         texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},
-        spaces={r[1]: int(r[2]) for r in rows if r[0] == "space" and len(r) == 3 and r[2].isdigit()},
+        spaces={r[1]: int(r[3]) for r in rows if r[0] == "space" and len(r) == 4 and r[3].isdigit()},
+        devices={r[1]: r[2] for r in rows if r[0] == "space" and len(r) == 4},
         tools={r[1]: r[2].split(":")[-1].strip() for r in rows if r[0] == "tool" and len(r) == 3},
         listening=frozenset(_ports(lines)),
         tables=frozenset(line.removeprefix("table ") for line in lines if line.startswith("table ")),

@@ -76,7 +76,7 @@ def test_a_survey_reads_the_image_of_the_manifest_and_the_images_that_are_there(
 def test_it_is_copied_whole_and_asked_for_its_version() -> None:
     acts = SCENE.copy(here(""), 0)
     assert isinstance(acts, tuple)
-    assert [str(act).split()[0] for act in acts] == ["rm", "mkdir", "unshare", "sh", "mv", "sync"]
+    assert [str(act).split()[0] for act in acts] == ["rm", "sh", "mkdir", "unshare", "sh", "mv", "sync"]
     assert SCENE.copy(here("3.6.9", SCENE.folder), 0) == ()
 
 

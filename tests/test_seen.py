@@ -19,6 +19,14 @@ def run(look: Look) -> NodeSeen:
     return parse(subprocess.run(["/bin/sh", "-c", script(look)], capture_output=True, text=True, check=True).stdout)
 
 
+def test_room_is_told_with_the_disk_that_it_is_on_also_where_nothing_is_yet(tmp_path: Path) -> None:
+    there, other = str(tmp_path / "not" / "there"), "/proc"
+    seen = run(Look(spaces=(str(tmp_path), there, other)))
+    assert seen.devices[there] == seen.devices[str(tmp_path)] == str(tmp_path.stat().st_dev)
+    assert seen.devices[other] != seen.devices[there]
+    assert seen.spaces[there] > 0
+
+
 def looked(path: str) -> frozenset[int]:
     command = ["/bin/sh", "-c", script(Look(units=("etcd.service",)))]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": path})

@@ -218,7 +218,7 @@ def node(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen", 
     yield Check("ssh", name, ok=True, said=address(at))
     yield Check("sudo", name, ok=True, said="without a password" if cluster.ssh.sudo else "not needed")
     yield tool(wiring, at, cluster, seen)
-    yield space(cluster, name, seen)
+    yield from space(cluster, name, seen)
     skew_s = there.now - datetime.now(UTC).timestamp()
     ok = abs(skew_s) <= SKEW_S_MAX
     yield Check(
@@ -273,9 +273,9 @@ def proved(wiring: "Wiring", at: "Node", kept: "StoredTool") -> Check:
     return Check("restore-tool", at.name, ok=ok, said=f"{kept.program} {kept.version} out of the store {runs}")
 
 
-def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
-    """As a restore needs it: the snapshot, what is restored from it, and the WAL, beside the live data."""
-    from quorate.room import staging_bytes
+def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]:
+    """As a restore needs it: the snapshot, what is restored from it, and the WAL, beside the live data; and tools."""
+    from quorate.needs import needs, tools, wanted
     from quorate.seen import NodeSeen
     from worker.screen import size
 
@@ -283,13 +283,13 @@ def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
     assert isinstance(there, NodeSeen)
     db = there.paths.get(f"{path}/member/snap/db")
     newest = seen.manifests[-1].size_bytes if seen.manifests else 0
-    needed = staging_bytes(max(newest, db.size_bytes if db else 0))
-    free = there.spaces.get(path, 0)
-    ok = free >= needed
-    remedy = "" if ok else f"make room for {size(needed - free)} beside {path} on {name}"
-    return Check(
-        "space", name, ok=ok, said=f"{size(free)} free beside {path}, a restore needs {size(needed)}", next=remedy
-    )
+    whole = wanted(needs(cluster, max(newest, db.size_bytes if db else 0)), tools(cluster, there))
+    for where, needed in whole.items():
+        free = there.spaces.get(where, 0)
+        ok = free >= needed
+        said = f"{size(free)} free beside {where}, a restore needs {size(needed)}"
+        remedy = "" if ok else f"make room for {size(needed - free)} beside {where} on {name}"
+        yield Check("space", name, ok=ok, said=said, next=remedy)
 
 
 def etcd(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
