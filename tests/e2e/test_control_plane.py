@@ -8,6 +8,7 @@ from deploy.lab.https import Caller, NoAnswerError
 from deploy.lab.lab import wreck
 from deploy.lab.ready import api_identity
 from tests.e2e.product import Product, on_node, until
+from tests.e2e.standing import cancelled_as_it_unlists, found
 
 pytestmark = pytest.mark.lab
 FILE = "/etc/kubernetes/encryption.yaml"
@@ -15,6 +16,7 @@ UNIT = "$(systemctl show -p FragmentPath --value kube-apiserver)"
 SECRETS = "/api/v1/namespaces/default/secrets"
 WHY = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
 THEN, NOW = "then", "now"
+TOOL = "/usr/local/bin/etcdutl"
 
 
 def keys(*names: str) -> str:
@@ -104,14 +106,39 @@ def listed(product: Product, number: int, url: str) -> bool:
     return url in on_node(product.lab, f"cat {UNIT}", number)
 
 
-def test_who_is_gone_is_taken_out_of_the_lists_of_those_that_stay(whole: Product) -> None:
-    """The last test of this lab: it ends with two members."""
-    *staying, away = whole.lab.nodes
+@pytest.fixture(scope="module")
+def without(whole: Product) -> tuple[str, ...]:
+    """The last member is gone for good, and what says so to a restore."""
+    away = whole.lab.nodes[-1]
     whole.backup()
     gone = ("--without", away.name, *WHY)
     wreck(whole.lab, "stop-node", away.name)
     until(lambda: whole.run("plan", "restore", whole.cluster, *gone).returncode == 0)
-    result = whole.restore(*gone)
+    return gone
+
+
+def asked(product: Product, number: int) -> str:
+    """The servers that the API server which runs was told."""
+    words = on_node(product.lab, "tr '\\0' '\\n' </proc/$(pidof kube-apiserver)/cmdline", number)
+    return next(word for word in words.splitlines() if word.startswith("--etcd-servers="))
+
+
+def test_a_cancel_gives_the_lists_back_and_takes_the_tools_away(whole: Product, without: tuple[str, ...]) -> None:
+    staying = whole.lab.nodes[:-1]
+    on_node(whole.lab, f"mv {TOOL} {TOOL}.away")
+    try:
+        before = [(found(whole, node), asked(whole, number)) for number, node in enumerate(staying)]
+        cancelled_as_it_unlists(whole, staying[0], *without)
+        assert all(answers(whole, number) for number, _ in enumerate(staying))
+        assert [(found(whole, node), asked(whole, number)) for number, node in enumerate(staying)] == before
+    finally:
+        on_node(whole.lab, f"mv {TOOL}.away {TOOL}")
+
+
+def test_who_is_gone_is_taken_out_of_the_lists_of_those_that_stay(whole: Product, without: tuple[str, ...]) -> None:
+    """The last test of this lab: it ends with two members."""
+    *staying, away = whole.lab.nodes
+    result = whole.restore(*without)
     assert (result["outcome"], "unlist" in {step["id"] for step in result["steps"]}) == ("restored", True)
     assert not any(listed(whole, number, away.client_url) for number, _ in enumerate(staying))
     assert all(listed(whole, number, staying[0].client_url) for number, _ in enumerate(staying))
