@@ -4,6 +4,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import IO, cast
 
 import zstandard
@@ -34,6 +35,13 @@ def expanded(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
     except zstandard.ZstdError as error:
         raise Corrupt(f"{what} cannot be decompressed: {error}") from error
     deque(chunks, maxlen=0)
+
+
+def unpacked(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
+    """Of zstd, or of gzip, which every node has: their first bytes differ."""
+    first = next(chunks, b"")
+    whole = chain((first,), chunks)
+    return expanded(whole, what) if first.startswith(zstandard.FRAME_HEADER) else inflated(whole)
 
 
 def inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:

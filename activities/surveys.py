@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from temporalio import activity
 
-from activities.compression import inflated
+from activities.compression import unpacked
 from activities.pipeline import beaten
 from quorate.case import Case
 from quorate.catalogue import Manifest, load
@@ -144,7 +144,7 @@ class Surveyor:
         return everywhere(logs, lambda member: self._reach(nodes[member], logs[member]))
 
     def _reach(self, node: Node, log: str) -> Reach:
-        return reach(inflated(self.hosts.read(node, last_segment(log))))
+        return reach(unpacked(self.hosts.read(node, last_segment(log)), f"the log of {node.name}"))
 
     def _dialled(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, dict[str, str]]:
         """Whether nodes reach one another; where all is well no member hears of a survey."""

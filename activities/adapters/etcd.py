@@ -170,7 +170,7 @@ class GrpcEtcd:
         return self.login.metadata if self.login else ()
 
     def look(self) -> EtcdSeen:
-        """Works on a member without quorum too, where asking for alarms would wait for a leader."""
+        """Works on a member without quorum too: asked for its alarms etcd would propose that to all members."""
         status = self._call("Maintenance/Status", rpc.StatusRequest(), rpc.StatusResponse, LOOK_S)
         listed = self._call("Cluster/MemberList", rpc.MemberListRequest(), rpc.MemberListResponse, LOOK_S)
         return EtcdSeen(
@@ -187,7 +187,7 @@ class GrpcEtcd:
             learner=status.isLearner,
             quota_bytes=status.dbSizeQuota,
             errors=tuple(status.errors),
-            alarms=self._alarms(status),
+            alarms=repeated_alarms(status.errors),
             members=tuple(member(each) for each in listed.members),
         )
 
@@ -301,16 +301,6 @@ class GrpcEtcd:
             if "unknown method" in str(error):  # 3.4
                 return False
             raise
-
-    def _alarms(self, status: rpc.StatusResponse) -> tuple[tuple[str, str], ...]:
-        """Listing alarms is a proposal, so without a leader only what the member itself repeats is known."""
-        if status.leader:
-            try:
-                armed = self._alarm(rpc.AlarmRequest(), LOOK_S).alarms
-            except Unreachable:
-                return repeated_alarms(status.errors)
-            return tuple((hexadecimal(each.memberID), rpc.AlarmType.Name(each.alarm)) for each in armed)
-        return repeated_alarms(status.errors)
 
     def _alarm(self, request: rpc.AlarmRequest, deadline_s: float) -> rpc.AlarmResponse:
         return self._call("Maintenance/Alarm", request, rpc.AlarmResponse, deadline_s)
