@@ -17,6 +17,7 @@ from quorate.taking import REFERENCE
 
 PLAN_FILE, TAKEN_FILE = "plan.json", "taken.json"
 FIRST = "claim"  # the step that leaves the plan on every node before any other begins
+UNSTARTED = "unstarted"  # the last word of an undo's claim where nobody can have run what was restored
 EPOCH = 1000  # turns between two orchestrators: whoever was there before stays below, however far it goes on
 
 
@@ -29,6 +30,7 @@ class Claimed:
     attempt: int
     step: str = ""
     verb: str = ""
+    unstarted: bool = False
 
     @property
     def order(self) -> tuple[int, int]:
@@ -50,7 +52,12 @@ def claimed(text: str) -> Claimed | None:
     if len(words) < 3 or not (words[1].isdigit() and words[2].isdigit()):
         return None
     step, verb = (*words[3:5], "", "")[:2]
-    return Claimed(words[0], int(words[1]), int(words[2]), step, verb)
+    return Claimed(words[0], int(words[1]), int(words[2]), step, verb, unstarted=words[5:] == [UNSTARTED])
+
+
+def undone_by(verb: str, *, started: bool) -> str:
+    """What an undo's claim says of its verb: whoever takes over has to know what becomes of the staged data."""
+    return verb if started else f"{verb} {UNSTARTED}"
 
 
 def one_operation(claims: Mapping[str, Claimed], cluster: str) -> str:
@@ -91,11 +98,13 @@ def adopted(found: Found, cluster: str) -> Adopted:
             "hand, runbooks/restore.md"
         )
     step = steps[latest.step]
+    undoing = latest.verb == step.undo != step.verb
     return Adopted(
         plan=plan,
         step=step.key,
         verb=latest.verb,
-        undoing=latest.verb == step.undo != step.verb,
+        undoing=undoing,
+        unstarted=undoing and (latest.unstarted or step.keeps),  # what was started is never discarded
         turn=(latest.turn // EPOCH + 1) * EPOCH,
     )
 
@@ -120,7 +129,7 @@ def walked(adopted: Adopted) -> tuple[StepDone, ...]:
     """What others have done of it on every node; how far they came with the step where it stands nobody knows."""
     plan, at = adopted.plan, adopted.plan.at(adopted.step)
     before = plan.begun(at)[:-1]
-    after = [each for each in plan.rest(at)[1:] if adopted.undoing and not each.commits]
+    after = [each for each in plan.rest(at)[1:] if adopted.undoing and not (each.commits and adopted.unstarted)]
     states = (
         *((each.key, "done") for each in (*before, *after)),
         *((f"undo-{each.key}", "done") for each in after),

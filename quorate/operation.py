@@ -41,6 +41,12 @@ class Adopted:
     verb: str
     undoing: bool
     turn: int
+    unstarted: bool = False  # an undo of what nobody can have run: all of it is undone
+
+    @property
+    def kept(self) -> bool:
+        """Whether what was staged stays."""
+        return self.undoing and not self.unstarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +209,12 @@ def why_not_approved(approval: Approval, awaiting: Awaiting) -> str:
     return ""
 
 
-def why_not_cancelled(phase: str, *, committed: bool) -> str:
+def why_not_cancelled(phase: str, *, committed: bool, taken_over: bool = False) -> str:
     """The reason why a cancel cannot be followed, or nothing."""
     if phase == "done":
         return "it is over"
+    if taken_over:
+        return "it was taken over and is held until somebody chooses how it goes on; see `quorate watch`"
     if committed:
         return "etcd was told to start, so nothing is undone any more; it goes on or is held"
     return ""

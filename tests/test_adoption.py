@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
 from activities.remains import Remains
@@ -36,17 +36,30 @@ FROZEN = {  # at this part of a command node b hangs, and everything of ours die
     "unbar": "rm -f /etc/systemd/system/etcd.service.d/00-quorate-fence",
     "release": "mv -T /var/lib/quorate/demo/claim",
 }
+UNDOING = {  # the same while it is undone; OP is the operation
+    "swap": f"mv -T {LIVE} {LIVE}.quorate-OP",
+    "swap-restore": f"mv -T {LIVE}.before-OP",
+    "fence": "timeout 10 systemctl start etcd",
+    "fence-api": "timeout 10 systemctl start kube-apiserver",
+    "bar": "rm -f /etc/systemd/system/etcd.service.d/00-quorate-fence",
+    "stage": f"rm -rf {LIVE}.quorate-OP-g1 ",
+    "claim": "mv -T /var/lib/quorate/demo/claim",
+}
+START = FROZEN["start"]
 BEFORE_ADMISSION = [step for step in FROZEN if step not in {"admit", "start-api", "unbar", "release"}]
 
 
-def claim(turn: int = 7, attempt: int = 1, step: str = "swap", verb: str = "nodes.swap") -> Claimed:
-    return Claimed("restore-1", turn, attempt, step, verb)
+def claim(
+    turn: int = 7, attempt: int = 1, step: str = "swap", verb: str = "nodes.swap", *, unstarted: bool = False
+) -> Claimed:
+    return Claimed("restore-1", turn, attempt, step, verb, unstarted)
 
 
 class TestWhereItStands:
     def test_a_claim_tells_whose_it_is_and_how_far_it_came(self) -> None:
         assert claimed("restore-1 7 1 swap nodes.swap\n") == claim()
         assert claimed("restore-1 7 1") == claim(step="", verb="")
+        assert claimed("restore-1 7 1 swap nodes.put_back unstarted") == claim(verb="nodes.put_back", unstarted=True)
         assert claimed("") is claimed("rubbish") is None
 
     def test_the_latest_claim_is_where_it_stands_and_the_new_turns_are_far_above(self) -> None:
@@ -55,9 +68,19 @@ class TestWhereItStands:
         again = Found({"a": claim(EPOCH + 3)}, plan_text(plan()))
         assert adopted(again, "demo").turn == 2 * EPOCH
 
-    def test_an_undo_is_told_by_its_verb(self) -> None:
-        found = Found({"a": claim(verb="nodes.put_back")}, plan_text(plan()))
-        assert adopted(found, "demo").undoing
+    @pytest.mark.parametrize(
+        ("there", "kept"),
+        [
+            (claim(verb="nodes.put_back"), True),
+            (claim(verb="nodes.put_back", unstarted=True), False),
+            (claim(step="stage", verb="nodes.discard"), False),
+        ],
+    )
+    def test_an_undo_is_told_by_its_verb_and_keeps_what_may_have_been_started(
+        self, there: Claimed, *, kept: bool
+    ) -> None:
+        found = adopted(Found({"a": there}, plan_text(plan())), "demo")
+        assert (found.undoing, found.kept) == (True, kept)
 
     @pytest.mark.parametrize(
         ("claims", "text", "kind"),
@@ -82,7 +105,7 @@ class TestWhereItStands:
         assert "--override-gate claimed" in refusal.value.next
 
     @pytest.mark.parametrize(
-        ("step", "verb", "lies"),
+        ("step", "said", "lies"),
         [
             ("bar", "nodes.bar", f"in {LIVE}"),
             ("swap", "nodes.swap", f"in {KEPT} if that is there, else in {LIVE}"),
@@ -90,12 +113,14 @@ class TestWhereItStands:
             ("release", "nodes.release", f"in {KEPT}, the restored in {LIVE}"),
             ("start", "nodes.fence", f"in {KEPT}, the restored in {LIVE}"),
             ("swap", "nodes.put_back", f"in {KEPT} if that is there, else in {LIVE}"),
-            ("bar", "nodes.unbar", f"in {LIVE}"),
+            ("bar", "nodes.unbar unstarted", f"in {LIVE}"),
+            ("bar", "nodes.unbar", f"in {LIVE}, the restored in {LIVE}.quorate-restore-1-g1"),
         ],
     )
-    def test_where_the_data_lies_follows_from_the_step_and_the_verb(self, step: str, verb: str, lies: str) -> None:
-        whole = plan()
-        found = adopted(Found({"a": claim(step=step, verb=verb)}, plan_text(whole)), "demo")
+    def test_where_the_data_lies_follows_from_the_step_and_the_verb(self, step: str, said: str, lies: str) -> None:
+        whole, there = plan(), claimed(f"restore-1 7 1 {step} {said}")
+        assert there
+        found = adopted(Found({"a": there}, plan_text(whole)), "demo")
         assert whereabouts(whole, walked(found)) == (f"on a, b, c the data from before is {lies}",)
 
     def test_nodes_that_tell_different_plans_are_no_ground_to_go_on(self) -> None:
@@ -122,13 +147,31 @@ async def orphaned(world: World, step: str) -> None:
     await handle.terminate("everything of ours is gone")
 
 
+async def orphaned_in_its_undo(world: World, part: str, *, started: bool = False) -> None:
+    """Undone, and gone for good while node b hangs in the middle of an undo that the others have done."""
+    world.machines["b"].stalls = UNDOING[part].replace("OP", world.operation)
+    world.machines["c"].breaks = START if started else f"mv -T {LIVE} {LIVE}.before-"
+    handle = await world.begin()
+    if started:
+        await held(handle)
+        world.machines["c"].breaks = ""
+        await resolve(handle, 1, Choice.ROLLBACK)
+    await asyncio.to_thread(world.machines["b"].frozen.wait, 30)
+    async with asyncio.timeout(30):
+        while True:
+            if len(await others(handle, f"undo-{part.removesuffix('-restore')}")) == 2:
+                break
+            await asyncio.sleep(0.05)
+    await handle.terminate("everything of ours is gone")
+
+
 async def others(handle: "WorkflowHandle[Restore, RestoreResult]", key: str) -> list[str]:
     steps = (await handle.query(Restore.progress)).steps
     return [each.host for each in steps if (each.id, each.state) == (key, "done")]
 
 
-async def adopt(world: World, choice: Choice) -> RestoreResult:
-    """By somebody who has nothing but the inventory; the hung command wakes up behind it."""
+async def taken_over(world: World) -> "WorkflowHandle[Restore, RestoreResult]":
+    """By somebody who has nothing but the inventory, and held."""
     whole = inventory(world.root)
     found = adopted(Remains(FakeHosts(world.machines)).found("demo", whole.clusters["demo"]), "demo")
     request = RestoreRequest(
@@ -139,6 +182,12 @@ async def adopt(world: World, choice: Choice) -> RestoreResult:
     )
     hold = await held(handle)
     assert hold.where == whereabouts(found.plan, walked(found))
+    return handle
+
+
+async def adopt(world: World, choice: Choice) -> RestoreResult:
+    """The hung command wakes up behind it."""
+    handle = await taken_over(world)
     world.machines["b"].thaw.set()
     await resolve(handle, 1, choice)
     return await asyncio.wait_for(handle.result(), 60)
@@ -168,3 +217,55 @@ async def test_taken_over_before_anybody_was_admitted_it_can_be_undone(world: Wo
     assert world.live == before
     assert {unit.state for machine in world.machines.values() for unit in machine.units.values()} == {"active"}
     assert [machine.claim for machine in world.machines.values()] == [None] * 3
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("part", UNDOING)
+async def test_taken_over_in_its_undo_all_is_as_before_and_nothing_is_left(world: World, part: str) -> None:
+    before = world.state
+    async with world.worker():
+        await orphaned_in_its_undo(world, part)
+        result = await adopt(world, Choice.RETRY)
+    assert (result.outcome, result.error and result.error.kind) == (Outcome.UNDONE, "adopted")
+    assert world.state == before
+    assert ([machine.claim for machine in world.machines.values()], result.where) == ([None] * 3, ())
+
+
+@pytest.mark.server
+@pytest.mark.parametrize("part", ["swap", "bar", "claim"])
+async def test_taken_over_in_a_rollback_what_was_started_is_kept_and_told(world: World, part: str) -> None:
+    before, staged = world.live, f"{LIVE}.quorate-{world.operation}-g1"
+    async with world.worker():
+        await orphaned_in_its_undo(world, part, started=True)
+        result = await adopt(world, Choice.RETRY)
+    assert (result.outcome, world.live) == (Outcome.UNDONE, before)
+    assert result.where == (f"on a, b, c the data from before is in {LIVE}, the restored in {staged}",)
+    assert all(machine.exists(staged) for machine in world.machines.values())
+
+
+@pytest.mark.server
+async def test_aborted_in_its_undo_and_lost_once_more_it_still_ends_as_before(world: World) -> None:
+    before = world.state
+    async with world.worker():
+        await orphaned_in_its_undo(world, "swap")
+        assert (await adopt(world, Choice.ABORT)).outcome is Outcome.HELD
+        result = await adopt(world, Choice.RETRY)
+    assert (result.outcome, world.state) == (Outcome.UNDONE, before)
+
+
+@pytest.mark.server
+async def test_what_was_taken_over_is_rolled_back_and_not_cancelled(world: World) -> None:
+    """A cancel undoes the steps before the one that runs: here that may be done half way."""
+    before = world.state
+    async with world.worker():
+        await orphaned(world, "swap")
+        handle = await taken_over(world)
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await handle.execute_update(Restore.cancel, "bob")
+        assert "held until somebody chooses" in str(refused.value.cause)
+        await handle.cancel()
+        world.machines["b"].thaw.set()
+        await resolve(handle, 1, Choice.RETRY)
+        result = await asyncio.wait_for(handle.result(), 60)
+    assert (result.outcome, "a cancel by Temporal was not followed" in result.decisions) == (Outcome.RESTORED, True)
+    assert world.state != before

@@ -10,7 +10,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
-    from quorate.adoption import leaves
+    from quorate.adoption import leaves, undone_by
     from quorate.approval import BrokenGlass, Case, Verdict, expiry
     from quorate.converge import Receipt
     from quorate.difference import differences
@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from quorate.plan import Choice, Chosen, ClusterTask, NodeTask, Plan, Step
     from workflows import patience
 
+SEIZE, SEIZING = "adopt", "Take over the claims"
 UNDOING = (Choice.RETRY, Choice.ABORT)
 T = TypeVar("T")
 
@@ -57,7 +58,7 @@ class Operation:
         self.hold: Hold | None = None
         self.awaiting: Awaiting | None = None
         self.cancelled = ""
-        self.committed = self.rolled_back = self.waited = False
+        self.committed = self.rolled_back = self.waited = self.taken_over = False
         self.decisions: list[str] = []
         self.trouble: Trouble | None = None
         self.chosen: asyncio.Future[Choice] = asyncio.Future()
@@ -113,23 +114,23 @@ class Operation:
         step = plan.at(adopted.step)
         self.turn = adopted.turn
         self.committed = bool(plan.committed(step) or step.commits) and not adopted.undoing
-        troubles = [*await self.seize(plan, step, adopted.verb), taken_over(step, adopted)]
+        says = undone_by(adopted.verb, started=not adopted.unstarted)
+        troubles = [*await self.seize(plan, step, says), taken_over(step, adopted)]
         choices = UNDOING if adopted.undoing else plan.choices(step) or (*UNDOING, Choice.ROLLBACK)
         note = "" if adopted.undoing else plan.no_rollback(step)
         choice = await self.held(step, troubles, choices, note)
-        if choice is Choice.ABORT:
-            self.trouble = troubles[-1]
-            return Outcome.HELD
-        if choice is Choice.ROLLBACK or adopted.undoing:
-            return await self.undo(plan, plan.begun(step), kept=adopted.undoing)
-        return await self.take(plan, plan.rest(step))
+        self.taken_over = False
+        if choice is Choice.RETRY and not adopted.undoing:
+            return await self.take(plan, plan.rest(step))
+        self.trouble = troubles[-1]
+        return Outcome.HELD if choice is Choice.ABORT else await self.undo(plan, plan.begun(step), kept=adopted.kept)
 
-    async def seize(self, plan: Plan, step: Step, verb: str) -> list[Trouble]:
+    async def seize(self, plan: Plan, step: Step, says: str) -> list[Trouble]:
         """What a node's claim says of the step stays as it was: it is where the next one would take over."""
-        self.title = "Take over the claims"
+        self.title = SEIZING
         claim = plan.chosen.steps[0]
-        tasks = [replace(task, step=step.key, verb=verb) for task in plan.tasks(claim, self.turn, self.actor)]
-        answers = await asyncio.gather(*(self.at_place(task, claim.verb, "adopt", claim) for task in tasks))
+        tasks = [replace(task, step=step.key, verb=says) for task in plan.tasks(claim, self.turn, self.actor)]
+        answers = await asyncio.gather(*(self.at_place(task, claim.verb, SEIZE, claim) for task in tasks))
         return [answer.trouble for answer in answers if answer.trouble]
 
     async def take(self, plan: Plan, steps: tuple[Step, ...]) -> Outcome:
@@ -155,7 +156,7 @@ class Operation:
     async def undo(self, plan: Plan, begun: tuple[Step, ...], *, kept: bool = False) -> Outcome:
         """Undo on every node, last step first: a node that did nothing has nothing left."""
         self.phase = "undoing"
-        self.committed, self.rolled_back = False, self.committed
+        self.committed, self.rolled_back = False, self.committed or kept
         for step in plan.undoing(begun, kept=kept):
             if await self.settle(plan, step, step.undo, UNDOING) is Choice.ABORT:
                 return Outcome.HELD
@@ -180,7 +181,11 @@ class Operation:
         self.turn += 1
         self.title = step.title if verb == step.verb else f"Undo: {step.title}"
         key = step.key if verb == step.verb else f"undo-{step.key}"
-        tasks = equipped(plan.tasks(step, self.turn, self.actor), leaves(plan, step.key) if verb == step.verb else ())
+        tasks = plan.tasks(step, self.turn, self.actor)
+        if verb == step.verb:
+            tasks = equipped(tasks, leaves(plan, step.key))
+        else:
+            tasks = tuple(replace(task, verb=undone_by(verb, started=self.rolled_back)) for task in tasks)
         answers = await asyncio.gather(*(self.at_place(task, verb, key, step) for task in tasks))
         self.answers[key] = list(answers)
         return [answer.trouble for answer in answers if answer.trouble]
@@ -289,7 +294,10 @@ class Operation:
 
     @cancel.validator
     def may_cancel(self, actor: str) -> None:  # noqa: ARG002 - it is asked with what the Update is given
-        refuse(why_not_cancelled(self.phase, committed=self.committed))
+        refuse(self.why_not_cancelled())
+
+    def why_not_cancelled(self) -> str:
+        return why_not_cancelled(self.phase, committed=self.committed, taken_over=self.taken_over)
 
     def call_off(self, actor: str) -> None:
         self.decisions.append(f"cancelled by {actor}")
@@ -302,7 +310,7 @@ class Operation:
             try:
                 await asyncio.shield(task)
             except asyncio.CancelledError:
-                if why_not_cancelled(self.phase, committed=self.committed):
+                if self.why_not_cancelled():
                     self.decisions.append("a cancel by Temporal was not followed")
                 else:
                     self.call_off("Temporal")
@@ -311,12 +319,13 @@ class Operation:
     @workflow.query
     def progress(self) -> Progress:
         steps = self.plan.chosen.steps if self.plan else ()
+        taking = {SEIZE: SEIZING} if any(each.id == SEIZE for each in self.steps) else {}
         return Progress(
             operation=self.operation,
             phase=self.phase,
             title=self.title,
             steps=tuple(self.steps),
-            titles={step.key: step.title for step in steps},
+            titles={**taking, **{step.key: step.title for step in steps}},
             hold=self.hold,
             awaiting=self.awaiting,
             digest=self.plan.chosen.digest() if self.plan else "",

@@ -30,6 +30,7 @@ class Restore(Operation):
         self.request = request
         self.walked = walked(request.adopted) if request.adopted else ()
         self.begin(request.operation, request.actor)
+        self.taken_over = bool(request.adopted)
         self.approval_s = request.settings.approval.expires
 
     @workflow.run

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from zlib import crc32
 
 from deploy.lab.lab import Node
 from tests.e2e.product import Product, on_node, until
@@ -18,9 +19,12 @@ ls -d /var/lib/etcd* /var/lib/etcd/* /usr/local/bin/*
 find /var/lib/quorate* -type f ! -name plan.json ! -name released ! -name lock | sort
 nft list ruleset inet; mount | grep quorate || true
 """
-# Before the real one in the path of sudo: as a list is edited, it waits for us.
-SED = "/usr/local/sbin/sed"
-SLOW = 'case "$1" in -i) until [ -e /run/go ]; do sleep 0.05; done;; esac; exec /usr/bin/sed "$@"'
+SLOW = """#!/bin/sh
+for each in /run/slow/${0##*/}.*; do
+    while read -r words <$each && case "$*" in $words) ;; *) false;; esac; do sleep 0.05; done
+done 2>/dev/null
+exec /usr/bin/${0##*/} "$@"
+"""
 
 
 def found(product: Product, node: Node) -> list[str]:
@@ -28,20 +32,23 @@ def found(product: Product, node: Node) -> list[str]:
 
 
 @contextmanager
-def slow_edits(product: Product, node: Node) -> Iterator[None]:
-    """No file is edited in place on this node before the block is left."""
+def slow(product: Product, node: Node, program: str, words: str) -> Iterator[None]:
+    """A command of these words, a pattern, does not begin on this node before the block is left."""
     number = product.lab.nodes.index(node)
-    on_node(product.lab, f"rm -f /run/go; printf '#!/bin/sh\\n%s\\n' '{SLOW}' >{SED}; chmod 755 {SED}", number)
+    ours = f"/usr/local/sbin/{program}"  # before the real one in the path of sudo
+    each = f"/run/slow/{program}.{crc32(words.encode())}"
+    lay = f"mkdir -p /run/slow; echo '{words}' >{each}; cat >{ours} <<'END'\n{SLOW}END\nchmod 755 {ours}"
+    on_node(product.lab, lay, number)
     try:
         yield
     finally:
-        on_node(product.lab, f"touch /run/go; rm {SED}", number)
+        on_node(product.lab, f"rm {each}; ls /run/slow/{program}.* >/dev/null 2>&1 || rm {ours}", number)
 
 
 def cancelled_as_it_unlists(product: Product, node: Node, *more: str) -> dict[str, Any]:
     """A restore that has given tools to the nodes and taken who is gone out of the lists, and no more."""
     with product.begin_restore(*more) as waiting:
-        with slow_edits(product, node):
+        with slow(product, node, "sed", "-i *"):
             operation = running(product)
             until(lambda: any("sed -i" in " ".join(each.get("argv", ())) for each in product.trail(operation)))
             product.json("cancel", operation)

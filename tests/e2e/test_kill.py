@@ -2,23 +2,31 @@
 
 import json
 import shutil
+import subprocess
 from collections import Counter
 
 import pytest
 
-from deploy.lab.lab import digest, load
-from tests.e2e.product import Product, until
+from deploy.lab.lab import Node, digest, load
+from tests.e2e.product import Product, on_node, until
+from tests.e2e.standing import found, slow
+from tests.e2e.test_steering import running
 
 pytestmark = pytest.mark.lab
 OVERRIDE = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
+LIVE = "/var/lib/etcd/default"
 
 
 def at_step(product: Product, step: str, known: set[str]) -> bool:
     """Whether the new operation has recorded that it is about to act in that step."""
     new = [path.name for path in (product.state / "operations").glob("restore-*") if path.name not in known]
-    return bool(new) and any(
+    return bool(new) and acts_at(product, step, new[0])
+
+
+def acts_at(product: Product, step: str, operation: str) -> bool:
+    return any(
         record["event"] == "intent" and record["step"] == step and record["argv"] != ["look"]
-        for record in product.trail(new[0])
+        for record in product.trail(operation)
     )
 
 
@@ -65,16 +73,17 @@ def test_with_all_our_state_gone_the_nodes_know_enough_to_go_on(
     known = {path.name for path in (bare.state / "operations").glob("restore-*")}
     with bare.begin_restore(*OVERRIDE) as waiting:
         until(lambda: at_step(bare, "swap", known))
-        for victim in ("daemon", "temporal"):
-            bare.kill(victim)
-        waiting.kill()
-        waiting.communicate()
-    shutil.rmtree(bare.state)
+        lost(bare, waiting)
     bare.up()
     held = bare.json("adopt", bare.cluster, exit_code=10)
     assert held["outcome"] == "held"
-    if choice == "retry":
+    if choice == "retry":  # given up, taken up again, and struck once more
+        assert bare.json("abort", held["operation"], exit_code=10)["outcome"] == "held"
+        assert bare.json("adopt", bare.cluster, exit_code=10)["operation"] == held["operation"]
         bare.json("retry", held["operation"])
+        until(lambda: acts_at(bare, "start", held["operation"]))
+        bare.kill("daemon")
+        until(lambda: bare.run("up", "--detach").returncode == 0, poll_s=0.5)
     result = bare.json("rollback" if choice == "rollback" else "watch", held["operation"], exit_code=exit_code)
     assert result["outcome"] == outcome
     assert digest(bare.lab) == before
@@ -82,3 +91,44 @@ def test_with_all_our_state_gone_the_nodes_know_enough_to_go_on(
     assert bare.run("audit", "verify", held["operation"]).returncode == 0
     bare.backup()  # of a lineage that is on record
     assert bare.json("inspect", bare.cluster)["findings"] == []
+
+
+def lost(product: Product, waiting: "subprocess.Popen[str]") -> None:
+    """All that we knew, and whoever asked."""
+    for victim in ("daemon", "temporal"):
+        product.kill(victim)
+    waiting.kill()
+    waiting.communicate()
+    shutil.rmtree(product.state)
+
+
+def test_all_our_state_is_lost_while_data_is_put_back_and_all_ends_as_it_was(bare: Product) -> None:
+    """On one node no data has its name at that moment."""
+    bare.backup()
+    node = bare.lab.nodes[1]
+    before = digest(bare.lab), [found(bare, each) for each in bare.lab.nodes]
+    with slow(bare, node, "mv", f"-T {LIVE}.before-* {LIVE}"):
+        with bare.begin_restore(*OVERRIDE) as waiting:
+            with slow(bare, node, "mv", f"-T {LIVE} {LIVE}.before-*"):
+                operation = running(bare)
+                until(lambda: acts_at(bare, "swap", operation))
+                bare.json("cancel", operation)
+            until(lambda: f"{LIVE}.quorate-{operation}-g1" in names(bare, node) and LIVE not in names(bare, node))
+            lost(bare, waiting)
+        on_node(bare.lab, "kill $(pidof -x mv)", bare.lab.nodes.index(node))
+    bare.up()
+    held = bare.json("adopt", bare.cluster, exit_code=10)
+    assert "taken over at the undo of swap" in held["error"]["message"]
+    kept = f"in {LIVE}.before-{operation} if that is there, else in {LIVE}"
+    assert [where.partition(" is ")[2] for where in held["where"]] == [kept]
+    assert bare.json("cancel", operation, exit_code=4)["error"]["kind"] == "refused"
+    bare.json("retry", operation)
+    result = bare.json("watch", operation, exit_code=9)
+    assert (result["outcome"], result["where"], result["findings"]) == ("undone", [], [])
+    assert (digest(bare.lab), [found(bare, each) for each in bare.lab.nodes]) == before
+    assert bare.json("inspect", bare.cluster)["findings"] == []
+    assert bare.run("audit", "verify", operation).returncode == 0
+
+
+def names(product: Product, node: Node) -> list[str]:
+    return on_node(product.lab, "ls -d /var/lib/etcd/*", product.lab.nodes.index(node)).split()
