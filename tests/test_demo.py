@@ -52,7 +52,8 @@ def test_the_table_is_markdown_of_one_width():
     [
         ([], ALL),
         (["--mib", "100", "700"], (Shape(100), Shape(700))),
-        (["--control-plane"], (Shape(700, control_plane=True),)),
+        (["--control-plane"], (Shape(700, "systemd"),)),
+        (["--mib", "20", "--control-plane", "static-pods"], (Shape(20, "static-pods"),)),
         (["--only", "ssh"], (Shape(100),)),
     ],
 )

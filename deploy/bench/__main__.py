@@ -14,13 +14,13 @@ from typing import NoReturn
 
 from docker.errors import DockerException
 
-from deploy.bench.measuring import Figures, Shape, measure
+from deploy.bench.measuring import KINDS, Figures, Shape, measure
 from deploy.bench.rows import HEAD, rows, table
 from deploy.demo.telling import StoryError
 from deploy.lab.https import NoAnswerError
 from deploy.lab.lab import LabError
 
-ALL = (Shape(100), Shape(700), Shape(2048), Shape(700, control_plane=True))
+ALL = (Shape(100), Shape(700), Shape(2048), Shape(700, "systemd"), Shape(700, "static-pods"))
 NEEDED = ("ssh", "scp", "zstd")
 
 
@@ -48,7 +48,7 @@ def main() -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m deploy.bench", description="Figures, beside a shell script.")
     top.add_argument("--mib", type=int, nargs="+", help="sizes; all that BENCHMARKS.md states when left out")
-    top.add_argument("--control-plane", action="store_true", help="with a control plane")
+    top.add_argument("--control-plane", nargs="?", const="systemd", choices=KINDS, help="units if not said which")
     top.add_argument("--times", type=int, default=1, help="rounds; the median of each figure is shown")
     top.add_argument("--only", choices=("restore", "backup", "ssh", "lost"), default="")
     return top
@@ -59,7 +59,7 @@ def shapes(asked: argparse.Namespace) -> tuple[Shape, ...]:
     if asked.only == "ssh":
         return (Shape(100),)
     if asked.mib or asked.control_plane:
-        return tuple(Shape(mib, asked.control_plane) for mib in asked.mib or (700,))
+        return tuple(Shape(mib, asked.control_plane or "none") for mib in asked.mib or (700,))
     return ALL
 
 

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 WHY = ("--override-gate", "quorum-healthy", "--reason", "bench")
+KINDS = {  # in words, and in a lab's name
+    "none": ("without a control plane", ""),
+    "systemd": ("with a control plane", "-k8s"),
+    "static-pods": ("with a control plane of static pods", "-pods"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +42,14 @@ class Shape:
     """What is measured: so much data, with or without a control plane."""
 
     mib: int
-    control_plane: bool = False
+    control_plane: str = "none"  # one of KINDS
 
     def __str__(self) -> str:
-        return f"{self.mib} MiB, {'with' if self.control_plane else 'without'} a control plane"
+        return f"{self.mib} MiB, {KINDS[self.control_plane][0]}"
 
     @property
     def spec(self) -> LabSpec:
-        kind = "systemd" if self.control_plane else "none"
-        return LabSpec(f"bench-{self.mib}{'-k8s' if self.control_plane else ''}", 3, "3.6", kind)
+        return LabSpec(f"bench-{self.mib}{KINDS[self.control_plane][1]}", 3, "3.6", self.control_plane)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from deploy.lab.binaries import ETCD
 from deploy.lab.errors import LabError
 from deploy.lab.quorate_yaml import CONTROL_PLANE
-from deploy.lab.units import DATA_DIR
+from deploy.lab.supervised import ASIDE, MANIFESTS, supervised
 
 if TYPE_CHECKING:
     from deploy.lab.lab import Lab
+    from deploy.lab.spec import LabSpec
 
 SCRIPT = Path(__file__).with_name("usual.sh")
 OBJECT = "usual/snapshot.db.zst"
@@ -48,8 +49,20 @@ def told(lab: Lab, work: Path) -> dict[str, str]:
         "OBJECT": OBJECT,
         "UPLOAD": f"{move} put",
         "DOWNLOAD": f"{move} get",
-        "DATA_DIR": DATA_DIR,
         "CONTROL_PLANE": " ".join(reversed(CONTROL_PLANE)) if lab.kubeconfig else "",
+        **kept_running(lab.spec),
+    }
+
+
+def kept_running(spec: LabSpec) -> dict[str, str]:
+    """By units of systemd, or by a kubelet: there etcd is root's, and a wreck has moved a manifest where we would."""
+    pods = spec.control_plane == "static-pods"
+    return {
+        "DATA_DIR": supervised(spec).data_dir,
+        "OWNER": "root:root" if pods else "etcd:etcd",
+        "MANIFESTS": MANIFESTS if pods else "",
+        "ASIDE": ASIDE.format("%s") if pods else "",
+        "ETCDUTL": str(ETCD[spec.etcd].path("etcdutl")) if pods else "",
     }
 
 

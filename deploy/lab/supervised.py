@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 MANIFESTS = "/etc/kubernetes/manifests"
 MANIFEST = f"{MANIFESTS}/etcd.yaml"
-STOPPED = "/etc/kubernetes/etcd.yaml.quorate-fenced"  # where Quorate would put it, and so finds it
+ASIDE = "/etc/kubernetes/{}.yaml.quorate-fenced"  # where Quorate would put a manifest, and so finds it
+STOPPED = ASIDE.format("etcd")
 # Moving the manifest away is what lasts; the rest only spares the grace and waits for the kubelet to have seen it.
 STOP_POD = f"""
 [ ! -e {MANIFEST} ] || mv {MANIFEST} {STOPPED}
