@@ -165,14 +165,14 @@ class Nodes:
         """The clients first: an apiserver that is resumed next may use another node's etcd."""
         clients, units = task.share.clients, task.units
         if task.control:
-            return self._converge(task, units.look(), units.resume)
+            return self._durably(task, units.look(), units.resume, units.folders)
         look = units.look() | clients.look() | task.data.look_for_pair()
 
         def resume(seen: NodeSeen, waited_s: float) -> Left[Command]:
             task.data.check_pair(seen, restored=False)
             return clients.admit(seen, waited_s) or units.resume(seen, waited_s)
 
-        return self._converge(task, look, resume)
+        return self._durably(task, look, resume, units.folders)
 
     @verb("nodes.swap")
     def swap(self, task: NodeTask) -> Receipt:
@@ -199,7 +199,7 @@ class Nodes:
             raise type(error)(f"{error}; its journal ends: {said}") from error
         if not task.control:
             task.share.clients.shut(done.seen)
-        return done.receipt
+        return replace(done.receipt, ran=done.receipt.ran + self._settle(task.units.folders, host, done))
 
     @verb("nodes.kubelets")
     def kubelets(self, task: NodeTask) -> Receipt:

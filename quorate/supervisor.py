@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from quorate.command import Command
 from quorate.converge import Await, Left
-from quorate.durable import settled
+from quorate.durable import SYNC, settled
 from quorate.pods import container
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.static_pod import FROZEN, StaticPod
@@ -237,11 +237,16 @@ def proofs(units: Iterable[Systemd]) -> tuple[Command, ...]:
 
 
 def join(lefts: list[Left[Command]]) -> Left[Command]:
-    """Acts first; only when every unit waits is there nothing to do but look again."""
+    """Acts first; only when every unit waits is there nothing to do but look again.
+
+    What two of them ask for is done once; not so a sync, which belongs to what comes right before it.
+    """
     acts = tuple(act for left in lefts if not isinstance(left, Await) for act in left)
     waits = [left for left in lefts if isinstance(left, Await)]
     if acts:
-        return tuple(dict.fromkeys(act for act in acts if act.argv[-1] != "daemon-reload")) + _reload(acts)
+        once = {act: n for n, act in reversed(tuple(enumerate(acts)))}
+        kept = (act for n, act in enumerate(acts) if act.argv[0] == SYNC or once[act] == n)
+        return tuple(act for act in kept if act.argv[-1] != "daemon-reload") + _reload(acts)
     if waits:
         return Await("; ".join(wait.reason for wait in waits), min(wait.poll_s for wait in waits))
     return ()

@@ -90,7 +90,7 @@ class Swapped:
             case (False, True, True):
                 return place, self.durable
             case (False, True, False):  # wiped: nothing to keep, and a mark that says so
-                return self._mark(), place, self.durable
+                return self._mark(), place, Command(("sync", self.kept, parent(self.live)))
             case (True, False, True):
                 return ()
         raise Refusal(f"cannot swap {self.live}: {self._there(seen)}")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -5,8 +6,10 @@ import pytest
 from quorate.converge import Ran
 from quorate.durable import settled, unsettled
 from quorate.restore import STEPS
+from quorate.static_pod import StaticPod
 from tests.e2e.durability import moments, parsed
-from tests.factory import LIVE
+from tests.factory import LIVE, plan
+from tests.fakes.machine import Unit
 from tests.runbooks import Rehearsal
 
 TRACE = """==> of.1 <==
@@ -49,6 +52,21 @@ def test_a_rename_that_was_cut_off_from_its_sync_is_synced_by_the_next_attempt(t
         rehearsal.run(step, verb)
     machine.breaks = ""
     assert rehearsal.run(step, verb) == [f"sync {LIVE.rpartition('/')[0]}"]
+
+
+@pytest.mark.parametrize("verb", ["nodes.start", "nodes.resume"])
+def test_a_manifest_that_is_back_is_synced_by_whoever_finds_it_so(tmp_path: Path, verb: str) -> None:
+    pod = StaticPod("etcd", "/etc/kubernetes/manifests/etcd.yaml", (2379,))
+    whole = plan("restore-1")
+    shares = tuple(
+        replace(each, etcd=pod, control=(), clients=replace(each.clients, firewall=False))
+        for each in whole.chosen.shares
+    )
+    rehearsal = Rehearsal(tmp_path, plan=replace(whole, chosen=replace(whole.chosen, shares=shares)))
+    rehearsal.machine.files[pod.manifest] = "the pod"
+    rehearsal.machine.units[pod.manifest] = Unit(ports=(2379,))
+    step = next(each for each in STEPS if verb in (each.verb, each.undo) and each.roles == "etcd")
+    assert rehearsal.run(step, verb) == ["sync /etc/kubernetes/manifests /etc/kubernetes"]
 
 
 class TestTheTrace:

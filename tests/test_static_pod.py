@@ -57,6 +57,12 @@ class TestFence:
         with pytest.raises(Refusal, match="which is the right one"):
             ETCD.fence(node(away=True), 0)
 
+    def test_of_several_pods_every_move_is_on_the_disk_before_its_container_is_stopped(self) -> None:
+        other = replace(ETCD, manifest="/etc/kubernetes/manifests/kube-apiserver.yaml")
+        both = replace(node(), paths={each.manifest: FILE for each in (ETCD, other)})
+        said = [act.split()[0] for act in acts(Together((ETCD, other)).fence(both, 0))]
+        assert said == ["mv", "sync", "sh"] * 2
+
     def test_nothing_is_laid_before_the_stop(self) -> None:
         assert ETCD.bar(node(), 0) == ()
 

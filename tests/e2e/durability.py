@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from deploy.lab.lab import Lab
 from quorate.durable import parent
+from quorate.pods import parked
 from tests.e2e.product import on_node
 
 FOLDER = "/run/trace"
@@ -111,6 +112,26 @@ def moments(calls: tuple[Call, ...], unit: str) -> Iterator[Moment]:
         disk.apply(each)
         if each.name == "execve" and each.names[1] == "systemctl" and unit in each.names:
             yield Moment(each.names[2], frozenset(disk.volatile))
+
+
+def pod_moments(calls: tuple[Call, ...], manifest: str) -> Iterator[Moment]:
+    """The same of static pods, by what a kubelet sees of one; the last is when all is over."""
+    disk = Disk()
+    for each in calls:
+        if each.name in RENAMES and plain(each.names[0]) == parked(manifest):
+            yield Moment("start", frozenset(disk.volatile))
+        disk.apply(each)
+        if each.name == "execve" and each.names[1:3] == ("crictl", "stop"):
+            yield Moment("stop", frozenset(disk.volatile))
+    yield Moment("end", frozenset(disk.volatile))
+
+
+def lost(made: Lab, moment: Moment) -> set[str]:
+    """What a power cut would take then, but for the turn of the claim and its release."""
+    ours = f"/var/lib/quorate/{made.name}"
+    counted = {path for path in moment.volatile if path.startswith(("/var/lib", "/etc", "/srv"))}
+    released = {path for path in counted if path.endswith("/released")}
+    return counted - {ours, f"{ours}/claim", f"{ours}/lock", *released, *map(parent, released)}
 
 
 @contextmanager

@@ -45,17 +45,20 @@ def slow(product: Product, node: Node, program: str, words: str) -> Iterator[Non
         on_node(product.lab, f"rm {each}; ls /run/slow/{program}.* >/dev/null 2>&1 || rm {ours}", number)
 
 
-def cancelled_as_it_unlists(product: Product, node: Node, *more: str) -> dict[str, Any]:
-    """A restore that has given tools to the nodes and taken who is gone out of the lists, and no more."""
+def cancelled_in(product: Product, step: str, node: Node, program: str, words: str, *more: str) -> None:
+    """A restore that has given out tools and done this step, of which the command is a part, and no more."""
     with product.begin_restore(*more) as waiting:
-        with slow(product, node, "sed", "-i *"):
+        with slow(product, node, program, words):
             operation = running(product)
-            until(lambda: any("sed -i" in " ".join(each.get("argv", ())) for each in product.trail(operation)))
+            until(lambda: any(program in each.get("argv", ()) for each in in_step(product, operation, step, node)))
             product.json("cancel", operation)
         code, result = ended(waiting)
     assert (code, result["outcome"], result["error"]["kind"]) == (9, "undone", "cancelled"), result
     done = {step["id"] for step in result["steps"] if step["state"] == "done"}
-    assert done >= {"equip", "unlist", "undo-unlist", "undo-equip"}
+    assert done >= {"equip", step, f"undo-{step}", "undo-equip"}
     assert not done & {"fence", "swap"}
     assert product.run("audit", "verify", operation).returncode == 0
-    return result
+
+
+def in_step(product: Product, operation: str, step: str, node: Node) -> list[dict[str, Any]]:
+    return [each for each in product.trail(operation) if (each.get("step"), each.get("place")) == (step, node.name)]

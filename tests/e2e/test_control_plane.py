@@ -8,7 +8,7 @@ from deploy.lab.https import Caller, NoAnswerError
 from deploy.lab.lab import wreck
 from deploy.lab.ready import api_identity
 from tests.e2e.product import Product, on_node, until
-from tests.e2e.standing import cancelled_as_it_unlists, found
+from tests.e2e.standing import cancelled_in, found
 
 pytestmark = pytest.mark.lab
 FILE = "/etc/kubernetes/encryption.yaml"
@@ -128,7 +128,7 @@ def test_a_cancel_gives_the_lists_back_and_takes_the_tools_away(whole: Product, 
     on_node(whole.lab, f"mv {TOOL} {TOOL}.away")
     try:
         before = [(found(whole, node), asked(whole, number)) for number, node in enumerate(staying)]
-        cancelled_as_it_unlists(whole, staying[0], *without)
+        cancelled_in(whole, "unlist", staying[0], "sed", "-i *", *without)
         assert all(answers(whole, number) for number, _ in enumerate(staying))
         assert [(found(whole, node), asked(whole, number)) for number, node in enumerate(staying)] == before
     finally:

@@ -7,9 +7,8 @@ import pytest
 import yaml
 
 from deploy.lab.lab import Lab, digest, load
-from quorate.durable import parent
 from tests.e2e.conftest import product
-from tests.e2e.durability import moments, told, traced
+from tests.e2e.durability import lost, moments, told, traced
 from tests.e2e.product import Product, on_node
 from tests.e2e.test_steering import no_etcd
 
@@ -86,16 +85,12 @@ def there_and_back(quorate: Product, held_at: Callable[[str], None] = leave_alon
 
 def proved_durable(made: Lab) -> None:
     """Whatever a stop or a start of etcd counts on is on the disk, but for the turn of the claim and its release."""
-    ours = f"/var/lib/quorate/{made.name}"
     found = [each for each in moments(told(made), "etcd.service") if each.verb in ("start", "stop")]
     assert [each.verb for each in found].count(
         "stop"
     ) == 2  # by both restores; the second did not start, and was rolled back
     for each in found:
-        lost = {path for path in each.volatile if path.startswith(("/var/lib", "/etc", "/srv"))}
-        released = {path for path in lost if path.endswith("/released")}
-        claims = {ours, f"{ours}/claim", f"{ours}/lock", *released, *map(parent, released)}
-        assert lost <= claims, each.verb
+        assert lost(made, each) == set(), each.verb
 
 
 def test_all_that_is_staged_and_every_rename_is_on_the_disk_before_etcd_is_stopped_and_started(

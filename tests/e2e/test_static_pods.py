@@ -11,7 +11,9 @@ from deploy.lab.pod_images import wanted
 from deploy.lab.ready import api_identity
 from tests.e2e.conftest import lab, product
 from tests.e2e.drafting import drafted, fingerprints, ours
+from tests.e2e.durability import lost, pod_moments, told, traced
 from tests.e2e.product import Product, until
+from tests.e2e.standing import cancelled_in, found
 
 pytestmark = pytest.mark.lab
 MANIFESTS = "/etc/kubernetes/manifests"
@@ -74,8 +76,10 @@ def test_quorum_is_lost_and_the_very_same_manifests_bring_it_back(kubeadm: Produ
     wreck(kubeadm.lab, "quorum-loss")
     drawn = drafted(kubeadm.lab, tmp_path, *ours(kubeadm.lab))  # somebody may hear of Quorate only now
     assert (drawn.code, drawn.differing(kubeadm.lab)) == (3, set())
-    result = kubeadm.restore()
+    with traced(kubeadm.lab):
+        result = kubeadm.restore()
     assert (result["outcome"], result["snapshot"]) == ("restored", snapshot)
+    proved_durable(kubeadm.lab)
     assert digest(kubeadm.lab) == before
     assert shown(kubeadm.lab, "sh", "-c", f"cd {MANIFESTS} && sha256sum *") == manifests
     assert kubeadm.json("inspect", kubeadm.cluster)["findings"] == []
@@ -100,6 +104,28 @@ def test_what_a_frozen_member_holds_is_replayed_by_the_etcd_of_its_image(kubeadm
     assert (result["outcome"], digest(made)) == ("restored", before)
     assert kubeadm.json("inspect", made.name)["findings"] == []
     assert left(made) == ""
+
+
+def test_a_cancel_gives_the_manifests_back_and_takes_the_tools_away(kubeadm: Product) -> None:
+    nodes = kubeadm.lab.nodes
+    kubeadm.backup()
+    before = [found(kubeadm, node) for node in nodes]
+    moves = ("mv", f"-T {MANIFESTS}/kube-apiserver.yaml *")
+    healthy = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
+    cancelled_in(kubeadm, "fence-api", nodes[0], *moves, *healthy)
+    for node in nodes:
+        Caller(node.api_url, api_identity(kubeadm.lab)).call("GET", "/readyz")
+    assert [found(kubeadm, node) for node in nodes] == before
+    assert left(kubeadm.lab) == ""
+
+
+def proved_durable(made: Lab) -> None:
+    """Whenever a pod is stopped, its manifest comes back, or all is over."""
+    seen = list(pod_moments(told(made), f"{MANIFESTS}/etcd.yaml"))
+    assert [each.verb for each in seen if each.verb != "stop"] == ["start", "end"]
+    for each in seen:
+        gone = {path for path in lost(made, each) if not path.endswith("/kubelet-restarted")}  # at worst once more
+        assert gone == set(), each.verb
 
 
 def left(made: Lab) -> str:

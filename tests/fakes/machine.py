@@ -181,11 +181,11 @@ def seen(machine: Machine, look: Look, home: str = "/var/lib/quorate/demo") -> N
         architecture="x86_64" if look.spaces else "",
         claim=" ".join([*map(str, machine.claim), machine.at]) if machine.claim else "",
         paths=paths,
-        units={name: unit_seen(machine, name) for name in look.units},
+        units={name: unit_seen(machine, name) for name in (*look.units, *look.pods)},
         texts={path: machine.files[path] for path in look.texts if path in machine.files},
         spaces=dict.fromkeys(look.spaces, machine.free_bytes),
         tools={path: says for path in look.tools if (says := (machine.files | machine.tools).get(path))},
-        listening=frozenset(listening if look.units else ()),
+        listening=frozenset(listening if look.units or look.pods else ()),
         tables=frozenset(machine.tables if look.tables else ()),
         mentions=frozenset(each for each in look.mentions if each.text in machine.files.get(each.where, "")),
     )
