@@ -1,7 +1,6 @@
 """zstd as a stream, with a checksum in the frame: `zstd -d` gives the same bytes without us."""
 
 import zlib
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -9,6 +8,7 @@ from typing import IO, cast
 
 import zstandard
 
+from activities.checksums import drain
 from quorate.errors import Corrupt
 from quorate.snapshot import PIECE_BYTES
 
@@ -34,7 +34,7 @@ def expanded(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
             yield piece
     except zstandard.ZstdError as error:
         raise Corrupt(f"{what} cannot be decompressed: {error}") from error
-    deque(chunks, maxlen=0)
+    drain(chunks)
 
 
 def unpacked(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:

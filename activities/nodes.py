@@ -277,12 +277,12 @@ class Nodes:
         ticket = ticket_of(task)
         store, key = self.stores.at(task.store, ticket), task.snapshot.key
         stored = self.readings.of(f"{task.store.url}/{key}", lambda: store.get(key))
-        chunks = proved(stored, task.snapshot.stored_sha256, task.snapshot.key)
+        chunks = proved(stored, task.snapshot.stored_sha256, key)
         arriving = task.data.arriving(ticket.turn, ticket.attempt)
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
         command = task.data.receive(arriving, task.snapshot.size_bytes, unpack)
-        unpacked = chunks if unpack_there else expanded(chunks, task.snapshot.key)
-        self._receive(host, command, unpacked, task.snapshot.key)
+        unpacked = chunks if unpack_there else expanded(chunks, key)
+        self._receive(host, command, unpacked, key)
         host.do((task.data.arrived(arriving),), self.tick)
 
     def _receive(self, host: Host, command: Command, chunks: Iterator[bytes], key: str) -> None:

@@ -1,6 +1,5 @@
 """A snapshot's way into the store and back: nothing on disk, a few megabytes in memory at any size."""
 
-import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -9,6 +8,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
 from activities.pipeline import ahead, beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
@@ -169,7 +169,7 @@ class Snapshots:
             sha256=facts.sha256,
             db_sha256=facts.db_sha256,
             stored_bytes=stored.size_bytes,
-            stored_sha256=passing.stored.hexdigest(),
+            stored_sha256=passing.stored.sha256,
             level=LEVEL,
             started=started,
             keys=keys,
@@ -179,19 +179,17 @@ class Snapshots:
 
     def _read_back(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
         wanted = streamed(task)
-        stored, sent, size_bytes = hashlib.sha256(), hashlib.sha256(), 0
+        stored, sent = Sum(), Sum()
         store = self.stores.at(task.request.store, ticket)
         with (
             ahead(store.get(wanted.key), AHEAD, tick) as chunks,
-            ahead(expanded(hashed(chunks, stored), wanted.key), AHEAD, tick) as pieces,
+            ahead(expanded(stored.of(chunks), wanted.key), AHEAD, tick) as pieces,
         ):
-            for piece in pieces:  # expanding and hashing take as long as each other, so not one after the other
-                sent.update(piece)
-                size_bytes += len(piece)
-        found = ReadBack(size_bytes, sent.hexdigest(), stored.hexdigest())
+            drain(sent.of(pieces))  # expanding and hashing take as long as each other, so not one after the other
+        found = ReadBack(sent.size_bytes, sent.sha256, stored.sha256)
         if found != ReadBack(wanted.size_bytes, wanted.sha256, wanted.stored_sha256):
             raise Corrupt(
-                f"the store gave back something else than {wanted.key}: {size_bytes} bytes"
+                f"the store gave back something else than {wanted.key}: {found.size_bytes} bytes"
                 f" with sha256 {found.sha256[:12]}…, etcd sent {wanted.size_bytes} with {wanted.sha256[:12]}…;"
                 " no manifest was written"
             )
@@ -214,7 +212,7 @@ class Passing:
     """What is learnt of a snapshot while it passes; nothing leaves as the last byte unless it is sound."""
 
     floor: int
-    stored: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    stored: Sum = field(default_factory=Sum)
     facts: Facts | None = None
 
     def examined(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -230,17 +228,11 @@ class Passing:
             )
 
     def out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        return hashed(chunks, self.stored)
+        return self.stored.of(chunks)
 
     def known(self) -> Facts:
         assert self.facts is not None, "asked before the last byte"
         return self.facts
-
-
-def hashed(chunks: Iterable[bytes], digest: "hashlib._Hash") -> Iterator[bytes]:
-    for chunk in chunks:
-        digest.update(chunk)
-        yield chunk
 
 
 def measured(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, tuple[str, ...]]:

@@ -1,12 +1,11 @@
 """A restore tool's way from a node into the store: streamed, compressed, read back like a snapshot."""
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from activities.checksums import Sum
+from activities.checksums import Sum, drain
 from activities.compression import compressed, expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.backup import BackupTask
@@ -18,9 +17,8 @@ from quorate.toolbox import SHELF, KeptTool, Offer, lacked, shelf, undescribed
 
 KEEP_S = 30.0  # half of what the step has: the snapshot is published already
 BEAT_S = 1.0
-DEAD_S = (
-    86400.0  # clusters share the tools, so a put may be another backup's: none takes this long, no clock is so wrong
-)
+# Clusters share the tools, so a put may be another backup's: none takes this long, no clock is so wrong.
+DEAD_S = 86400.0
 
 
 @dataclass(frozen=True)
@@ -134,10 +132,6 @@ class Passage:
             if self.clock.monotonic() > self.limit:
                 raise Unreachable(f"it took longer than {KEEP_S:.0f} s")
             yield chunk
-
-
-def drain(chunks: Iterator[bytes]) -> None:
-    deque(chunks, maxlen=0)
 
 
 def silent(_progress: str) -> None:

@@ -244,8 +244,7 @@ def join(lefts: list[Left[Command]]) -> Left[Command]:
     acts = tuple(act for left in lefts if not isinstance(left, Await) for act in left)
     waits = [left for left in lefts if isinstance(left, Await)]
     if acts:
-        once = {act: n for n, act in reversed(tuple(enumerate(acts)))}
-        kept = (act for n, act in enumerate(acts) if act.argv[0] == SYNC or once[act] == n)
+        kept = (act for n, act in enumerate(acts) if act.argv[0] == SYNC or acts.index(act) == n)
         return tuple(act for act in kept if act.argv[-1] != "daemon-reload") + _reload(acts)
     if waits:
         return Await("; ".join(wait.reason for wait in waits), min(wait.poll_s for wait in waits))

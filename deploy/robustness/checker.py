@@ -33,7 +33,7 @@ def judge(seen: Evidence) -> Verdict:
     back = tuple(went_back((*seen.writes, *seen.objects)))
     if seen.told.outcome == "held":
         return failed_or(HELD, (*untrue(seen), *back))
-    if seen.told.outcome != RESTORED and any(LIVE not in node.directories for node in seen.before.nodes.values()):
+    if seen.told.outcome != RESTORED and seen.before.bare:
         return failed_or(BEFORE, (*touched(seen), *back, *said_twice(seen)))
     always = (*back, *gone_clusters(seen), *flaws(seen), *unserved(seen), *said_twice(seen))
     new, before = tuple(not_new(seen)), tuple(not_before(seen))

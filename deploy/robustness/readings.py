@@ -67,6 +67,11 @@ class Reading:
     objects: Mapping[str, Mapping[str, Stored]] = field(default_factory=dict)  # of each API server, by name
     unheard: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def bare(self) -> tuple[str, ...]:
+        """Nodes without live data."""
+        return tuple(name for name, node in self.nodes.items() if LIVE not in node.directories)
+
 
 @dataclass(frozen=True, slots=True)
 class Write:

@@ -51,7 +51,7 @@ class Restore:
     @property
     def lost(self) -> bool:
         """Whether there was no quorum when it began."""
-        return any(LIVE not in node.directories for node in self.before.nodes.values())
+        return bool(self.before.bare)
 
     def verdict(self) -> Verdict:
         return judge(
@@ -104,11 +104,15 @@ def about_to_be(world: World, writers: Writers, *, lost: bool = False) -> Restor
     """With a backup of its own, and writes before and after that; then a majority may lose its data."""
     lab, product = world.lab, world.product
     revision, before = product.backup(), read(lab)
-    if unread := [name for name, node in before.nodes.items() if LIVE not in node.directories]:
-        raise LabError(f"no {LIVE} was seen on {', '.join(unread)}, so nobody could tell later whose data is whose")
+    if before.bare:
+        raise LabError(
+            f"no {LIVE} was seen on {', '.join(before.bare)}, so nobody could tell later whose data is whose"
+        )
     if lost:
         wreck(lab, "quorum-loss", lab.nodes[revision % len(lab.nodes)].name)
         before = replace(before, nodes=read(lab).nodes)
+        if len(before.bare) != len(lab.nodes) // 2 + 1:
+            raise LabError(f"a majority was to lose its data, and {', '.join(before.bare) or 'nobody'} has")
     return Restore(world, writers, revision, before, trail_of(product), Told(OPEN), 0.0)
 
 

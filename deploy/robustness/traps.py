@@ -10,6 +10,7 @@ from docker.errors import APIError
 from deploy.lab.errors import LabError
 from deploy.lab.lab import node_exec
 from deploy.lab.wreck import do
+from deploy.robustness.faults import SESSIONS
 
 if TYPE_CHECKING:
     from deploy.lab.lab import Lab, Node
@@ -39,8 +40,8 @@ rm -rf {FOLDER}; mkdir -m 1777 {FOLDER}; echo "$1" > {FOLDER}/number
 printf %s "$2" > {FOLDER}/trap; chmod 755 {FOLDER}/trap
 if [ "$3" = rename ]; then ln -sf {FOLDER}/trap {MOVE}; exit; fi
 usermod -s {FOLDER}/trap {USER}
-main=$(systemctl show -p MainPID --value ssh.service)  # a session has the shell that was the user's when it began
-for p in $(pidof sshd); do [ $p = $main ] || kill -KILL $p; done
+# A session has the shell that was the user's when it began.
+{SESSIONS.format("KILL")}
 """
 TAKE_AWAY = f"touch {FOLDER}/go; rm -f {MOVE}; usermod -s {SHELL} {USER}"
 
