@@ -4,13 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from activities.surveys import PARALLEL, answer
-from quorate.adoption import PLAN_FILE, TAKEN_FILE, Claimed, Found, claimed, one_operation, one_text
+from quorate.adoption import PLAN_FILE, TAKEN_FILE, Claimed, Found, claimed, nobody, one_operation, one_text
 from quorate.command import Command, Node, node_of
-from quorate.errors import CommandFailed
+from quorate.errors import CommandFailed, Unreachable
 from quorate.inventory import Cluster
 from quorate.node import Claim
 from quorate.ports import Hosts
 from quorate.seen import Look
+
+NEWEST = 'cat "$(ls -t "$0"/*/released | head -n 1)"'
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Remains:
             claims = {
                 member: each for member, future in asked.items() if isinstance(each := future.result(), Claimed)
             }
+            if not claims:
+                raise nobody(name, {member: last for member, node in nodes.items() if (last := self._last(node))})
             operation = one_operation(claims, name)
             home = Claim(cluster.lock_dir, name, operation).home
             plans, taken = (
@@ -39,6 +43,15 @@ class Remains:
 
     def _claim(self, node: Node) -> Claimed | None:
         return claimed(self.hosts.survey(node, Look()).claim)
+
+    def _last(self, node: Node) -> str:
+        """The operation that was the last to release it, "" where nothing is known of one."""
+        home = f"{node.lock_dir}/{node.cluster}"
+        try:
+            last = claimed(b"".join(self.hosts.read(node, Command(("sh", "-c", NEWEST, home)))).decode())
+        except (CommandFailed, Unreachable):
+            return ""
+        return last.operation if last else ""
 
     def _text(self, node: Node, path: str) -> str:
         try:

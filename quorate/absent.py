@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from quorate.clients import NFT
 from quorate.command import Command
 from quorate.converge import Left
-from quorate.durable import settled
+from quorate.durable import removed, settled
 from quorate.inventory import Cluster, Member
 from quorate.mention import Mention
 from quorate.seen import Look, NodeSeen, UnitSeen
@@ -45,9 +45,8 @@ class Absent:
     def let_in(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         unit = seen.units.get(self.unit, UnitSeen(self.unit))
         table = (Command((NFT, "delete", "table", *TABLE.split())),) if TABLE in seen.tables else ()
-        files = (Command(("rm", "-f", self.drop_in, RULES)),) if any(seen.has(RULES, self.drop_in)) else ()
-        reload = (Command(("systemctl", "daemon-reload")),) if files or self.drop_in in unit.drop_ins else ()
-        return (*table, *files, *reload)
+        lifted = not any(seen.has(RULES, self.drop_in)) and self.drop_in not in unit.drop_ins
+        return table if lifted else (*table, *removed(self.drop_in, RULES), Command(("systemctl", "daemon-reload")))
 
     def _lay(self) -> tuple[Command, ...]:
         return (

@@ -60,13 +60,20 @@ def undone_by(verb: str, *, started: bool) -> str:
     return verb if started else f"{verb} {UNSTARTED}"
 
 
+def nobody(cluster: str, released: Mapping[str, str]) -> BadInput:
+    """Nothing to adopt; what was the last to be here, by node, is over, whether or not its outcome is on record."""
+    said = {each: [node for node, last in released.items() if last == each] for each in sorted({*released.values()})}
+    over = "".join(f"; {each} has released {', '.join(nodes)}: it is over there" for each, nodes in said.items())
+    return BadInput(
+        f"no node of {cluster} is claimed: there is nothing to adopt{over}", next=f"quorate inspect {cluster}"
+    )
+
+
 def one_operation(claims: Mapping[str, Claimed], cluster: str) -> str:
     """The operation that all claims name; BadInput where there is none, Refusal where there are two."""
     names = sorted({each.operation for each in claims.values()})
     if not names:
-        raise BadInput(
-            f"no node of {cluster} is claimed: there is nothing to adopt", next=f"quorate inspect {cluster}"
-        )
+        raise nobody(cluster, {})
     if len(names) > 1:
         listed = ", ".join(f"{node} by {each.operation}" for node, each in sorted(claims.items()))
         raise Refusal(f"the nodes of {cluster} are claimed by several operations: {listed}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from quorate.command import Command
 from quorate.converge import Left
-from quorate.durable import settled
+from quorate.durable import removed, settled
 from quorate.errors import Failed
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.supervisor import FENCE_DIR
@@ -48,9 +48,10 @@ class Clients:
         """The rule first, so that clients come in at once; the files that would bring it back after it."""
         unit = seen.units.get(self.unit, UnitSeen(self.unit))
         shut = (Command((NFT, "delete", "table", *TABLE.split())),) if TABLE in seen.tables else ()
-        files = (Command(("rm", "-f", self.drop_in, self.rules)),) if any(seen.has(self.rules, self.drop_in)) else ()
-        loaded = (Command(("systemctl", "daemon-reload")),) if files or self.drop_in in unit.drop_ins else ()
-        return (*shut, *files, *loaded)
+        lifted = not any(seen.has(self.rules, self.drop_in)) and self.drop_in not in unit.drop_ins
+        return (
+            shut if lifted else (*shut, *removed(self.drop_in, self.rules), Command(("systemctl", "daemon-reload")))
+        )
 
     def load(self, seen: NodeSeen) -> tuple[Command, ...]:
         """What stands in for the unit's start; nothing when it is loaded, or the unit will do it."""

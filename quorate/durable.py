@@ -23,6 +23,11 @@ def settled(*paths: str) -> Command:
     return Command((SYNC, *dict.fromkeys((*paths, *folders, *map(parent, folders)))))
 
 
+def removed(*paths: str) -> tuple[Command, ...]:
+    """Files that are gone, and stay gone: a bar that came back with the power would keep etcd from starting."""
+    return Command(("rm", "-f", *paths)), Command((SYNC, *dict.fromkeys(map(parent, paths))))
+
+
 def whole(*paths: str) -> Command:
     """Each with all that is in it."""
     return Command(("sh", "-c", 'find "$@" -exec sync {} +', "durable", *paths), given=paths[:1])

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from quorate.command import Command
 from quorate.converge import Await, Left
-from quorate.durable import SYNC, settled
+from quorate.durable import SYNC, removed, settled
 from quorate.pods import container
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.static_pod import FROZEN, StaticPod
@@ -94,7 +94,7 @@ class Systemd:
 
     def _unbar(self) -> tuple[Command, ...]:
         return (
-            Command(("rm", "-f", self.drop_in, self.flag)),
+            *removed(self.drop_in, self.flag),
             Command(("systemctl", "daemon-reload")),
         )
 

@@ -82,7 +82,7 @@ def test_it_is_shut_out_now_and_at_every_start(there: NodeSeen, acts: int) -> No
 
 def test_letting_in_takes_the_rule_and_the_files_away() -> None:
     acts = ABSENT.let_in(seen(*BOTH_FILES, tables=frozenset({TABLE})), 0)
-    assert [act.argv[0] for act in acts] == ["/usr/sbin/nft", "rm", "systemctl"]  # type: ignore[union-attr]
+    assert [act.argv[0] for act in acts] == ["/usr/sbin/nft", "rm", "sync", "systemctl"]  # type: ignore[union-attr]
     assert ABSENT.let_in(seen(loaded=False), 0) == ()
 
 

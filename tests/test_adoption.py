@@ -170,10 +170,15 @@ async def others(handle: "WorkflowHandle[Restore, RestoreResult]", key: str) -> 
     return [each.host for each in steps if (each.id, each.state) == (key, "done")]
 
 
+def orphan(world: World) -> Adopted:
+    """What the nodes say there is to adopt."""
+    settings = inventory(world.root).clusters["demo"]
+    return adopted(Remains(FakeHosts(world.machines)).found("demo", settings), "demo")
+
+
 async def taken_over(world: World) -> "WorkflowHandle[Restore, RestoreResult]":
     """By somebody who has nothing but the inventory, and held."""
-    whole = inventory(world.root)
-    found = adopted(Remains(FakeHosts(world.machines)).found("demo", whole.clusters["demo"]), "demo")
+    whole, found = inventory(world.root), orphan(world)
     request = RestoreRequest(
         world.operation, "demo", whole.clusters["demo"], whole.stores["here"], "latest", "bob", adopted=found
     )
@@ -204,6 +209,8 @@ async def test_taken_over_at_any_step_it_comes_to_its_end(world: World, step: st
     assert {live.partition(":")[0] for live in world.live.values()} == {token}
     assert [machine.claim for machine in world.machines.values()] == [None] * 3
     assert f"adopted at step {step.removesuffix('-place')} by bob" in result.decisions
+    with pytest.raises(BadInput, match=f"{world.operation} has released a, b, c: it is over there"):
+        orphan(world)
 
 
 @pytest.mark.server

@@ -32,6 +32,7 @@ def test_clients_are_admitted_before_the_files_go() -> None:
     assert acts == [
         f"/usr/sbin/nft delete table {TABLE}",
         f"rm -f {ETCD.drop_in} {ETCD.rules}",
+        "sync /etc/systemd/system/etcd.service.d /var/lib/quorate/fence",
         "systemctl daemon-reload",
     ]
     assert ETCD.admit(NodeSeen(), 0) == ()

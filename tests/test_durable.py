@@ -7,7 +7,7 @@ from quorate.converge import Ran
 from quorate.durable import settled, unsettled
 from quorate.restore import STEPS
 from quorate.static_pod import StaticPod
-from tests.e2e.durability import moments, parsed
+from tests.e2e.durability import moments, parsed, returning
 from tests.factory import LIVE, plan
 from tests.fakes.machine import Unit
 from tests.runbooks import Rehearsal
@@ -89,3 +89,10 @@ class TestTheTrace:
     def test_what_was_not_synced_since_it_changed_would_be_lost(self, rest: str, volatile: set[str]) -> None:
         (found,) = moments(parsed(TRACE.format(rest=f"{rest}\n{STOP}")), "etcd.service")
         assert (found.verb, set(found.volatile)) == ("stop", volatile)
+
+    @pytest.mark.parametrize(("synced", "left"), [("", {"/etc/x.d"}), ("2.1 fsync(3</etc/x.d>) = 0", set())])
+    def test_a_name_that_was_removed_comes_back_until_its_directory_is_synced(
+        self, synced: str, left: set[str]
+    ) -> None:
+        gone = f'2.0 unlink("/etc/x.d/bar.conf") = 0\n2.0 unlink("/tmp/x") = 0\n{synced}'
+        assert returning(parsed(TRACE.format(rest=gone))) == left

@@ -60,6 +60,7 @@ def test_a_bar_that_systemd_has_not_read_is_none(unit: UnitSeen) -> None:
 def test_a_bar_can_be_lifted_from_files_that_were_never_loaded() -> None:
     assert acts(ETCD.unbar(node(replace(BARRED, drop_ins=())), 0)) == [
         f"rm -f {ETCD.drop_in} {ETCD.flag}",
+        "sync /etc/systemd/system/etcd.service.d /var/lib/quorate/fence",
         "systemctl daemon-reload",
     ]
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from deploy.lab.lab import Lab
 from quorate.durable import parent
 from quorate.pods import parked
+from quorate.supervisor import FENCE_DIR
 from tests.e2e.product import on_node
 
 FOLDER = "/run/trace"
@@ -69,17 +70,21 @@ class Disk:
     """What is not on the disk as it is now: of a file its content, of a directory the names in it."""
 
     volatile: set[str] = field(default_factory=set)
+    forgetful: set[str] = field(default_factory=set)  # directories in which a removed name would come back
 
     def apply(self, call: Call) -> None:
         names = tuple(map(plain, call.names))
         if call.name in ("fsync", "fdatasync"):
             self.volatile -= set(names)
+            self.forgetful -= set(names)
         elif call.name in ("sync", "syncfs"):
             self.volatile.clear()
+            self.forgetful.clear()
         elif call.name in RENAMES:
             self._rename(*names)
         elif call.name in REMOVES:
             self.volatile -= set(names)
+            self.forgetful |= set(map(parent, names))
         elif call.creates:
             self.volatile |= {names[-1], parent(names[-1])}
         elif call.name not in ("openat", "execve"):
@@ -124,6 +129,14 @@ def pod_moments(calls: tuple[Call, ...], manifest: str) -> Iterator[Moment]:
         if each.name == "execve" and each.names[1:3] == ("crictl", "stop"):
             yield Moment("stop", frozenset(disk.volatile))
     yield Moment("end", frozenset(disk.volatile))
+
+
+def returning(calls: tuple[Call, ...]) -> set[str]:
+    """The directories below /etc, and that of the bars, in which at the end a power cut would undo a removal."""
+    disk = Disk()
+    for each in calls:
+        disk.apply(each)
+    return {path for path in disk.forgetful if path.startswith(("/etc", FENCE_DIR))}
 
 
 def lost(made: Lab, moment: Moment) -> set[str]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import yaml
+from cryptography.x509 import load_pem_x509_certificate
+from cryptography.x509.oid import NameOID
 
 from deploy.lab.lab import Lab, node_exec
 from tests.e2e.product import Product, left, on_node
@@ -102,6 +104,30 @@ def test_members_that_refuse_us_are_not_taken_for_dead_ones(authed: Product) -> 
     assert "refused us, so whether the cluster serves is not known" in refused["refusals"][0]["evidence"]
     result = authed.restore("--override-gate", "auth-unproved", "--reason", "its password was changed since")
     assert (result["outcome"], value(made, FIRST)) == ("restored", "kept")
+
+
+def test_a_certificate_that_names_a_user_needs_no_password(authed: Product) -> None:
+    """Nor does a member without a leader, which cannot tell who a password is of."""
+    made = authed.lab
+    mine = load_pem_x509_certificate((made.folder / "pki" / "client.crt").read_bytes())
+    name = str(mine.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+    for words in (("user", "add", name, "--no-password"), ("user", "grant-role", name, "root")):
+        typed(made, *words, password=FIRST)
+    with_password(made, None)
+    try:
+        assert authed.backup()["outcome"] == "verified"
+        typed(made, "put", "key", "lost", password=FIRST)
+        for node in (0, 1):
+            on_node(made, "systemctl stop etcd; rm -rf /var/lib/etcd/default/*", node)
+        told = authed.json("inspect", authed.cluster, exit_code=3)["members"]
+        assert ["member_id" in each for each in told] == [False, False, True]
+        steps = [step["id"] for step in authed.json("plan", "restore", authed.cluster)["steps"]]
+        assert steps[2:6] == ["compare", "rehearse", "log-in", "strike"]
+        result = authed.restore()
+        assert (result["outcome"], value(made, FIRST)) == ("restored", "kept")
+        typed(made, "user", "delete", name, password=FIRST)
+    finally:
+        with_password(made, FIRST)
 
 
 def test_without_a_password_the_reason_is_told(authed: Product) -> None:

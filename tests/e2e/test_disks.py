@@ -8,7 +8,7 @@ import yaml
 
 from deploy.lab.lab import Lab, digest, load
 from tests.e2e.conftest import product
-from tests.e2e.durability import lost, moments, told, traced
+from tests.e2e.durability import lost, moments, returning, told, traced
 from tests.e2e.product import Product, on_node
 from tests.e2e.test_steering import no_etcd
 
@@ -91,6 +91,7 @@ def proved_durable(made: Lab) -> None:
     ) == 2  # by both restores; the second did not start, and was rolled back
     for each in found:
         assert lost(made, each) == set(), each.verb
+    assert returning(told(made)) == set()
 
 
 def test_all_that_is_staged_and_every_rename_is_on_the_disk_before_etcd_is_stopped_and_started(

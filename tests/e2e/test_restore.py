@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -14,10 +15,10 @@ import pytest
 import urllib3
 
 from deploy.lab.https import Identity
-from deploy.lab.lab import digest, load, node_exec, wreck
+from deploy.lab.lab import Lab, digest, load, node_exec, wreck
 from deploy.lab.spec import Etcd
 from tests.e2e.drafting import drafted, fingerprints, ours
-from tests.e2e.product import Product, left, until
+from tests.e2e.product import Product, left, on_node, until
 from tests.e2e.returning import Member, called_in_vain, returned
 
 pytestmark = pytest.mark.lab
@@ -246,12 +247,24 @@ def test_etcd_of_earlier_minors_comes_back_too(old: Product, tmp_path: Path) -> 
     put(old, "after-the-backup")
     highest = revision(old)
     wreck(old.lab, "quorum-loss")
-    result = old.restore()
+    with toolless(old.lab, 2):
+        result = old.restore()
     assert result["outcome"] == "restored"
+    assert "equip" in {step["id"] for step in result["steps"]}
     assert digest(old.lab) == before
     assert result["served_revision"] > highest
     assert by_canary(old, result["operation"]) == (old.lab.spec.etcd == "3.4")
     assert old.run("audit", "verify", result["operation"]).returncode == 0
+
+
+@contextlib.contextmanager
+def toolless(made: Lab, number: int) -> Iterator[None]:
+    """One node has no tool of its own, so it gets the one that a backup has kept."""
+    on_node(made, "cd /usr/local/bin; mkdir away; mv etcdctl away; mv etcdutl away || true", number)
+    try:
+        yield
+    finally:
+        on_node(made, "cd /usr/local/bin; mv away/* .; rmdir away", number)
 
 
 def test_a_revision_is_never_served_twice_with_an_old_tool_either(old: Product) -> None:

@@ -11,7 +11,7 @@ from deploy.lab.pod_images import wanted
 from deploy.lab.ready import api_identity
 from tests.e2e.conftest import lab, product
 from tests.e2e.drafting import drafted, fingerprints, ours
-from tests.e2e.durability import lost, pod_moments, told, traced
+from tests.e2e.durability import lost, pod_moments, returning, told, traced
 from tests.e2e.product import Product, until
 from tests.e2e.standing import cancelled_in, found
 
@@ -126,6 +126,7 @@ def proved_durable(made: Lab) -> None:
     for each in seen:
         gone = {path for path in lost(made, each) if not path.endswith("/kubelet-restarted")}  # at worst once more
         assert gone == set(), each.verb
+    assert returning(told(made)) == set()
 
 
 def left(made: Lab) -> str:

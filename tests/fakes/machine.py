@@ -13,6 +13,7 @@ from quorate.converge import Done, Ran, Tick
 from quorate.errors import Busy, CommandFailed, Superseded, Unreachable
 from quorate.ports import Host
 from quorate.seen import Look, NodeSeen, PathSeen, UnitSeen
+from quorate.supervisor import FENCE_DIR
 
 RESTORE = "snapshot restore"
 
@@ -78,7 +79,9 @@ class FakeHosts:
         found = [
             text for path, text in sorted(there.files.items()) if any(below(path, word) for word in command.argv)
         ]
-        if command.argv[0] != "cat":
+        if "/released" in str(command):
+            yield " ".join(map(str, there.released or ())).encode()
+        elif command.argv[0] != "cat":
             yield gzip.compress(found[-1].encode("latin-1") if found else b"")
         elif found:
             yield found[-1].encode("latin-1")
@@ -311,7 +314,8 @@ def transient(machine: Machine, argv: tuple[str, ...], _: str) -> int:
 
 def sync(machine: Machine, argv: tuple[str, ...], _: str) -> int:
     paths = [word for word in argv[1:] if word.startswith("/")]
-    known = [path for path in paths if not path.endswith("/claim") and path not in {"/var/lib", "/var/lib/etcd"}]
+    there = {"/var/lib", "/var/lib/etcd", FENCE_DIR}  # as are the directories of drop-ins, once there was one
+    known = [path for path in paths if not path.endswith(("/claim", ".d")) and path not in there]
     names = (*machine.files, *machine.directories)
     return 0 if all(any(below(name, path) for name in names) for path in known) else 1
 
