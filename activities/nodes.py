@@ -9,13 +9,14 @@ from activities.checksums import proved
 from activities.compression import expanded
 from activities.readings import Readings
 from activities.recorded import RecordedHosts, RecordedStores
+from activities.sealed import opened
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Left, Ran, Receipt, Tick, converge, succeeded
 from quorate.durable import unsettled
 from quorate.errors import CommandFailed, DidNotConverge
 from quorate.node import Restored
-from quorate.plan import ClusterTask, NodeTask
-from quorate.ports import Host
+from quorate.plan import ClusterTask, NodeTask, SnapshotRef
+from quorate.ports import Cipher, Host
 from quorate.pushed import Pushed
 from quorate.seen import Look, NodeSeen
 from quorate.supervisor import join
@@ -60,6 +61,7 @@ def verb(name: str) -> Callable[..., Callable[..., Receipt]]:
 class Nodes:
     hosts: RecordedHosts
     stores: RecordedStores
+    cipher: Cipher
     clock: Clock
     tick: Tick = activity.heartbeat
     readings: Readings = field(default_factory=Readings)
@@ -276,14 +278,18 @@ class Nodes:
         """Compressed on the wire where the node can unpack it; what the store gave is checked as it passes."""
         ticket = ticket_of(task)
         store, key = self.stores.at(task.store, ticket), task.snapshot.key
-        stored = self.readings.of(f"{task.store.url}/{key}", lambda: store.get(key))
-        chunks = proved(stored, task.snapshot.stored_sha256, key)
+        chunks = self.readings.of(f"{task.store.url}/{key}", lambda: self._clear(store.get(key), task.snapshot))
         arriving = task.data.arriving(ticket.turn, ticket.attempt)
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
         command = task.data.receive(arriving, task.snapshot.size_bytes, unpack)
         unpacked = chunks if unpack_there else expanded(chunks, key)
         self._receive(host, command, unpacked, key)
         host.do((task.data.arrived(arriving),), self.tick)
+
+    def _clear(self, stored: Iterator[bytes], snapshot: SnapshotRef) -> Iterator[bytes]:
+        """What was stored, and nothing else; opened, where it is encrypted."""
+        chunks = proved(stored, snapshot.stored_sha256, snapshot.key)
+        return opened(self.cipher, chunks, snapshot.recipients, snapshot.identities, snapshot.key)
 
     def _receive(self, host: Host, command: Command, chunks: Iterator[bytes], key: str) -> None:
         sent = host.send(command, chunks, self.tick)

@@ -1,7 +1,7 @@
 """A snapshot's way into the store and back: nothing on disk, a few megabytes in memory at any size."""
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
 from activities.pipeline import ahead, beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
+from activities.sealed import opened
 from activities.toolbox import Toolbox
 from quorate.backup import (
     REGISTRY,
@@ -26,12 +27,12 @@ from quorate.backup import (
     result,
     running_flags,
 )
-from quorate.catalogue import MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
+from quorate.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
-from quorate.ports import Etcd
+from quorate.ports import Cipher, Etcd
 from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
 from quorate.toolbox import offers
@@ -47,6 +48,7 @@ class Snapshots:
     etcds: RecordedEtcds
     stores: RecordedStores
     hosts: RecordedHosts
+    cipher: Cipher
     clock: Clock = time
     tick: Tick = activity.heartbeat
 
@@ -88,8 +90,8 @@ class Snapshots:
         """Stream, read back and publish in one go, for a member that has been chosen already."""
         began = self.clock.monotonic()
         task = replace(task, streamed=self._stream(task, ticket, tick))
-        self._read_back(task, ticket, tick)
-        task = replace(task, duration_s=self.clock.monotonic() - began)
+        read_back = self._read_back(task, ticket, tick)
+        task = replace(task, duration_s=self.clock.monotonic() - began, read_back=read_back)
         self._publish(task, ticket, tick)
         return manifest(task)
 
@@ -146,6 +148,7 @@ class Snapshots:
         request, choice = task.request, chosen(task)
         store = self.stores.at(request.store, ticket)
         store.sweep(f"{request.cluster}/{choice.cluster_id}/")
+        name, sealed = self._sealed(request.recipients)
         with self.etcds.at(choice.target, ticket) as etcd:
             started, floor = int(self.clock.time()), floor_of(etcd, choice)
             where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
@@ -155,7 +158,7 @@ class Snapshots:
                 ahead(passing.examined(sent), AHEAD, tick) as pieces,
             ):
                 try:
-                    stored = store.put(key_of(where, SNAPSHOT), passing.out(compressed(pieces)), tick)
+                    stored = store.put(key_of(where, name), passing.out(sealed(compressed(pieces))), tick)
                 except AlreadyThere as error:
                     raise Failed(f"{error}: another attempt began in the same second") from error
             tick("counting keys")
@@ -177,23 +180,25 @@ class Snapshots:
             findings=found,
         )
 
+    def _sealed(self, recipients: tuple[str, ...]) -> tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]]:
+        """What the object is called, and what makes it of compressed bytes; keys are tried before etcd is asked."""
+        if not recipients:
+            return SNAPSHOT, lambda chunks: chunks
+        drain(self.cipher.encrypted((), recipients))
+        return ENCRYPTED, lambda chunks: self.cipher.encrypted(chunks, recipients)
+
     def _read_back(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
-        wanted = streamed(task)
+        wanted, request = streamed(task), task.request
         stored, sent = Sum(), Sum()
-        store = self.stores.at(task.request.store, ticket)
-        with (
-            ahead(store.get(wanted.key), AHEAD, tick) as chunks,
-            ahead(expanded(stored.of(chunks), wanted.key), AHEAD, tick) as pieces,
-        ):
-            drain(sent.of(pieces))  # expanding and hashing take as long as each other, so not one after the other
-        found = ReadBack(sent.size_bytes, sent.sha256, stored.sha256)
-        if found != ReadBack(wanted.size_bytes, wanted.sha256, wanted.stored_sha256):
-            raise Corrupt(
-                f"the store gave back something else than {wanted.key}: {found.size_bytes} bytes"
-                f" with sha256 {found.sha256[:12]}…, etcd sent {wanted.size_bytes} with {wanted.sha256[:12]}…;"
-                " no manifest was written"
-            )
-        return found
+        store = self.stores.at(request.store, ticket)
+        with ahead(store.get(wanted.key), AHEAD, tick) as chunks:
+            if request.recipients and not request.identities:
+                drain(stored.of(chunks))
+                return same(ReadBack(wanted.size_bytes, wanted.sha256, stored.sha256, decrypted=False), wanted)
+            clear = opened(self.cipher, stored.of(chunks), request.recipients, request.identities, wanted.key)
+            with ahead(expanded(clear, wanted.key), AHEAD, tick) as pieces:
+                drain(sent.of(pieces))  # expanding and hashing take as long as each other, so not one after the other
+        return same(ReadBack(sent.size_bytes, sent.sha256, stored.sha256), wanted)
 
     def _publish(self, task: BackupTask, ticket: Ticket, tick: Tick) -> BackupResult:
         made = manifest(task)
@@ -233,6 +238,20 @@ class Passing:
     def known(self) -> Facts:
         assert self.facts is not None, "asked before the last byte"
         return self.facts
+
+
+def same(found: ReadBack, wanted: Streamed) -> ReadBack:
+    if (found.size_bytes, found.sha256, found.stored_sha256) != (
+        wanted.size_bytes,
+        wanted.sha256,
+        wanted.stored_sha256,
+    ):
+        raise Corrupt(
+            f"the store gave back something else than {wanted.key}: {found.size_bytes} bytes"
+            f" with sha256 {found.sha256[:12]}…, etcd sent {wanted.size_bytes} with {wanted.sha256[:12]}…;"
+            " no manifest was written"
+        )
+    return found
 
 
 def measured(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, tuple[str, ...]]:

@@ -1,8 +1,9 @@
 """Looking at a whole cluster, every node and member at once; nothing is changed by it."""
 
 import socket
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -13,11 +14,11 @@ from temporalio import activity
 from activities.compression import unpacked
 from activities.pipeline import beaten
 from quorate.case import Case
-from quorate.catalogue import Manifest, load
+from quorate.catalogue import Manifest, find, load
 from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node, node_of
-from quorate.errors import QuorateError
+from quorate.errors import BadInput, QuorateError
 from quorate.etcd import EtcdSeen, EtcdTarget, quorum, target
 from quorate.former import former
 from quorate.image import tool_of
@@ -25,19 +26,21 @@ from quorate.inventory import Cluster, Member
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
-from quorate.ports import Certificates, Etcds, Hosts, Stores
+from quorate.ports import Certificates, Cipher, Etcds, Hosts, Store, Stores
 from quorate.reach import needs_dials, targets
 from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
 from quorate.seen import Look, NodeSeen
 from quorate.servers import asked
 from quorate.shares import ports
-from quorate.toolbox import KeptTool, find
+from quorate.toolbox import KeptTool
+from quorate.toolbox import find as find_tool
 from quorate.wal import Reach, last_segment, reach
 from quorate.ways import ways
 
 T = TypeVar("T")
 PARALLEL = 32
+OPENED_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Surveyor:
     etcds: Etcds
     stores: Stores
     certificates: Certificates
+    cipher: Cipher
 
     def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
         """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
@@ -85,6 +89,8 @@ class Surveyor:
             seen = self._formerly(request, seen)
         if request.without:
             seen = self._listed(request, seen)
+        if not (request.from_member or request.from_kept):
+            seen = self._sealed(request, seen)
         case = Case(request.cluster, request.settings, seen, datetime.now(UTC))
         return replace(plan(request, seen), ways=ways(case))
 
@@ -92,6 +98,23 @@ class Surveyor:
     def plan_restore(self, request: RestoreRequest) -> Plan:
         """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
         return beaten(lambda _tick: self.plan(request), activity.heartbeat)
+
+    def _sealed(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
+        """With why the snapshot that is asked for cannot be opened; its first piece is, to find out."""
+        with suppress(BadInput):
+            wanted = find(seen.manifests, request.snapshot, request.cluster, seen.related())
+            if wanted.encryption:
+                why = self._unopened(self.stores.at(request.store), wanted.key, request.settings.backup.identities)
+                return replace(seen, sealed={wanted.id: why} if why else {})
+        return seen
+
+    def _unopened(self, store: Store, key: str, identities: tuple[str, ...]) -> str:
+        try:
+            pieces = self.cipher.decrypted(beginning(store.get(key)), identities, key)
+            next(pieces, b"")
+        except QuorateError as error:
+            return str(error)
+        return ""
 
     def _formerly(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
         """With the logs that an earlier operation has kept in the place of those that are live."""
@@ -122,7 +145,7 @@ class Surveyor:
         if not bare or not version:
             return seen
         shelf = self.stores.at(store)
-        kept = everywhere({node.architecture for node in bare.values()}, lambda arch: find(shelf, version, arch))
+        kept = everywhere({node.architecture for node in bare.values()}, lambda arch: find_tool(shelf, version, arch))
         found = {
             name: replace(node, stored=tool.stored)
             for name, node in bare.items()
@@ -173,6 +196,16 @@ class Surveyor:
     def _stored(self, name: str, settings: StoreSettings) -> tuple[tuple[Manifest, ...], tuple[Lineage, ...]]:
         store = self.stores.at(settings)
         return load(store, name), lineages(store, name)
+
+
+def beginning(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Enough to tell whether a key fits: the header of many recipients and the first 64 KiB."""
+    passed = 0
+    for chunk in chunks:
+        yield chunk
+        passed += len(chunk)
+        if passed >= OPENED_BYTES:
+            return
 
 
 def too_few_run(

@@ -36,7 +36,9 @@ class Taking:
             with self.etcds.at(target, ticket) as etcd:
                 wanted = taking(task, target, etcd.look())
             made = beaten(lambda tick: self.snapshots.taken(wanted, ticket, tick), self.tick)
-        return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts(made))
+        return Receipt(
+            started=started, duration_s=self.clock.monotonic() - began, facts=facts(made, task.snapshot.identities)
+        )
 
     @activity.defn(name="members.log_in", no_thread_cancel_exception=True)
     def log_in(self, task: ClusterTask) -> Receipt:

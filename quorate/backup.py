@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from quorate.catalogue import Hash, Manifest, Peer, Source, id_of
+from quorate.catalogue import Encryption, Hash, Manifest, Peer, Source, Verification, id_of
 from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
@@ -17,6 +17,9 @@ from quorate.toolbox import Offer
 
 WORKFLOW = "backup"
 REGISTRY = "/registry/"
+UNOPENED = (
+    "it was read back and not opened: the inventory's backup.identities is empty, so nobody tried whether it can be"
+)
 
 STEPS = (
     Step("choose", "Choose the member", "backup.choose", "cluster", patience_s=30, expected_s=0.1),
@@ -38,6 +41,8 @@ class BackupRequest:
     nodes: tuple[Node, ...] = ()
     look: Look = field(default_factory=Look)
     tool: str = ""  # the restore tool on the nodes; "" keeps none
+    recipients: tuple[str, ...] = ()  # for whom it is encrypted; nobody can open it but them
+    identities: tuple[str, ...] = ()  # references of what opens it again when it is read back
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +84,12 @@ class Streamed:
 
 @dataclass(frozen=True, slots=True)
 class ReadBack:
-    """What the store gave back: expanded, and as it lies there."""
+    """What the store gave back: as it lies there, and, unless nobody could open it, expanded."""
 
     size_bytes: int
     sha256: str
     stored_sha256: str
+    decrypted: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,7 @@ class BackupTask:
     choice: Choice | None = None
     streamed: Streamed | None = None
     duration_s: float = 0.0
+    read_back: ReadBack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +141,10 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> B
         raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
     nodes = tuple(node_of(cluster, settings, member) for member in settings.members)
     store = inventory.stores[settings.backup.store]
-    look, tool = look_of(settings), settings.etcd.restore_tool
-    return BackupRequest(operation, cluster, targets(settings), store, actor, nodes, look, tool)
+    look, tool, policy = look_of(settings), settings.etcd.restore_tool, settings.backup
+    return BackupRequest(
+        operation, cluster, targets(settings), store, actor, nodes, look, tool, policy.recipients, policy.identities
+    )
 
 
 def look_of(cluster: Cluster) -> Look:
@@ -215,7 +224,8 @@ def manifest(task: BackupTask) -> Manifest:
     request, choice, streamed = task.request, task.choice, task.streamed
     assert choice is not None, "published before it was chosen"
     assert streamed is not None, "published before it was streamed"
-    found = (*choice.findings, *streamed.findings)
+    decrypted = task.read_back is None or task.read_back.decrypted  # None: by a version that encrypted nothing
+    found = (*choice.findings, *streamed.findings, *(() if decrypted else (UNOPENED,)))
     hashed = Hash.model_validate(asdict(streamed.hash_kv)) if streamed.hash_kv else None
     return Manifest(
         id=id_of(streamed.directory),
@@ -230,6 +240,8 @@ def manifest(task: BackupTask) -> Manifest:
         db_sha256=streamed.db_sha256,
         stored_bytes=streamed.stored_bytes,
         stored_sha256=streamed.stored_sha256,
+        encryption=Encryption(recipients=request.recipients) if request.recipients else None,
+        verification=Verification(decrypted=decrypted),
         source=Source(name=choice.target.name, id=choice.member_id, version=choice.version),
         members=tuple(Peer(name=m.name, id=m.id, peer_urls=m.peer_urls, learner=m.learner) for m in choice.members),
         keys=streamed.keys,

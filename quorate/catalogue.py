@@ -11,7 +11,7 @@ from quorate.audit import canonical
 from quorate.errors import BadInput, Corrupt
 from quorate.ports import Store
 
-SNAPSHOT, MANIFEST = "snapshot.db.zst", "manifest.json"
+SNAPSHOT, ENCRYPTED, MANIFEST = "snapshot.db.zst", "snapshot.db.zst.age", "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
 LATEST = "latest"
 
@@ -56,11 +56,22 @@ class Compression(Part):
     level: int = 3
 
 
+class Encryption(Part):
+    """For whom; each of them alone can open it."""
+
+    name: Literal["age"] = "age"
+    recipients: tuple[str, ...] = Field(min_length=1)
+
+
 class Verification(Part):
-    """What was proved of the stored object before this was written."""
+    """What was proved of the stored object before this was written.
+
+    Not `decrypted`: it is what was sent there, and whether it can be opened nobody tried, for want of an identity.
+    """
 
     trailer: Literal[True] = True
     read_back: Literal[True] = True
+    decrypted: bool = True
 
 
 class Manifest(Part):
@@ -68,7 +79,7 @@ class Manifest(Part):
     trailer; `stored_*` are of the object. `revision` is what a restored member serves; the one in the id is
     the linearizable revision when the stream began, and only a name. `keys` counts by prefix, "" being all.
     `flags` are those that each member's etcd ran with; of a member that is not in it they are not known.
-    With `auth` clients had to log in, and will have to again.
+    With `auth` clients had to log in, and will have to again. Without `encryption` it lies there for all to read.
     """  # noqa: D205 - every field that its name does not explain
 
     format: Literal["quorate/manifest/v1"] = "quorate/manifest/v1"
@@ -85,6 +96,7 @@ class Manifest(Part):
     stored_bytes: Count
     stored_sha256: Digest
     compression: Compression = Compression()
+    encryption: Encryption | None = None
     source: Source
     members: tuple[Peer, ...]
     keys: Mapping[str, int]
@@ -102,7 +114,7 @@ class Manifest(Part):
         if self.created_at.utcoffset() != timedelta(0):
             raise ValueError("created_at is not in UTC")
         if (
-            self.key != key_of(self.directory, SNAPSHOT)
+            self.key != key_of(self.directory, ENCRYPTED if self.encryption else SNAPSHOT)
             or self.id != f"{self.cluster}/{self.directory.split('/')[-1]}"
         ):
             raise ValueError("id, key, cluster and cluster_id do not belong together")
@@ -124,8 +136,13 @@ class Manifest(Part):
         return key_of(self.directory, MANIFEST)
 
     def encode(self) -> bytes:
-        """The same manifest is always the same bytes."""
-        return canonical(self.model_dump(mode="json")).encode() + b"\n"
+        """The same manifest is always the same bytes, also one that was written before a field was added."""
+        data = self.model_dump(mode="json")
+        if not self.encryption:
+            del data["encryption"]
+        if self.verification.decrypted:
+            del data["verification"]["decrypted"]
+        return canonical(data).encode() + b"\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ class ClusterSeen:
     dials: dict[str, dict[str, str]] = field(default_factory=dict)  # by node and `host:port`; without a quorum only
     us: frozenset[str] = frozenset()  # addresses by which this machine goes to the members, where a node cannot tell
     off: dict[str, str] = field(default_factory=dict)  # nodes that a person says are switched off, and how they know
+    sealed: dict[str, str] = field(default_factory=dict)  # why the snapshot that is asked for cannot be opened
     left_out: tuple[str, ...] = ()  # of what is planned, because they are gone for good
 
     @property

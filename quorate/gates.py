@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from quorate import surroundings
 from quorate.canary import PUTS_MAX, practical, puts
+from quorate.catalogue import Manifest
 from quorate.causes import causes
 from quorate.cluster import ClusterSeen
 from quorate.effective import UNKNOWN
@@ -44,6 +45,10 @@ def verb(names: list[str]) -> str:
 
 def impostor(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return seen.impostor()
+
+
+def sealed(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    return seen.sealed.get(origin.id, "") if isinstance(origin, Manifest) else ""
 
 
 def mixed_ids(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
@@ -247,6 +252,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("clock-skew", around(surroundings.clock_skew), True),
     ("layout", layout, False),
     ("no-tool", no_tool, False),
+    ("sealed", sealed, False),
     ("version", version, True),
     ("no-bump", no_bump, True),
     ("no-space", no_space, False),

@@ -54,6 +54,13 @@ Identity = Annotated[
         description="env:NAME, file:/absolute/path, agent (any key of the SSH agent) or agent:SHA256:… (that one)",
     ),
 ]
+Recipient = Annotated[
+    str,
+    Field(
+        pattern=r"^(age1[0-9a-z]+|ssh-(ed25519|rsa) [A-Za-z0-9+/=]+( .*)?)$",
+        description="age1… (age's own, or of a plugin) or an SSH public key (ssh-ed25519 …, ssh-rsa …)",
+    ),
+]
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
 User = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -175,8 +182,18 @@ class Kubernetes(Strict):
 
 
 class Backup(Strict):
+    """Where to and how often; what leaves is encrypted for all `recipients`, and `identities` are what opens it."""
+
     store: str
     every: Duration = 3600.0
+    recipients: tuple[Recipient, ...] = ()
+    identities: tuple[Reference, ...] = ()
+
+    @model_validator(mode="after")
+    def check_recipients(self) -> Self:
+        if twice := sorted({each for each in self.recipients if self.recipients.count(each) > 1}):
+            raise ValueError(f"a recipient is named twice: {', '.join(twice)}")
+        return self
 
 
 class Objectives(Strict):

@@ -31,6 +31,7 @@ ADDED_TO_TARGET = ("user", "password")  # likewise
 WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
 ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent", "rehearsal")  # likewise
+ADDED_TO_SNAPSHOT = ("recipients", "identities")
 ADDED_TO_SOURCE, ADDED_TO_SCRATCH = ("operation",), ("beside", "member")
 ADDED_TO_SHARE = (
     "mounted",
@@ -94,6 +95,8 @@ class SnapshotRef:
     etcd_version: str
     keys: dict[str, int] = field(default_factory=dict)
     compressed: bool = True
+    recipients: tuple[str, ...] = ()  # for whom it is encrypted
+    identities: tuple[str, ...] = ()  # references of what opens it
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +165,7 @@ class Chosen:
         """All that is approved, as plain data."""
         data = without(asdict(self), ADDED_TO_CHOSEN)
         data["store"] = self.store.url
+        data["snapshot"] = without(data["snapshot"], ADDED_TO_SNAPSHOT)
         if self.source:
             data["source"] = without(data["source"], ADDED_TO_SOURCE)
             data["source"]["scratch"] = without(data["source"]["scratch"] or {}, ADDED_TO_SCRATCH) or None

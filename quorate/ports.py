@@ -146,6 +146,16 @@ class Stores(Protocol):
     def at(self, settings: StoreSettings) -> Store: ...
 
 
+class Cipher(Protocol):
+    """What `age` would make of the same bytes and the same keys; the stream ends whole or raises."""
+
+    def encrypted(self, chunks: Iterable[bytes], recipients: tuple[str, ...]) -> Iterator[bytes]:
+        """For every one of them; BadInput, before the first byte, names one that cannot be used."""
+
+    def decrypted(self, chunks: Iterable[bytes], identities: tuple[str, ...], what: str) -> Iterator[bytes]:
+        """With whichever fits; Denied where none does, Corrupt where the bytes were changed or end too early."""
+
+
 class Journal(Protocol):
     """The audit trail of one operation: no intent on record, no act."""
 

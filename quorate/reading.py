@@ -107,6 +107,8 @@ def allowed(detail: ErrorDetails) -> str:
     }
     if "env:" in pattern:
         return "must be env:NAME or file:/absolute/path, never the secret itself"
+    if "age1" in pattern:
+        return "must be age1… (age's own, or of a plugin) or an SSH public key, never an identity"
     return said.get(detail["type"], detail["msg"])
 
 
@@ -115,7 +117,7 @@ def found(detail: ErrorDetails) -> str:
     value = detail["input"]
     if detail["type"] in {"missing", "extra_forbidden"} or isinstance(value, dict | list):
         return ""
-    if "env:" in str(detail.get("ctx", {}).get("pattern", "")) or "ssh_key" in detail["loc"]:
+    if "env:" in str(detail.get("ctx", {}).get("pattern", "")) or {"ssh_key", "recipients"} & {*detail["loc"]}:
         return ", found something else (not shown: it may be a secret)"
     return f", found {value!r}"
 

@@ -308,18 +308,18 @@ def restored(request: RestoreRequest, seen: ClusterSeen) -> tuple[FromMember | N
         source, holdings = formerly_held(
             request.from_kept, request.from_member, request.cluster, request.settings, seen
         )
-        return source, holdings, to_be_taken(request.cluster, holdings)
+        return source, holdings, to_be_taken(request, holdings)
     if request.from_member:
         source, holdings = held_by(request.from_member, request.cluster, request.settings, seen)
-        return source, holdings, to_be_taken(request.cluster, holdings)
+        return source, holdings, to_be_taken(request, holdings)
     manifest = find(seen.manifests, request.snapshot, request.cluster, seen.related())
-    return None, manifest, reference(manifest)
+    return None, manifest, reference(manifest, request.settings.backup.identities)
 
 
-def to_be_taken(cluster: str, holdings: Holdings) -> SnapshotRef:
+def to_be_taken(request: RestoreRequest, holdings: Holdings) -> SnapshotRef:
     """Stands for a snapshot that does not exist yet, with nothing in it that is only measured."""
     return SnapshotRef(
-        id=f"{cluster}/member:{holdings.member}",
+        id=f"{request.cluster}/member:{holdings.member}",
         key="",
         revision=0,
         cluster_id=holdings.cluster_id,
@@ -330,6 +330,8 @@ def to_be_taken(cluster: str, holdings: Holdings) -> SnapshotRef:
         stored_bytes=0,
         stored_sha256="",
         etcd_version=holdings.version,
+        recipients=request.settings.backup.recipients,
+        identities=request.settings.backup.identities,
     )
 
 
@@ -397,7 +399,7 @@ def after(key: str, added: Step, steps: tuple[Step, ...]) -> tuple[Step, ...]:
     return (*steps[:place], added, *steps[place:])
 
 
-def reference(manifest: Manifest) -> SnapshotRef:
+def reference(manifest: Manifest, identities: tuple[str, ...]) -> SnapshotRef:
     return SnapshotRef(
         id=manifest.id,
         key=manifest.key,
@@ -411,6 +413,8 @@ def reference(manifest: Manifest) -> SnapshotRef:
         stored_sha256=manifest.stored_sha256,
         etcd_version=manifest.source.version,
         keys=dict(manifest.keys),
+        recipients=manifest.encryption.recipients if manifest.encryption else (),
+        identities=identities if manifest.encryption else (),
     )
 
 

@@ -20,7 +20,15 @@ def taking(task: ClusterTask, target: EtcdTarget, seen: EtcdSeen) -> BackupTask:
     assert task.source
     name = task.source.member
     return BackupTask(
-        request=BackupRequest(task.operation, task.cluster, (target,), task.store, task.actor),
+        request=BackupRequest(
+            task.operation,
+            task.cluster,
+            (target,),
+            task.store,
+            task.actor,
+            recipients=task.snapshot.recipients,
+            identities=task.snapshot.identities,
+        ),
         step=task.step,
         turn=task.turn,
         choice=Choice(
@@ -37,9 +45,9 @@ def taking(task: ClusterTask, target: EtcdTarget, seen: EtcdSeen) -> BackupTask:
     )
 
 
-def facts(manifest: Manifest) -> dict[str, str]:
+def facts(manifest: Manifest, identities: tuple[str, ...]) -> dict[str, str]:
     """For the receipt of the step."""
-    return {FACT: REFERENCE.dump_json(reference(manifest)).decode()}
+    return {FACT: REFERENCE.dump_json(reference(manifest, identities)).decode()}
 
 
 def reference_of(facts: Mapping[str, str]) -> SnapshotRef:

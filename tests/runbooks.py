@@ -15,7 +15,9 @@ from pathlib import Path
 import zstandard
 from temporalio.testing import ActivityEnvironment
 
+from activities.adapters.age import Age
 from activities.adapters.journal import FileJournals
+from activities.adapters.secrets import LocalSecrets
 from activities.nodes import Nodes
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate import freeze, thaw, tidy
@@ -121,7 +123,7 @@ class Rehearsal:
         self.notebook = Notebook(FakeHosts({"a": self.machine}))
         self.shelf = Shelf({snapshot().key: STORED})
         stores = RecordedStores(self.shelf, journals, time)  # type: ignore[arg-type]
-        self.nodes = Nodes(RecordedHosts(self.notebook, journals, time), stores, time)
+        self.nodes = Nodes(RecordedHosts(self.notebook, journals, time), stores, Age(LocalSecrets({})), time)
 
     def run(self, step: Step, verb: str) -> list[str]:
         """The lines that a verb of a step leaves in the notebook; none for a step about the whole cluster."""

@@ -23,7 +23,9 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
+from activities.adapters.age import Age
 from activities.adapters.directory import DirectoryStore
+from activities.adapters.secrets import LocalSecrets
 from activities.boundary import Boundary
 from activities.compression import compressed, expanded
 from activities.pipeline import ahead
@@ -62,6 +64,7 @@ from workflows.backup import Backup
 from workflows.patience import STREAMS_QUEUE
 
 SETTINGS = Store(directory="/unused")
+AGE = Age(LocalSecrets({}))
 HEALTHY = {name: seen(name) for name in NAMES}
 
 
@@ -172,22 +175,25 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     beats: list[str] = field(default_factory=list)
     environment: ActivityEnvironment = field(default_factory=ActivityEnvironment)
+    recipients: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
     @property
     def snapshots(self) -> Snapshots:
         etcds = RecordedEtcds(self.cluster, self.journal, self.clock)
         stores = RecordedStores(MemoryStores(self.store), self.journal, self.clock)
         hosts = RecordedHosts(FakeHosts(self.machines), self.journal, self.clock)
-        return Snapshots(etcds, stores, hosts, self.clock, self.beats.append)
+        return Snapshots(etcds, stores, hosts, AGE, self.clock, self.beats.append)
 
     def journal(self, _: str) -> Notebook:
         return self.notes
 
     def request(self) -> BackupRequest:
         nodes = tuple(node_named(name) for name in self.machines)
-        return BackupRequest(
+        made = BackupRequest(
             "backup-1", self.name, self.members, SETTINGS, "ada", nodes, Look(units=("etcd.service",))
         )
+        return replace(made, recipients=self.recipients, identities=self.identities)
 
     def chosen(self) -> BackupTask:
         task = BackupTask(self.request(), "choose", 1)
@@ -199,8 +205,7 @@ class Bench:
 
     def read_back(self) -> BackupTask:
         task = replace(self.streamed(), turn=3, step="read-back")
-        self.environment.run(self.snapshots.read_back, task)
-        return task
+        return replace(task, read_back=self.environment.run(self.snapshots.read_back, task))
 
     def publish(self, task: BackupTask) -> BackupResult:
         return self.environment.run(self.snapshots.publish, replace(task, turn=4, step="publish"))

@@ -16,7 +16,9 @@ from temporalio import activity
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
+from activities.adapters.age import Age
 from activities.adapters.journal import FileJournals
+from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
 from activities.approvals import Approvals
 from activities.boundary import Boundary
@@ -152,6 +154,7 @@ class World:
         nodes = Nodes(
             RecordedHosts(FakeHosts(self.machines), self.journals.at, time),
             RecordedStores(self.shelf, self.journals.at, time),  # type: ignore[arg-type]
+            Age(LocalSecrets({})),
             time,
         )
         approvals = Approvals(SshSignatures(), self.journals.at, time)

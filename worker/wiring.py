@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from activities.adapters.age import Age
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcds
 from activities.adapters.journal import FileJournals
@@ -82,12 +83,16 @@ class Wiring:
         return ForwardedEtcds(GrpcEtcds(self.secrets), self.hosts)
 
     @cached_property
+    def cipher(self) -> Age:
+        return Age(self.secrets)
+
+    @cached_property
     def stores(self) -> AnyStores:
         return AnyStores(S3Stores(self.secrets))
 
     @cached_property
     def surveyor(self) -> Surveyor:
-        return Surveyor(self.hosts, self.etcds, self.stores, X509())
+        return Surveyor(self.hosts, self.etcds, self.stores, X509(), self.cipher)
 
     @cached_property
     def planning(self) -> Planning:
@@ -114,9 +119,9 @@ class Wiring:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        nodes = Nodes(hosts, stores, time)
+        nodes = Nodes(hosts, stores, self.cipher, time)
         members = Members(hosts, etcds, self.hosts, time)
-        taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts), time)
+        taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts, self.cipher), time)
         listings = Listings(etcds, stores, time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
         approvals = Approvals(SshSignatures(), self.journals.at, time)
@@ -144,7 +149,7 @@ class Wiring:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        snapshots = Snapshots(etcds, stores, hosts)
+        snapshots = Snapshots(etcds, stores, hosts, self.cipher)
         return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, self.ledger.seal]
 
 

@@ -57,8 +57,8 @@ class Backup:
             self.task = replace(self.task, choice=choice)
             streamed = await self.take(Streamed)
             self.task = replace(self.task, streamed=streamed)
-            await self.take(ReadBack)
-            self.task = replace(self.task, duration_s=workflow.time() - began)
+            read_back = await self.take(ReadBack)
+            self.task = replace(self.task, duration_s=workflow.time() - began, read_back=read_back)
             return await self.take(BackupResult)
         except ActivityError as error:
             if isinstance(error.cause, ApplicationError):  # what the activity said, not that an activity said it

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 KUBERNETES = "1.34.2"
 KUBERNETES_MODULE = "k8s.io/kubernetes"
+AGE_PROGRAMS = (("age", "cmd"), ("age-keygen", "cmd"), ("age-plugin-pq", "extra"))
 CRI_TOOLS = "1.30.0"  # the newest that the Go module proxies serve; it speaks CRI v1, as containerd does
 
 
@@ -78,6 +79,13 @@ VERSITYGW = Recipe(
     (("versitygw", "github.com/versity/versitygw/cmd/versitygw"),),
     ("github.com/versity/versitygw",),
     85,
+)
+AGE = Recipe(
+    "age",
+    "1.3.2",
+    tuple((name, f"filippo.io/age/{where}/{name}") for name, where in AGE_PROGRAMS),
+    ("filippo.io/age",),
+    45,
 )
 CONTROL_PLANE = kubernetes(
     "kubernetes", ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl"), 240

@@ -124,12 +124,14 @@ def attempt(key: str, about: str, ask: Callable[[], str], remedy: str) -> Check:
 def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     """Everything about one cluster, from one survey."""
     from quorate.command import JUMP, node_of, nodes_of
+    from worker.cli.keys import tried
 
     settings = wiring.settings
     cluster, store = settings.cluster(name), settings.store(name)
     yield attempt(
         "store", f"{name} {store.url}", lambda: stored(wiring, name), "put its settings or its server right"
     )
+    yield attempt("encryption", name, lambda: tried(wiring.cipher, cluster.backup), "put the keys of `backup` right")
     yield from certificates(wiring, name, cluster)
     jump = [jump_host(wiring, name, each) for each in nodes_of(name, cluster) if each.name.startswith(JUMP)]
     yield from jump

@@ -1,0 +1,11 @@
+"""What lies encrypted in the store, where it has recipients."""
+
+from collections.abc import Iterator
+
+from quorate.ports import Cipher
+
+
+def opened(
+    cipher: Cipher, chunks: Iterator[bytes], recipients: tuple[str, ...], identities: tuple[str, ...], what: str
+) -> Iterator[bytes]:
+    return cipher.decrypted(chunks, identities, what) if recipients else chunks

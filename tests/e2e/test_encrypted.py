@@ -1,0 +1,138 @@
+"""A cluster whose backups are encrypted: opened with nothing of ours, restored, and closed without the key."""
+
+import base64
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.lab.binaries import AGE, make
+from deploy.lab.lab import Lab, node_exec
+from tests.e2e.conftest import product
+from tests.e2e.product import Product, left, on_node
+from tests.e2e.test_restore import etcdctl
+
+pytestmark = pytest.mark.lab
+HEALTHY = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
+OURS, ESCROW = "age.key", "escrow.key"
+
+
+@pytest.fixture(scope="module")
+def sealed(alone_lab: Lab) -> Iterator[Product]:
+    """For two recipients, of which one lies where the daemon runs and one in a safe."""
+    make(AGE, print)
+    recipients = [made_key(alone_lab, name) for name in (OURS, ESCROW)]
+    policy(alone_lab, recipients=recipients, identities=[f"file:{alone_lab.folder / OURS}"])
+    yield from product(alone_lab)
+
+
+def made_key(made: Lab, name: str) -> str:
+    """Its recipient."""
+    said = subprocess.run(
+        [AGE.path("age-keygen"), "-o", made.folder / name], capture_output=True, text=True, check=True
+    ).stderr
+    return said.split()[-1]
+
+
+def policy(made: Lab, **fields: object) -> dict[str, Any]:
+    """In the inventory from now on; what was there before."""
+    config = Path(made.config)
+    inventory = yaml.safe_load(config.read_text())
+    before = inventory["clusters"][made.name]["backup"]
+    inventory["clusters"][made.name]["backup"] = {**before, **fields}
+    config.write_text(yaml.safe_dump(inventory))
+    return dict(before)
+
+
+@contextmanager
+def instead(made: Lab, **fields: object) -> Iterator[None]:
+    before = policy(made, **fields)
+    try:
+        yield
+    finally:
+        policy(made, **before)
+
+
+def value(made: Lab) -> str:
+    code, said = node_exec(made, made.nodes[0].name, etcdctl("get", "key", "--print-value-only"))
+    assert code == 0, said
+    return said.strip()
+
+
+def put(made: Lab, text: str) -> None:
+    code, said = node_exec(made, made.nodes[0].name, etcdctl("put", "key", text))
+    assert code == 0, said
+
+
+def objects(made: Lab, ends: str) -> set[Path]:
+    return set((made.folder / "s3" / "data").glob(f"**/{ends}"))
+
+
+def test_age_and_zstd_give_the_very_bytes_that_etcd_sent_and_etcdutl_restores_them(sealed: Product) -> None:
+    made = sealed.lab
+    put(made, "kept")
+    before = objects(made, "*.age")
+    backup = sealed.backup()
+    assert (backup["outcome"], backup["key"].endswith("/snapshot.db.zst.age")) == ("verified", True)
+    (stored,) = objects(made, "*.age") - before
+    for name in (OURS, ESCROW):
+        opened = [AGE.path("age"), "-d", "-i", made.folder / name, stored]
+        packed = subprocess.run(opened, capture_output=True, check=True).stdout
+        script = f"echo {base64.b64encode(packed).decode()} | base64 -d | zstd -qdc >/tmp/{name}.db"
+        assert on_node(made, f"{script}; sha256sum /tmp/{name}.db").split()[0] == backup["sha256"]
+    on_node(
+        made,
+        f"etcdutl snapshot restore /tmp/{OURS}.db --data-dir /tmp/restored; test -f /tmp/restored/member/snap/db",
+    )
+
+
+def test_it_is_restored_and_no_identity_is_on_record_anywhere(sealed: Product) -> None:
+    made = sealed.lab
+    put(made, "kept")
+    sealed.backup()
+    put(made, "later")
+    result = sealed.restore(*HEALTHY)
+    assert (result["outcome"], value(made)) == ("restored", "kept")
+    assert left(sealed, made.nodes[0]) == []
+    secret = (made.folder / OURS).read_text().split()[-1]
+    assert secret not in "".join(path.read_text() for path in sealed.state.rglob("*.json*"))
+
+
+def test_a_members_own_data_is_encrypted_too_on_its_way_through_the_store(sealed: Product) -> None:
+    made = sealed.lab
+    put(made, "only the member has it")
+    before = objects(made, "*.zst*")
+    result = sealed.restore("--from-member", made.nodes[0].name, *HEALTHY)
+    assert (result["outcome"], value(made)) == ("restored", "only the member has it")
+    taken = {path.name for path in objects(made, "*.zst*") - before if path.name.startswith("snapshot")}
+    assert taken == {"snapshot.db.zst.age"}
+
+
+def test_without_its_key_nothing_is_stopped_and_nothing_is_called_a_backup(sealed: Product) -> None:
+    made = sealed.lab
+    sealed.backup()
+    assert checked(sealed)["ok"]
+    with instead(made, identities=[f"file:{made.folder / 'nowhere.key'}"]):
+        plan = sealed.json("plan", "restore", sealed.cluster, *HEALTHY, exit_code=4)
+        assert [gate["id"] for gate in plan["refusals"]] == ["sealed"]
+        assert "nowhere.key" in checked(sealed, exit_code=6)["said"]
+        known = objects(made, "manifest.json")
+        failed = sealed.run("backup", sealed.cluster)
+        assert (failed.returncode, "nowhere.key" in failed.stderr) == (6, True)
+        assert objects(made, "manifest.json") == known
+    with instead(made, recipients=["age1typo"]):
+        known = objects(made, "*")
+        assert sealed.run("backup", sealed.cluster).returncode == 2
+        assert {path for path in objects(made, "*") - known if "snapshot" in path.name} == set()
+        assert not checked(sealed, exit_code=3)["ok"]
+
+
+def checked(sealed: Product, exit_code: int = 0) -> dict[str, Any]:
+    """What doctor says of the keys."""
+    checks = sealed.json("doctor", sealed.cluster, exit_code=exit_code)["checks"]
+    found: dict[str, Any] = next(check for check in checks if check["id"] == "encryption")
+    return found
