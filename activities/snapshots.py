@@ -35,6 +35,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.ports import Cipher, Etcd
 from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
+from quorate.suspicion import baseline
 from quorate.toolbox import offers
 
 AHEAD = 2  # pieces between the threads that read, examine and compress
@@ -63,7 +64,9 @@ class Snapshots:
         with self.etcds.at(choice.target, ticket) as etcd:
             auth = etcd.auth_enabled()
         tools = offers(task.request.tool, nodes)
-        return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools)
+        store = self.stores.at(task.request.store, ticket)
+        before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
+        return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools, before=before)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
     def stream(self, task: BackupTask) -> Streamed:

@@ -13,6 +13,7 @@ from quorate.flags import filled, recorded
 from quorate.inventory import Cluster, Inventory, Store
 from quorate.plan import Step
 from quorate.seen import Look, NodeSeen
+from quorate.suspicion import Baseline, suspicions
 from quorate.toolbox import Offer
 
 WORKFLOW = "backup"
@@ -43,6 +44,8 @@ class BackupRequest:
     tool: str = ""  # the restore tool on the nodes; "" keeps none
     recipients: tuple[str, ...] = ()  # for whom it is encrypted; nobody can open it but them
     identities: tuple[str, ...] = ()  # references of what opens it again when it is read back
+    shrink_percent: int = 100
+    accepted: str = ""  # why it counts although the cluster has shrunk, in somebody's words
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Choice:
     alone: bool = False  # there is no quorum that could say how far the cluster is
     auth: bool = False
     tools: tuple[Offer, ...] = ()
+    before: Baseline | None = None  # what it is compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +139,7 @@ class BackupResult:
     notes: tuple[str, ...] = ()
 
 
-def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> BackupRequest:
+def request(inventory: Inventory, cluster: str, operation: str, actor: str, accepted: str = "") -> BackupRequest:
     settings = inventory.clusters.get(cluster)
     if settings is None:
         raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
@@ -143,7 +147,18 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> B
     store = inventory.stores[settings.backup.store]
     look, tool, policy = look_of(settings), settings.etcd.restore_tool, settings.backup
     return BackupRequest(
-        operation, cluster, targets(settings), store, actor, nodes, look, tool, policy.recipients, policy.identities
+        operation=operation,
+        cluster=cluster,
+        targets=targets(settings),
+        store=store,
+        actor=actor,
+        nodes=nodes,
+        look=look,
+        tool=tool,
+        recipients=policy.recipients,
+        identities=policy.identities,
+        shrink_percent=policy.shrink_percent,
+        accepted=accepted,
     )
 
 
@@ -225,7 +240,10 @@ def manifest(task: BackupTask) -> Manifest:
     assert choice is not None, "published before it was chosen"
     assert streamed is not None, "published before it was streamed"
     decrypted = task.read_back is None or task.read_back.decrypted  # None: by a version that encrypted nothing
-    found = (*choice.findings, *streamed.findings, *(() if decrypted else (UNOPENED,)))
+    why = tuple(suspicions(choice.before, streamed.revision, streamed.keys.get(""), request.shrink_percent))
+    found = (*choice.findings, *streamed.findings, *(() if decrypted else (UNOPENED,)), *why)
+    if why and request.accepted:
+        found = (*found, f"{request.actor} accepts that: {request.accepted}")
     hashed = Hash.model_validate(asdict(streamed.hash_kv)) if streamed.hash_kv else None
     return Manifest(
         id=id_of(streamed.directory),
@@ -248,7 +266,7 @@ def manifest(task: BackupTask) -> Manifest:
         hash_kv=hashed,
         operation=request.operation,
         actor=request.actor,
-        outcome="degraded" if found else "verified",
+        outcome="suspect" if why and not request.accepted else "degraded" if found else "verified",
         findings=found,
         flags=choice.flags,
         auth=choice.auth,

@@ -104,7 +104,7 @@ class Manifest(Part):
     operation: str
     actor: str
     verification: Verification = Verification()
-    outcome: Literal["verified", "degraded"]
+    outcome: Literal["verified", "degraded", "suspect"]
     findings: tuple[str, ...] = ()
     flags: Mapping[str, Mapping[str, str]] = {}
     auth: bool = False
@@ -118,9 +118,14 @@ class Manifest(Part):
             or self.id != f"{self.cluster}/{self.directory.split('/')[-1]}"
         ):
             raise ValueError("id, key, cluster and cluster_id do not belong together")
-        if (self.outcome == "degraded") != bool(self.findings):
-            raise ValueError("degraded means that there are findings, verified that there are none")
+        if (self.outcome == "verified") != (not self.findings):
+            raise ValueError("verified means that there are no findings, every other outcome that there are some")
         return self
+
+    @property
+    def counts(self) -> bool:
+        """Whether `latest` may mean it, and whoever keeps or removes backups may count it as one."""
+        return self.outcome != "suspect"
 
     @property
     def directory(self) -> str:
@@ -234,9 +239,9 @@ def lineage(cluster_id: str, links: Iterable[tuple[str, str]] = ()) -> frozenset
 def newest(manifests: Iterable[Manifest], lineage: Collection[str]) -> Manifest | None:
     """The newest of the lineage, or of all where none is known (no member answers, no restore is on record).
 
-    A degraded one counts: it is proved as well, and loses less than an older one.
+    A degraded one counts: it is proved as well, and loses less than an older one. A suspect one does not.
     """
-    related = (each for each in manifests if not lineage or each.cluster_id in lineage)
+    related = (each for each in manifests if each.counts and (not lineage or each.cluster_id in lineage))
     return max(related, key=age, default=None)
 
 

@@ -86,7 +86,8 @@ class ClusterSeen:
 
     def related(self) -> frozenset[str]:
         """Every cluster id that restores on record link with the observed one, or with the newest backup."""
-        ids = set(self.cluster_ids) or ({self.manifests[-1].cluster_id} if self.manifests else set())
+        counting = [each.cluster_id for each in self.manifests if each.counts]
+        ids = set(self.cluster_ids) or set(counting[-1:])
         links = [(link.before, link.after) for link in self.lineages]
         while more := {one for pair in links if ids & set(pair) for one in pair if one} - ids:
             ids |= more

@@ -47,6 +47,10 @@ def impostor(_: Cluster, seen: ClusterSeen, __: Origin) -> str:
     return seen.impostor()
 
 
+def suspect(_: Cluster, __: ClusterSeen, origin: Origin) -> str:
+    return "" if not isinstance(origin, Manifest) or origin.counts else "; ".join(origin.findings)
+
+
 def sealed(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return seen.sealed.get(origin.id, "") if isinstance(origin, Manifest) else ""
 
@@ -252,6 +256,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("clock-skew", around(surroundings.clock_skew), True),
     ("layout", layout, False),
     ("no-tool", no_tool, False),
+    ("suspect", suspect, True),
     ("sealed", sealed, False),
     ("version", version, True),
     ("no-bump", no_bump, True),

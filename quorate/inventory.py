@@ -182,10 +182,14 @@ class Kubernetes(Strict):
 
 
 class Backup(Strict):
-    """Where to and how often; what leaves is encrypted for all `recipients`, and `identities` are what opens it."""
+    """Where to and how often; what leaves is encrypted for all `recipients`, and `identities` are what opens it.
+
+    A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect.
+    """
 
     store: str
     every: Duration = 3600.0
+    shrink_percent: int = Field(default=50, ge=0, le=100)
     recipients: tuple[Recipient, ...] = ()
     identities: tuple[Reference, ...] = ()
 

@@ -177,6 +177,7 @@ class Bench:
     environment: ActivityEnvironment = field(default_factory=ActivityEnvironment)
     recipients: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
+    accepted: str = ""
 
     @property
     def snapshots(self) -> Snapshots:
@@ -193,7 +194,13 @@ class Bench:
         made = BackupRequest(
             "backup-1", self.name, self.members, SETTINGS, "ada", nodes, Look(units=("etcd.service",))
         )
-        return replace(made, recipients=self.recipients, identities=self.identities)
+        return replace(
+            made,
+            recipients=self.recipients,
+            identities=self.identities,
+            shrink_percent=50,
+            accepted=self.accepted,
+        )
 
     def chosen(self) -> BackupTask:
         task = BackupTask(self.request(), "choose", 1)

@@ -28,6 +28,7 @@ WELL = ClusterSeen(
     reads=dict.fromkeys("abc", 41),
     manifests=(manifest(),),
 )
+SUSPECT = manifest(revision=3).model_copy(update={"outcome": "suspect", "findings": ("its revision is 3",)})
 WIPED = node("inactive", data=False)
 LOST = replace(
     WELL,
@@ -95,6 +96,7 @@ def test_while_an_operation_has_the_nodes_everything_leads_to_it(tmp_path: Path)
         (replace(WELL, nodes={**WELL.nodes, "c": replace(node(), now=99.0)}), ["clock-skew"]),
         (replace(WELL, etcd={**WELL.etcd, "a": etcd_seen("1", quota_bytes=10**6)}), ["quota"]),
         (replace(WELL, manifests=()), ["no-backup"]),
+        (replace(WELL, manifests=(*WELL.manifests, SUSPECT)), ["backup-suspect"]),
         (replace(WELL, manifests=(), store="no route"), ["store-unreachable"]),
     ],
 )

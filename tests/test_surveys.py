@@ -48,12 +48,12 @@ class Scene:
         there = hosts or FakeHosts(self.bench.machines)
         return Surveyor(there, self.bench.cluster, MemoryStores(self.store), X509(), AGE)
 
-    def plan(self, *overrides: str) -> Plan:
+    def plan(self, *overrides: str, snapshot: str = "latest") -> Plan:
         whole = inventory(self.root)
         overrides = ("quorum-healthy", *overrides)
         return self.surveyor().plan(
             RestoreRequest(
-                "restore-1", "demo", whole.clusters["demo"], whole.stores["here"], "latest", "ann", overrides
+                "restore-1", "demo", whole.clusters["demo"], whole.stores["here"], snapshot, "ann", overrides
             )
         )
 

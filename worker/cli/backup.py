@@ -1,6 +1,6 @@
 """`quorate backup`: takes a verified snapshot now, waits for it and says what it is."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 UNFINISHED = (StillRunning, Detached)
+Accept = Annotated[
+    str,
+    typer.Option(metavar="REASON", help="Why the cluster has shrunk: a suspect backup counts then, and is degraded."),
+]
 
 
 def backup(
@@ -22,24 +26,26 @@ def backup(
     *,
     wait_timeout: Patience = HOUR,
     who: Actor = "",
+    accept: Accept = "",
     output: As = Output.TABLE,
 ) -> int:
     """Stream a snapshot into the store, read it back, publish it. Exit 0 verified, 3 with findings, 10 failed."""
     here = given(ctx)
     with contract(here, output, dict.fromkeys(BACKUP_FIELDS)) as fields:
         waiting = Waiting(here, output, duration(wait_timeout), fields)
-        result = taken(waiting, here.settings(), cluster, actor(who))
+        result = taken(waiting, here.settings(), cluster, actor(who), accept)
     return told(result, here, output)
 
 
-def taken(waiting: Waiting, settings: "Settings", cluster: str, who: str) -> "Result":
+def taken(waiting: Waiting, settings: "Settings", cluster: str, who: str, accepted: str) -> "Result":
     """Whatever ends a backup that has begun is a failed backup, exit 10; its kind says more."""
     from quorate.backup import request
     from worker.operations import new_id
 
     settings.cluster(cluster)
     try:
-        return waiting.begin(settings, "backup", request(settings.inventory, cluster, new_id("backup"), who))
+        asked = request(settings.inventory, cluster, new_id("backup"), who, accepted)
+        return waiting.begin(settings, "backup", asked)
     except UNFINISHED:
         raise
     except QuorateError as error:

@@ -131,6 +131,25 @@ def test_without_its_key_nothing_is_stopped_and_nothing_is_called_a_backup(seale
         assert not checked(sealed, exit_code=3)["ok"]
 
 
+def test_a_cluster_that_came_up_empty_is_stored_as_suspect_and_never_the_latest(sealed: Product) -> None:
+    made = sealed.lab
+    put(made, "kept")
+    good = sealed.backup()["snapshot"]
+    on_node(made, "systemctl stop etcd; rm -rf /var/lib/etcd/default/*; systemctl start etcd")
+    suspect = sealed.json("backup", sealed.cluster, exit_code=3)
+    assert suspect["outcome"] == "suspect"
+    assert any("0 keys" in each for each in suspect["findings"])
+    assert "backup-suspect" in {each["id"] for each in sealed.json("inspect", made.name, exit_code=3)["findings"]}
+    plan = sealed.json("plan", "restore", sealed.cluster, exit_code=4)
+    assert plan["snapshot"] == good
+    refused = sealed.json("plan", "restore", sealed.cluster, "--snapshot", suspect["snapshot"], exit_code=4)
+    assert "suspect" in {gate["id"] for gate in refused["refusals"]}
+    known = [word for gate in plan["refusals"] for word in ("--override-gate", gate["id"])]
+    result = sealed.restore(*known, "--reason", "it is a test")
+    assert (result["outcome"], value(made)) == ("restored", "kept")
+    assert sealed.backup()["outcome"] == "verified"
+
+
 def checked(sealed: Product, exit_code: int = 0) -> dict[str, Any]:
     """What doctor says of the keys."""
     checks = sealed.json("doctor", sealed.cluster, exit_code=exit_code)["checks"]
