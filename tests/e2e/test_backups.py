@@ -1,6 +1,7 @@
 """A cluster whose backups are encrypted: opened with nothing of ours, restored, and closed without the key."""
 
 import base64
+import hashlib
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,17 @@ def objects(made: Lab, ends: str) -> set[Path]:
     return set((made.folder / "s3" / "data").glob(f"**/{ends}"))
 
 
+@contextmanager
+def flipped(file: Path) -> Iterator[None]:
+    """One bit of it, as a store may do."""
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100] + bytes([whole[-100] ^ 1]) + whole[-99:])
+    try:
+        yield
+    finally:
+        file.write_bytes(whole)
+
+
 def test_age_and_zstd_give_the_very_bytes_that_etcd_sent_and_etcdutl_restores_them(sealed: Product) -> None:
     made = sealed.lab
     put(made, "kept")
@@ -84,6 +96,13 @@ def test_age_and_zstd_give_the_very_bytes_that_etcd_sent_and_etcdutl_restores_th
         packed = subprocess.run(opened, capture_output=True, check=True).stdout
         script = f"echo {base64.b64encode(packed).decode()} | base64 -d | zstd -qdc >/tmp/{name}.db"
         assert on_node(made, f"{script}; sha256sum /tmp/{name}.db").split()[0] == backup["sha256"]
+    pulled = made.folder / "pulled.db"
+    said = sealed.json("snapshots", "pull", backup["snapshot"], str(pulled))
+    assert (said["ok"], said["encrypted"], said["sha256"]) == (True, True, backup["sha256"])
+    assert hashlib.sha256(pulled.read_bytes()).hexdigest() == backup["sha256"]
+    with flipped(stored):
+        assert sealed.json("snapshots", "verify", backup["snapshot"], exit_code=7)["ok"] is False
+    assert sealed.json("snapshots", "verify", f"{sealed.cluster}/latest")["ok"]
     on_node(
         made,
         f"etcdutl snapshot restore /tmp/{OURS}.db --data-dir /tmp/restored; test -f /tmp/restored/member/snap/db",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import BadInput
+from worker.cli.fetching import SnapshotId, pull, verify
 from worker.cli.options import As, Output, given, say, say_json
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ FINDINGS = 3
 app = typer.Typer(help="What can be restored.", no_args_is_help=True, rich_markup_mode=None)
 
 MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clusters if left out.")]
-SnapshotId = Annotated[str, typer.Argument(metavar="SNAPSHOT", help="As `quorate snapshots ls` shows it.")]
 
 
 @app.command()
@@ -40,22 +40,26 @@ def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE
 @app.command()
 def show(ctx: typer.Context, snapshot: SnapshotId, output: As = Output.TABLE) -> int:
     """One manifest, whole."""
-    wiring = given(ctx).wiring()
-    cluster = snapshot.partition("/")[0]
-    if "/" not in snapshot:
-        raise BadInput(f"{snapshot!r} is not a snapshot: expected CLUSTER/TIME-REVISION", next="quorate snapshots ls")
-    manifests = shelf_of(wiring, cluster).manifests
-    found = next((each for each in manifests if each.id == snapshot), None)
-    if found is None:
-        newest = ", ".join(each.id for each in manifests[-3:]) or "none"
-        raise BadInput(
-            f"there is no snapshot {snapshot}; the newest: {newest}", next=f"quorate snapshots ls {cluster}"
-        )
+    found = named(given(ctx).wiring(), snapshot)
     if output is Output.JSON:
         say_json(found.model_dump(mode="json"))
     else:
         say(details(found))
     return 0
+
+
+app.command()(verify)
+app.command()(pull)
+
+
+def named(wiring: "Wiring", snapshot: str) -> "Manifest":
+    """By its id, or `CLUSTER/latest`; BadInput names the newest that there are."""
+    from quorate.catalogue import LATEST, find
+
+    cluster, slash, name = snapshot.partition("/")
+    if not slash:
+        raise BadInput(f"{snapshot!r} is not a snapshot: expected CLUSTER/TIME-REVISION", next="quorate snapshots ls")
+    return find(shelf_of(wiring, cluster).manifests, LATEST if name == LATEST else snapshot, cluster, ())
 
 
 def shelf_of(wiring: "Wiring", cluster: str) -> "Shelf":

@@ -1,0 +1,88 @@
+"""What lies in the store is looked at again by whoever wants to be sure, and taken out by whoever needs it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from activities.fetched import fetched
+from quorate.errors import BadInput, Corrupt, Denied, QuorateError
+from tests.fakes.store import MemoryStore
+from tests.test_backup import AGE, Bench, a_cluster, sent
+from tests.test_encrypted import Key
+from worker.cli.fetching import written
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Key:
+    return Key(tmp_path)
+
+
+@pytest.fixture(params=["plain", "encrypted"])
+def bench(request: pytest.FixtureRequest, key: Key) -> Bench:
+    made = Bench(a_cluster(), MemoryStore())
+    if request.param == "encrypted":
+        made = replace(made, recipients=(key.recipient,), identities=(key.reference,))
+    made.carry_out()
+    return made
+
+
+def taken(bench: Bench) -> bytes:
+    return b"".join(fetched(bench.store, AGE, bench.manifest(), bench.identities))
+
+
+def test_it_is_what_etcd_sent(bench: Bench) -> None:
+    assert taken(bench) == sent(bench.cluster)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda is_: is_[:-5] + bytes([is_[-5] ^ 1]) + is_[-4:], lambda is_: is_[:99] + is_[100:]]
+)
+def test_a_changed_byte_is_found_before_the_last_piece_is_given_away(
+    bench: Bench, change: Callable[[bytes], bytes]
+) -> None:
+    assert isinstance(bench.store, MemoryStore)
+    manifest, objects, got = bench.manifest(), bench.store.objects, list[bytes]()
+    objects[manifest.key] = change(objects[manifest.key])
+    with pytest.raises(QuorateError):
+        got.extend(fetched(bench.store, AGE, manifest, bench.identities))
+    assert sum(map(len, got)) < manifest.size_bytes
+
+
+def test_another_snapshot_under_its_name_is_told_by_the_manifest(bench: Bench) -> None:
+    lies = bench.manifest().model_copy(update={"revision": 1})
+    with pytest.raises(Corrupt, match="its manifest says .* at 1 with"):
+        b"".join(fetched(bench.store, AGE, lies, bench.identities))
+
+
+def test_without_a_key_an_encrypted_one_stays_closed(key: Key) -> None:
+    made = Bench(a_cluster(), MemoryStore(), recipients=(key.recipient,))
+    made.carry_out()
+    with pytest.raises(Denied):
+        taken(made)
+
+
+class TestAFile:
+    def test_it_appears_whole_and_for_its_owner_alone(self, tmp_path: Path) -> None:
+        written(tmp_path / "db", iter((b"one ", b"two")))
+        assert (tmp_path / "db").read_bytes() == b"one two"
+        assert (tmp_path / "db").stat().st_mode & 0o777 == 0o600
+        assert [path.name for path in tmp_path.iterdir()] == ["db"]
+
+    def test_nothing_is_left_of_one_that_broke_off(self, tmp_path: Path) -> None:
+        def broken() -> Iterator[bytes]:
+            yield b"one"
+            raise Corrupt("not what it was")
+
+        with pytest.raises(Corrupt):
+            written(tmp_path / "db", broken())
+        assert list(tmp_path.iterdir()) == []
+
+    def test_it_is_never_written_over_another(self, tmp_path: Path) -> None:
+        (tmp_path / "db").write_bytes(b"mine")
+        with pytest.raises(BadInput, match="is there already"):
+            written(tmp_path / "db", iter((b"one",)))
+        with pytest.raises(BadInput, match="cannot be written: No such file"):
+            written(tmp_path / "nowhere" / "db", iter((b"one",)))
+        assert (tmp_path / "db").read_bytes() == b"mine"

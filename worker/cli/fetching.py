@@ -1,0 +1,101 @@
+"""`quorate snapshots verify` and `pull`: what lies in the store, fetched, opened and looked at again."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.errors import BadInput
+from worker.cli.options import As, Output, contract, given, say, say_json
+
+if TYPE_CHECKING:
+    from quorate.catalogue import Manifest
+
+FIELDS = ("snapshot", "ok", "size_bytes", "sha256", "revision", "encrypted", "file")
+SnapshotId = Annotated[
+    str, typer.Argument(metavar="SNAPSHOT", help="As `quorate snapshots ls` shows it, or CLUSTER/latest.")
+]
+Target = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, for its owner alone.")]
+
+
+def verify(ctx: typer.Context, snapshot: SnapshotId, output: As = Output.TABLE) -> int:
+    """Fetch it, open it, compare every hash, look at every page; leaves nothing behind. Exit 7 if it is not sound."""
+    return told(ctx, snapshot, output, "", drained)
+
+
+def pull(ctx: typer.Context, snapshot: SnapshotId, to: Target, output: As = Output.TABLE) -> int:
+    """The bytes that etcd sent, in a file, proved on the way: for `etcdutl snapshot restore` by hand."""
+    return told(ctx, snapshot, output, str(to.absolute()), lambda pieces: written(to, pieces))
+
+
+def told(
+    ctx: typer.Context, snapshot: str, output: Output, file: str, take: Callable[[Iterator[bytes]], None]
+) -> int:
+    from activities.fetched import fetched
+    from worker.cli.snapshots import named
+
+    here = given(ctx)
+    with contract(here, output, dict.fromkeys(FIELDS)) as fields:
+        wiring = here.wiring()
+        found = named(wiring, snapshot)
+        fields.update(snapshot=found.id, ok=False, encrypted=found.encryption is not None, file=file or None)
+        settings = wiring.settings
+        store = wiring.stores.at(settings.store(found.cluster))
+        take(fetched(store, wiring.cipher, found, settings.cluster(found.cluster).backup.identities))
+        fields.update(ok=True, size_bytes=found.size_bytes, sha256=found.sha256, revision=found.revision)
+    if output is Output.JSON:
+        say_json(fields)
+    else:
+        say(sentence(found, file))
+    return 0
+
+
+def sentence(found: "Manifest", file: str) -> str:
+    from worker.screen import size
+
+    sound = f"{found.id} is sound: {size(found.size_bytes)}, revision {found.revision}, sha256 {found.sha256}"
+    return f"{sound}\n  in {file}; `etcdutl snapshot status {file} -w table` looks at it" if file else sound
+
+
+def drained(pieces: Iterator[bytes]) -> None:
+    from activities.checksums import drain
+
+    drain(pieces)
+
+
+def written(to: Path, pieces: Iterator[bytes]) -> None:
+    """Under its name only when it is whole and on the disk; never over another."""
+    part = to.with_name(f".{to.name}.part")
+    with laid(to, part), os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        for piece in pieces:
+            file.write(piece)
+        file.flush()
+        os.fsync(file.fileno())
+    with input_errors(to):
+        os.link(part, to)
+        part.unlink()
+
+
+@contextmanager
+def laid(to: Path, part: Path) -> Iterator[None]:
+    """What is half written goes."""
+    if to.exists():
+        raise BadInput(f"{to} is there already; nothing was written")
+    with input_errors(to):
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+
+
+@contextmanager
+def input_errors(to: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BadInput(f"{to} cannot be written: {error.strerror}") from error
