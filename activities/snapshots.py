@@ -112,7 +112,7 @@ class Snapshots:
             revision = self._linearizable_revision(task, ticket)
             seen = self._look(task, ticket)
             try:
-                return choice_of(task, choose(seen, revision), seen, revision)
+                return choice_of(task, choose(seen, revision, task.request.member), seen, revision)
             except Refusal as error:
                 if self.clock.monotonic() >= limit:
                     raise

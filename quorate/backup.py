@@ -46,6 +46,7 @@ class BackupRequest:
     identities: tuple[str, ...] = ()  # references of what opens it again when it is read back
     shrink_percent: int = 100
     accepted: str = ""  # why it counts although the cluster has shrunk, in somebody's words
+    member: str = ""  # that somebody wants it from
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +140,14 @@ class BackupResult:
     notes: tuple[str, ...] = ()
 
 
-def request(inventory: Inventory, cluster: str, operation: str, actor: str, accepted: str = "") -> BackupRequest:
+def request(
+    inventory: Inventory, cluster: str, operation: str, actor: str, *, accepted: str = "", member: str = ""
+) -> BackupRequest:
     settings = inventory.clusters.get(cluster)
     if settings is None:
         raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
+    if member and member not in (names := [each.name for each in settings.members]):
+        raise BadInput(f"{cluster} has no member {member}; members: {', '.join(names)}")
     nodes = tuple(node_of(cluster, settings, member) for member in settings.members)
     store = inventory.stores[settings.backup.store]
     look, tool, policy = look_of(settings), settings.etcd.restore_tool, settings.backup
@@ -159,6 +164,7 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str, acce
         identities=policy.identities,
         shrink_percent=policy.shrink_percent,
         accepted=accepted,
+        member=member,
     )
 
 
@@ -173,11 +179,15 @@ def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:
     return tuple(target(cluster, member) for member in cluster.members)
 
 
-def choose(seen: Mapping[str, EtcdSeen | str], linearizable_revision: int) -> str:
-    """A healthy voter, not the leader if another will do; text in `seen` says why a member did not answer."""
+def choose(seen: Mapping[str, EtcdSeen | str], linearizable_revision: int, wanted: str = "") -> str:
+    """A healthy voter, not the leader if another will do, or the one that is wanted and no other.
+
+    Text in `seen` says why a member did not answer.
+    """
     ids = Counter(each.cluster_id for each in seen.values() if isinstance(each, EtcdSeen))
     usual = max(ids, key=lambda cluster_id: ids[cluster_id]) if ids else ""
-    reasons = {name: why_not(each, usual, linearizable_revision) for name, each in seen.items()}
+    asked = {name: each for name, each in seen.items() if name == (wanted or name)}
+    reasons = {name: why_not(each, usual, linearizable_revision) for name, each in asked.items()}
     fit = [name for name, reason in reasons.items() if not reason]
     if not fit:
         listed = "; ".join(f"{name} {reason}" for name, reason in reasons.items())

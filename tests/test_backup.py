@@ -93,6 +93,11 @@ class TestChoosing:
         with pytest.raises(Refusal, match=f"{reason}; b is a learner; c knows of no leader"):
             choose({"a": other, "b": seen("b", learner=True), "c": seen("c", leader="")}, 100)
 
+    def test_the_one_that_is_wanted_is_taken_or_none(self) -> None:
+        assert choose(HEALTHY, 100, "a") == "a"
+        with pytest.raises(Refusal, match="no member can be backed up: c is a learner$"):
+            choose({**HEALTHY, "c": seen("c", learner=True)}, 100, "c")
+
     def test_a_member_of_another_cluster_is_not_taken(self) -> None:
         assert choose({"a": HEALTHY["a"], "b": seen("b", cluster_id="c1"), "c": HEALTHY["c"]}, 100) == "c"
 
@@ -117,6 +122,8 @@ def test_a_request_carries_references_and_no_secret(tmp_path: Path) -> None:
     assert made.targets[0] == EtcdTarget("a", "http://127.0.0.1:11")
     assert [target.name for target in made.targets] == ["a", "b", "c"]
     assert made.store.url == f"file://{tmp_path}/store"
+    with pytest.raises(BadInput, match="demo has no member z; members: a, b, c"):
+        request(inventory(tmp_path), "demo", "backup-1", "ada", member="z")
     with pytest.raises(BadInput, match="there is no cluster nope; known: demo"):
         request(inventory(tmp_path), "nope", "backup-1", "ada")
 

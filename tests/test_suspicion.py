@@ -140,5 +140,5 @@ def test_a_restore_of_a_suspect_one_needs_a_reason(tmp_path: Path) -> None:
 
 
 def test_the_policy_is_the_inventorys(tmp_path: Path) -> None:
-    made = request(inventory(tmp_path), "demo", "backup-1", "ada", "it is so")
+    made = request(inventory(tmp_path), "demo", "backup-1", "ada", accepted="it is so")
     assert (made.shrink_percent, made.accepted) == (50, "it is so")

@@ -19,6 +19,8 @@ Accept = Annotated[
     typer.Option(metavar="REASON", help="Why the cluster has shrunk: a suspect backup counts then, and is degraded."),
 ]
 
+From = Annotated[str, typer.Option("--from", metavar="MEMBER", help="Of this member, or not at all.")]
+
 
 def backup(
     ctx: typer.Context,
@@ -27,24 +29,25 @@ def backup(
     wait_timeout: Patience = HOUR,
     who: Actor = "",
     accept: Accept = "",
+    member: From = "",
     output: As = Output.TABLE,
 ) -> int:
     """Stream a snapshot into the store, read it back, publish it. Exit 0 verified, 3 with findings, 10 failed."""
     here = given(ctx)
     with contract(here, output, dict.fromkeys(BACKUP_FIELDS)) as fields:
         waiting = Waiting(here, output, duration(wait_timeout), fields)
-        result = taken(waiting, here.settings(), cluster, actor(who), accept)
+        result = taken(waiting, here.settings(), cluster, actor(who), accepted=accept, member=member)
     return told(result, here, output)
 
 
-def taken(waiting: Waiting, settings: "Settings", cluster: str, who: str, accepted: str) -> "Result":
+def taken(waiting: Waiting, settings: "Settings", cluster: str, who: str, *, accepted: str, member: str) -> "Result":
     """Whatever ends a backup that has begun is a failed backup, exit 10; its kind says more."""
     from quorate.backup import request
     from worker.operations import new_id
 
     settings.cluster(cluster)
     try:
-        asked = request(settings.inventory, cluster, new_id("backup"), who, accepted)
+        asked = request(settings.inventory, cluster, new_id("backup"), who, accepted=accepted, member=member)
         return waiting.begin(settings, "backup", asked)
     except UNFINISHED:
         raise
