@@ -32,7 +32,8 @@ from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
-from quorate.ports import Cipher, Etcd
+from quorate.ports import Cipher, Etcd, Signing
+from quorate.provenance import signed
 from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
 from quorate.suspicion import baseline
@@ -50,6 +51,7 @@ class Snapshots:
     stores: RecordedStores
     hosts: RecordedHosts
     cipher: Cipher
+    signing: Signing
     clock: Clock = time
     tick: Tick = activity.heartbeat
 
@@ -204,7 +206,7 @@ class Snapshots:
         return same(ReadBack(sent.size_bytes, sent.sha256, stored.sha256), wanted)
 
     def _publish(self, task: BackupTask, ticket: Ticket, tick: Tick) -> BackupResult:
-        made = manifest(task)
+        made = signed(manifest(task), self.signing)
         store = self.stores.at(task.request.store, ticket)
         key = key_of(streamed(task).directory, MANIFEST)
         try:

@@ -26,7 +26,8 @@ from quorate.inventory import Cluster, Member
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
-from quorate.ports import Certificates, Cipher, Etcds, Hosts, Store, Stores
+from quorate.ports import Certificates, Cipher, Etcds, Hosts, Signatures, Store, Stores
+from quorate.provenance import doubted
 from quorate.reach import needs_dials, targets
 from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
@@ -50,6 +51,7 @@ class Surveyor:
     stores: Stores
     certificates: Certificates
     cipher: Cipher
+    signatures: Signatures
 
     def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
         """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
@@ -75,6 +77,7 @@ class Surveyor:
             reads={member: each for member, each in read.items() if isinstance(each, int)},
             unread={member: each.reason for member, each in read.items() if isinstance(each, Silence)},
             manifests=manifests,
+            doubted=dict(doubted(manifests, cluster.trust, self.signatures)),
             lineages=links,
             store=known.reason if isinstance(known, Silence) else "",
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
@@ -102,7 +105,7 @@ class Surveyor:
     def _sealed(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
         """With why the snapshot that is asked for cannot be opened; its first piece is, to find out."""
         with suppress(BadInput):
-            wanted = find(seen.manifests, request.snapshot, request.cluster, seen.related())
+            wanted = find(seen.manifests, request.snapshot, request.cluster, seen.related(), seen.doubted)
             if wanted.encryption:
                 why = self._unopened(self.stores.at(request.store), wanted.key, request.settings.backup.identities)
                 return replace(seen, sealed={wanted.id: why} if why else {})

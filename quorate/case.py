@@ -26,7 +26,7 @@ class Case:
     def newest(self) -> Manifest | None:
         """Of this very cluster, by the ids that restores on record link."""
         ids = self.seen.related()
-        mine = [each for each in self.seen.manifests if each.counts and (not ids or each.cluster_id in ids)]
+        mine = [each for each in self.seen.counting if not ids or each.cluster_id in ids]
         return max(mine, key=lambda each: each.created_at, default=None)
 
     @property

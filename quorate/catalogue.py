@@ -79,7 +79,8 @@ class Manifest(Part):
     trailer; `stored_*` are of the object. `revision` is what a restored member serves; the one in the id is
     the linearizable revision when the stream began, and only a name. `keys` counts by prefix, "" being all.
     `flags` are those that each member's etcd ran with; of a member that is not in it they are not known.
-    With `auth` clients had to log in, and will have to again. Without `encryption` it lies there for all to read.
+    With `auth` clients had to log in, and will have to again. Without `encryption` it lies
+    there for all to read. `signature` is an SSH signature over all the rest.
     """  # noqa: D205 - every field that its name does not explain
 
     format: Literal["quorate/manifest/v1"] = "quorate/manifest/v1"
@@ -108,6 +109,7 @@ class Manifest(Part):
     findings: tuple[str, ...] = ()
     flags: Mapping[str, Mapping[str, str]] = {}
     auth: bool = False
+    signature: str = ""
 
     @model_validator(mode="after")
     def check_names(self) -> Self:
@@ -145,6 +147,8 @@ class Manifest(Part):
         data = self.model_dump(mode="json")
         if not self.encryption:
             del data["encryption"]
+        if not self.signature:
+            del data["signature"]
         if self.verification.decrypted:
             del data["verification"]["decrypted"]
         return canonical(data).encode() + b"\n"
@@ -245,11 +249,19 @@ def newest(manifests: Iterable[Manifest], lineage: Collection[str]) -> Manifest 
     return max(related, key=age, default=None)
 
 
-def find(manifests: Iterable[Manifest], wanted: str, cluster: str, lineage: Collection[str]) -> Manifest:
-    """By id, or `latest` of the lineage; BadInput names what there is."""
+def find(
+    manifests: Iterable[Manifest],
+    wanted: str,
+    cluster: str,
+    lineage: Collection[str],
+    doubted: Collection[str] = (),
+) -> Manifest:
+    """By id, or `latest` of the lineage, which is none of the doubted; BadInput names what there is."""
     known = tuple(each for each in manifests if each.cluster == cluster)
     named = (each for each in known if each.id == wanted)
-    found = newest(known, lineage) if wanted == LATEST else next(named, None)
+    found = (
+        newest((each for each in known if each.id not in doubted), lineage) if wanted == LATEST else next(named, None)
+    )
     if found is None:
         there = ", ".join(each.id for each in sorted(known, key=age)[-3:]) or "none"
         of = f" of the cluster ids {', '.join(sorted(lineage))}" if wanted == LATEST and lineage else ""

@@ -43,6 +43,7 @@ class ClusterSeen:
     dials: dict[str, dict[str, str]] = field(default_factory=dict)  # by node and `host:port`; without a quorum only
     us: frozenset[str] = frozenset()  # addresses by which this machine goes to the members, where a node cannot tell
     off: dict[str, str] = field(default_factory=dict)  # nodes that a person says are switched off, and how they know
+    doubted: dict[str, str] = field(default_factory=dict)  # snapshots that nobody vouches for who is trusted, and why
     sealed: dict[str, str] = field(default_factory=dict)  # why the snapshot that is asked for cannot be opened
     left_out: tuple[str, ...] = ()  # of what is planned, because they are gone for good
 
@@ -84,10 +85,14 @@ class ClusterSeen:
     def quorum(self) -> int:
         return quorum(len(self.etcd))
 
+    @property
+    def counting(self) -> tuple[Manifest, ...]:
+        """The snapshots that `latest` may mean."""
+        return tuple(each for each in self.manifests if each.counts and each.id not in self.doubted)
+
     def related(self) -> frozenset[str]:
         """Every cluster id that restores on record link with the observed one, or with the newest backup."""
-        counting = [each.cluster_id for each in self.manifests if each.counts]
-        ids = set(self.cluster_ids) or set(counting[-1:])
+        ids = set(self.cluster_ids) or {each.cluster_id for each in self.counting[-1:]}
         links = [(link.before, link.after) for link in self.lineages]
         while more := {one for pair in links if ids & set(pair) for one in pair if one} - ids:
             ids |= more

@@ -192,6 +192,9 @@ def backups(case: Case) -> Iterator[Finding]:
     elif (age_s := (case.now - newest.created_at).total_seconds()) > allowed_s:
         evidence = f"{newest.id} is {age_s / 60:.0f} minutes old, {allowed_s / 60:.0f} are allowed"
         yield Finding("backup-late", "WARN", "the newest backup is older than it may be", evidence, take)
+    if case.seen.manifests and (why := case.seen.doubted.get(case.seen.manifests[-1].id)):
+        message = f"{case.seen.manifests[-1].id} does not count: nobody whom `trust` names vouches for it"
+        yield Finding("manifest-unsigned", "FAIL", message, why, f"quorate doctor {case.name}")
     if case.seen.manifests and not (last := case.seen.manifests[-1]).counts:
         message = f"{last.id} does not look like a backup of the cluster that was: it does not count"
         accept = f"quorate backup {case.name} --accept 'why the cluster has shrunk'"

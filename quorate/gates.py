@@ -51,6 +51,10 @@ def suspect(_: Cluster, __: ClusterSeen, origin: Origin) -> str:
     return "" if not isinstance(origin, Manifest) or origin.counts else "; ".join(origin.findings)
 
 
+def manifest_unsigned(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    return seen.doubted.get(origin.id, "") if isinstance(origin, Manifest) else ""
+
+
 def sealed(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return seen.sealed.get(origin.id, "") if isinstance(origin, Manifest) else ""
 
@@ -256,6 +260,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("clock-skew", around(surroundings.clock_skew), True),
     ("layout", layout, False),
     ("no-tool", no_tool, False),
+    ("manifest-unsigned", manifest_unsigned, True),
     ("suspect", suspect, True),
     ("sealed", sealed, False),
     ("version", version, True),

@@ -253,6 +253,7 @@ class Cluster(Strict):
     backup: Backup
     objectives: Objectives | None = None
     approval: Approval = Approval()
+    trust: tuple[Annotated[str, AfterValidator(public_key)], ...] = ()  # whose signature of a manifest counts
     lock_dir: Path = "/var/lib/quorate"
     keep: Duration = 30 * 86400.0  # what `quorate tidy` leaves alone
 

@@ -207,6 +207,15 @@ class Apis(Protocol):
         """`dial` is a host:port to connect to instead of the URL's, which still names the certificate."""
 
 
+class Signing(Protocol):
+    """Our own key; what it signs anybody can prove with the public half and `ssh-keygen -Y verify`."""
+
+    @property
+    def public_key(self) -> str: ...
+
+    def sign(self, namespace: str, message: bytes) -> str: ...
+
+
 class Signatures(Protocol):
     def prove(self, signature: Signature, message: bytes) -> None:
         """Returns when the key that the signature names has made it over this message; NotApproved if not."""

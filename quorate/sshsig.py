@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from quorate.errors import NotApproved
 
-MAGIC = b"SSHSIG"
+MAGIC, VERSION = b"SSHSIG", b"\x00\x00\x00\x01"
+LINE = 70
 BEGIN, END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 TOUCHED = 1  # the flag of a security key that somebody's finger was on it
 RSA_BYTES_MIN = 256
@@ -91,13 +92,22 @@ def parsed(armored: str) -> Signature:
         data = base64.b64decode("".join(text.removeprefix(BEGIN).removesuffix(END).split()), validate=True)
     except ValueError as error:
         raise NotApproved(f"this SSH signature is damaged: {error}") from error
-    if not data.startswith(MAGIC) or data[6:10] != b"\x00\x00\x00\x01":
+    if not data.startswith(MAGIC) or data[6:10] != VERSION:
         raise NotApproved("this SSH signature is of a version that is not known")
     parts = strings(data[10:])
     if len(parts) != 5:
         raise NotApproved("this SSH signature is cut off or has more than belongs to it")
     key, namespace, _reserved, hashed, inner = parts
     return checked(key, namespace, hashed, inner)
+
+
+def armored(signature: Signature) -> str:
+    """As `ssh-keygen -Y sign` writes it."""
+    inner = packed(signature.algorithm.encode()) + packed(signature.raw) + signature.rest
+    parts = (blob(signature.key), signature.namespace.encode(), b"", signature.hashed.encode(), inner)
+    text = base64.b64encode(MAGIC + VERSION + b"".join(map(packed, parts))).decode()
+    lines = (text[at : at + LINE] for at in range(0, len(text), LINE))
+    return "\n".join((BEGIN, *lines, END, ""))
 
 
 def checked(key: bytes, namespace: bytes, hashed: bytes, inner: bytes) -> Signature:

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -25,6 +26,7 @@ from temporalio.worker import Worker
 
 from activities.adapters.age import Age
 from activities.adapters.directory import DirectoryStore
+from activities.adapters.own_key import OwnKey
 from activities.adapters.secrets import LocalSecrets
 from activities.boundary import Boundary
 from activities.compression import compressed, expanded
@@ -65,6 +67,7 @@ from workflows.patience import STREAMS_QUEUE
 
 SETTINGS = Store(directory="/unused")
 AGE = Age(LocalSecrets({}))
+KEY = OwnKey(Ed25519PrivateKey.generate())
 HEALTHY = {name: seen(name) for name in NAMES}
 
 
@@ -191,7 +194,7 @@ class Bench:
         etcds = RecordedEtcds(self.cluster, self.journal, self.clock)
         stores = RecordedStores(MemoryStores(self.store), self.journal, self.clock)
         hosts = RecordedHosts(FakeHosts(self.machines), self.journal, self.clock)
-        return Snapshots(etcds, stores, hosts, AGE, self.clock, self.beats.append)
+        return Snapshots(etcds, stores, hosts, AGE, KEY, self.clock, self.beats.append)
 
     def journal(self, _: str) -> Notebook:
         return self.notes

@@ -9,6 +9,7 @@ import pytest
 
 from activities.adapters.age import Age
 from activities.adapters.secrets import LocalSecrets
+from activities.adapters.signatures import SshSignatures
 from activities.adapters.x509 import X509
 from activities.surveys import Surveyor, too_few_run
 from quorate.cluster import Silence
@@ -46,7 +47,7 @@ class Scene:
 
     def surveyor(self, hosts: FakeHosts | None = None) -> Surveyor:
         there = hosts or FakeHosts(self.bench.machines)
-        return Surveyor(there, self.bench.cluster, MemoryStores(self.store), X509(), AGE)
+        return Surveyor(there, self.bench.cluster, MemoryStores(self.store), X509(), AGE, SshSignatures())
 
     def plan(self, *overrides: str, snapshot: str = "latest") -> Plan:
         whole = inventory(self.root)
@@ -114,7 +115,9 @@ def test_through_a_jump_host_our_own_address_is_known_all_the_same(scene: Scene)
     """A node sees the jump host; where etcd is reached directly it sees us too."""
     whole = inventory(scene.root)
     plain = whole.clusters["demo"]
-    surveyor = Surveyor(FakeHosts(scene.bench.machines), scene.bench.cluster, MemoryStores(scene.store), X509(), AGE)
+    surveyor = Surveyor(
+        FakeHosts(scene.bench.machines), scene.bench.cluster, MemoryStores(scene.store), X509(), AGE, SshSignatures()
+    )
     jumping = plain.model_copy(update={"ssh": plain.ssh.model_copy(update={"jump": Jump(host="10.0.0.8")})})
     found = {each: surveyor.survey("demo", each, whole.stores["here"]).us for each in (plain, jumping)}
     assert (found[plain], "127.0.0.1" in found[jumping]) == (frozenset(), True)

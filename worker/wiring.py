@@ -15,6 +15,7 @@ from activities.adapters.etcd import GrpcEtcds
 from activities.adapters.journal import FileJournals
 from activities.adapters.known_hosts import KnownHostsFiles
 from activities.adapters.kubernetes import KubeApis
+from activities.adapters.own_key import OwnKey, own_key
 from activities.adapters.s3 import S3Stores
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
@@ -48,6 +49,7 @@ from workflows.tidy import Tidy
 WORKFLOWS = (Restore, Backup, Freeze, Thaw, Tidy)
 Activities = list[Callable[..., Any]]
 T = TypeVar("T")
+SIGNING = "signing.key"  # in the state directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,15 @@ class Wiring:
         return ForwardedEtcds(GrpcEtcds(self.secrets), self.hosts)
 
     @cached_property
+    def signatures(self) -> SshSignatures:
+        return SshSignatures()
+
+    @cached_property
+    def signing(self) -> OwnKey:
+        """Made with the first daemon."""
+        return own_key(self.settings.state / SIGNING)
+
+    @cached_property
     def cipher(self) -> Age:
         return Age(self.secrets)
 
@@ -92,7 +103,7 @@ class Wiring:
 
     @cached_property
     def surveyor(self) -> Surveyor:
-        return Surveyor(self.hosts, self.etcds, self.stores, X509(), self.cipher)
+        return Surveyor(self.hosts, self.etcds, self.stores, X509(), self.cipher, self.signatures)
 
     @cached_property
     def planning(self) -> Planning:
@@ -121,10 +132,10 @@ class Wiring:
         stores = RecordedStores(self.stores, self.journals.at, time)
         nodes = Nodes(hosts, stores, self.cipher, time)
         members = Members(hosts, etcds, self.hosts, time)
-        taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts, self.cipher), time)
+        taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts, self.cipher, self.signing), time)
         listings = Listings(etcds, stores, time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
-        approvals = Approvals(SshSignatures(), self.journals.at, time)
+        approvals = Approvals(self.signatures, self.journals.at, time)
         return [
             self.surveyor.plan_restore,
             approvals.check,
@@ -149,7 +160,7 @@ class Wiring:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        snapshots = Snapshots(etcds, stores, hosts, self.cipher)
+        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing)
         return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, self.ledger.seal]
 
 

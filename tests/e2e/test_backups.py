@@ -19,6 +19,7 @@ from tests.e2e.test_restore import etcdctl
 
 pytestmark = pytest.mark.lab
 HEALTHY = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOmX4mmf6I+vSqJkxg1QRyTwU49gx4g4kif2s0r5PhgQ"
 OURS, ESCROW = "age.key", "escrow.key"
 
 
@@ -169,8 +170,40 @@ def test_a_cluster_that_came_up_empty_is_stored_as_suspect_and_never_the_latest(
     assert sealed.backup()["outcome"] == "verified"
 
 
-def checked(sealed: Product, exit_code: int = 0) -> dict[str, Any]:
+def test_only_what_a_trusted_key_has_signed_counts(sealed: Product) -> None:
+    made = sealed.lab
+    snapshot = sealed.backup()["snapshot"]
+    words = checked(sealed, id_="signing")["said"].removesuffix(";").split()
+    ours = " ".join(words[words.index("ssh-ed25519") :][:2]).rstrip(";")
+    with trusting(made, ours):
+        assert checked(sealed, id_="signing")["ok"]
+        assert sealed.json("snapshots", "verify", snapshot)["ok"]
+        assert sealed.json("plan", "restore", sealed.cluster, *HEALTHY)["snapshot"] == snapshot
+    with trusting(made, OTHER):
+        assert not checked(sealed, exit_code=3, id_="signing")["ok"]
+        assert sealed.json("snapshots", "verify", snapshot, exit_code=4)["error"]["kind"] == "refused"
+        plan = sealed.json("plan", "restore", sealed.cluster, "--snapshot", snapshot, *HEALTHY, exit_code=4)
+        assert [gate["id"] for gate in plan["refusals"]] == ["manifest-unsigned"]
+        found = {each["id"] for each in sealed.json("inspect", made.name, exit_code=3)["findings"]}
+        assert found == {"manifest-unsigned", "no-backup"}
+
+
+@contextmanager
+def trusting(made: Lab, *keys: str) -> Iterator[None]:
+    """No other key's signature of a manifest counts meanwhile."""
+    config = Path(made.config)
+    before = config.read_text()
+    inventory = yaml.safe_load(before)
+    inventory["clusters"][made.name]["trust"] = list(keys)
+    config.write_text(yaml.safe_dump(inventory))
+    try:
+        yield
+    finally:
+        config.write_text(before)
+
+
+def checked(sealed: Product, exit_code: int = 0, id_: str = "encryption") -> dict[str, Any]:
     """What doctor says of the keys."""
     checks = sealed.json("doctor", sealed.cluster, exit_code=exit_code)["checks"]
-    found: dict[str, Any] = next(check for check in checks if check["id"] == "encryption")
+    found: dict[str, Any] = next(check for check in checks if check["id"] == id_)
     return found

@@ -124,7 +124,7 @@ def attempt(key: str, about: str, ask: Callable[[], str], remedy: str) -> Check:
 def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     """Everything about one cluster, from one survey."""
     from quorate.command import JUMP, node_of, nodes_of
-    from worker.cli.keys import tried
+    from worker.cli.keys import tried, vouched
 
     settings = wiring.settings
     cluster, store = settings.cluster(name), settings.store(name)
@@ -132,6 +132,7 @@ def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
         "store", f"{name} {store.url}", lambda: stored(wiring, name), "put its settings or its server right"
     )
     yield attempt("encryption", name, lambda: tried(wiring.cipher, cluster.backup), "put the keys of `backup` right")
+    yield attempt("signing", name, lambda: vouched(wiring.signing, cluster.trust), f"put it into {name}'s `trust`")
     yield from certificates(wiring, name, cluster)
     jump = [jump_host(wiring, name, each) for each in nodes_of(name, cluster) if each.name.startswith(JUMP)]
     yield from jump

@@ -1,14 +1,14 @@
 """`quorate snapshots verify` and `pull`: what lies in the store, fetched, opened and looked at again."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.errors import BadInput
+from quorate.errors import BadInput, Refusal
 from worker.cli.options import As, Output, contract, given, say, say_json
 
 if TYPE_CHECKING:
@@ -23,28 +23,36 @@ Target = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, for it
 
 def verify(ctx: typer.Context, snapshot: SnapshotId, output: As = Output.TABLE) -> int:
     """Fetch it, open it, compare every hash, look at every page; leaves nothing behind. Exit 7 if it is not sound."""
-    return told(ctx, snapshot, output, "", drained)
+    return told(ctx, snapshot, output, None)
 
 
 def pull(ctx: typer.Context, snapshot: SnapshotId, to: Target, output: As = Output.TABLE) -> int:
     """The bytes that etcd sent, in a file, proved on the way: for `etcdutl snapshot restore` by hand."""
-    return told(ctx, snapshot, output, str(to.absolute()), lambda pieces: written(to, pieces))
+    return told(ctx, snapshot, output, to.absolute())
 
 
-def told(
-    ctx: typer.Context, snapshot: str, output: Output, file: str, take: Callable[[Iterator[bytes]], None]
-) -> int:
+def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None) -> int:
+    from activities.checksums import drain
     from activities.fetched import fetched
+    from quorate.provenance import why_not
     from worker.cli.snapshots import named
 
     here = given(ctx)
     with contract(here, output, dict.fromkeys(FIELDS)) as fields:
         wiring = here.wiring()
         found = named(wiring, snapshot)
-        fields.update(snapshot=found.id, ok=False, encrypted=found.encryption is not None, file=file or None)
+        fields.update(
+            snapshot=found.id, ok=False, encrypted=found.encryption is not None, file=str(file or "") or None
+        )
         settings = wiring.settings
-        store = wiring.stores.at(settings.store(found.cluster))
-        take(fetched(store, wiring.cipher, found, settings.cluster(found.cluster).backup.identities))
+        cluster, store = settings.cluster(found.cluster), wiring.stores.at(settings.store(found.cluster))
+        if cluster.trust and (why := why_not(found, cluster.trust, wiring.signatures)):
+            raise Refusal(f"{found.id}: {why}", next=f"quorate snapshots ls {found.cluster}")
+        pieces = fetched(store, wiring.cipher, found, cluster.backup.identities)
+        if file:
+            written(file, pieces)
+        else:
+            drain(pieces)
         fields.update(ok=True, size_bytes=found.size_bytes, sha256=found.sha256, revision=found.revision)
     if output is Output.JSON:
         say_json(fields)
@@ -53,17 +61,11 @@ def told(
     return 0
 
 
-def sentence(found: "Manifest", file: str) -> str:
+def sentence(found: "Manifest", file: Path | None) -> str:
     from worker.screen import size
 
     sound = f"{found.id} is sound: {size(found.size_bytes)}, revision {found.revision}, sha256 {found.sha256}"
     return f"{sound}\n  in {file}; `etcdutl snapshot status {file} -w table` looks at it" if file else sound
-
-
-def drained(pieces: Iterator[bytes]) -> None:
-    from activities.checksums import drain
-
-    drain(pieces)
 
 
 def written(to: Path, pieces: Iterator[bytes]) -> None:

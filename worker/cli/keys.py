@@ -1,13 +1,13 @@
-"""Whether what is encrypted from now on can be opened again here."""
+"""Whether what is encrypted from now on can be opened again here, and what is signed here is believed."""
 
 from typing import TYPE_CHECKING
 
 from activities.sealed import opened
-from quorate.errors import Denied
+from quorate.errors import Denied, Refusal
 
 if TYPE_CHECKING:
     from quorate.inventory import Backup
-    from quorate.ports import Cipher
+    from quorate.ports import Cipher, Signing
 
 SAMPLE = b"a few bytes"
 
@@ -25,3 +25,11 @@ def tried(cipher: "Cipher", policy: "Backup") -> str:
     assert b"".join(opened(cipher, sealed, policy.recipients, policy.identities, "a sample")) == SAMPLE
     count = len(policy.recipients)
     return f"for {count} recipient{'s' if count > 1 else ''}, and an identity of ours opens it"
+
+
+def vouched(signing: "Signing", trust: tuple[str, ...]) -> str:
+    """Refusal where whoever reads a manifest of this machine would not believe it."""
+    key = signing.public_key
+    if trust and key not in trust:
+        raise Refusal(f"manifests are signed here by {key}, which `trust` does not name: they would not count")
+    return f"manifests are signed by {key}" + ("" if trust else "; `trust` is empty, so nobody looks at signatures")

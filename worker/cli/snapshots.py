@@ -9,6 +9,8 @@ from worker.cli.fetching import SnapshotId, pull, verify
 from worker.cli.options import As, Output, given, say, say_json
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from quorate.catalogue import Manifest, Shelf
     from worker.wiring import Wiring
 
@@ -27,14 +29,18 @@ def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE
         name: shelf_of(wiring, name) for name in ([cluster] if cluster else wiring.settings.inventory.clusters)
     }
     manifests = [each for shelf in shelves.values() for each in reversed(shelf.manifests)]
+    why = {id_: said for name in shelves for id_, said in doubts(wiring, name, shelves[name]).items()}
     damaged = {key: why for shelf in shelves.values() for key, why in shelf.damaged.items()}
     if output is Output.JSON:
-        say_json({"snapshots": [brief(each) for each in manifests], "damaged": damaged})
+        rows = [{**brief(each), "doubted": why.get(each.id)} for each in manifests]
+        say_json({"snapshots": rows, "damaged": damaged})
     else:
         say(listing(manifests) if manifests else "there are no snapshots")
-        for why in damaged.values():
-            say(f"not believed: {why}")
-    return FINDINGS if damaged else 0
+        for each, said in why.items():
+            say(f"does not count: {each}: {said}")
+        for said in damaged.values():
+            say(f"not believed: {said}")
+    return FINDINGS if damaged or why else 0
 
 
 @app.command()
@@ -59,7 +65,15 @@ def named(wiring: "Wiring", snapshot: str) -> "Manifest":
     cluster, slash, name = snapshot.partition("/")
     if not slash:
         raise BadInput(f"{snapshot!r} is not a snapshot: expected CLUSTER/TIME-REVISION", next="quorate snapshots ls")
-    return find(shelf_of(wiring, cluster).manifests, LATEST if name == LATEST else snapshot, cluster, ())
+    shelf = shelf_of(wiring, cluster)
+    wanted = LATEST if name == LATEST else snapshot
+    return find(shelf.manifests, wanted, cluster, (), doubts(wiring, cluster, shelf))
+
+
+def doubts(wiring: "Wiring", cluster: str, shelf: "Shelf") -> "Mapping[str, str]":
+    from quorate.provenance import doubted
+
+    return doubted(shelf.manifests, wiring.settings.cluster(cluster).trust, wiring.signatures)
 
 
 def shelf_of(wiring: "Wiring", cluster: str) -> "Shelf":
