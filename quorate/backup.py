@@ -47,6 +47,7 @@ class BackupRequest:
     shrink_percent: int = 100
     accepted: str = ""  # why it counts although the cluster has shrunk, in somebody's words
     member: str = ""  # that somebody wants it from
+    compare_bytes: int = 0  # up to this size the members' data is compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Choice:
     auth: bool = False
     tools: tuple[Offer, ...] = ()
     before: Baseline | None = None  # what it is compared with
+    others: tuple[str, ...] = ()  # whose data is compared with that of the chosen one, in this order
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Streamed:
     keys: dict[str, int]
     hash_kv: HashKV | None = None
     findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +168,7 @@ def request(
         shrink_percent=policy.shrink_percent,
         accepted=accepted,
         member=member,
+        compare_bytes=policy.compare_mib << 20,
     )
 
 

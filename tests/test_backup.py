@@ -188,6 +188,7 @@ class Bench:
     recipients: tuple[str, ...] = ()
     identities: tuple[str, ...] = ()
     accepted: str = ""
+    compare_bytes: int = 1 << 30
 
     @property
     def snapshots(self) -> Snapshots:
@@ -209,6 +210,7 @@ class Bench:
             recipients=self.recipients,
             identities=self.identities,
             shrink_percent=50,
+            compare_bytes=self.compare_bytes,
             accepted=self.accepted,
         )
 
@@ -317,7 +319,7 @@ class TestSteps:
             f"stream file:///unused: store sweep prod/{CLUSTER}/ -> Ran",
             "stream b: etcd snapshot -> Ran",
             f"stream file:///unused: store put {where}/snapshot.db.zst -> Ran",
-            "stream b: etcd hashkv 502 -> Ran",
+            *(f"stream {name}: etcd hashkv 502 -> Ran" for name in "bca"),
             f"read-back file:///unused: store get {where}/snapshot.db.zst -> Ran",
             f"publish file:///unused: store put {where}/manifest.json -> Ran",
         ]
