@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from activities.agreement import Comparison
 from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
 from activities.pipeline import ahead, beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.sealed import opened
 from activities.toolbox import Toolbox
-from quorate.agreement import Agreement, compared, order
+from quorate.agreement import order
 from quorate.backup import (
     REGISTRY,
     BackupResult,
@@ -42,7 +43,6 @@ from quorate.toolbox import offers
 
 AHEAD = 2  # pieces between the threads that read, examine and compress
 LOOK_AGAIN_S = 0.5
-COMPARE_S = 10.0
 SETTLE_S = 10.0  # an election, or a member that catches up
 NODES_S = 1.0  # that a node may take longer than the members
 
@@ -171,7 +171,7 @@ class Snapshots:
             tick("counting keys")
             facts = passing.known()
             keys, hash_kv, found = measured(etcd, facts.revision)
-        alike = self._compared(task, ticket, facts, hash_kv, tick)
+        alike = Comparison(self.etcds, self.clock).of(task, ticket, facts, hash_kv, tick)
         return Streamed(
             directory=where,
             key=stored.key,
@@ -188,29 +188,6 @@ class Snapshots:
             findings=(*found, *alike.findings),
             notes=alike.notes,
         )
-
-    def _compared(self, task: BackupTask, ticket: Ticket, facts: Facts, mine: HashKV | None, tick: Tick) -> Agreement:
-        """One member at a time; a deadline for all of them, since nobody is to wait for a hash at night."""
-        choice, limit = chosen(task), self.clock.monotonic() + COMPARE_S
-        if not choice.others or mine is None:
-            return Agreement()
-        if facts.size_bytes > task.request.compare_bytes:
-            allowed = f"{task.request.compare_bytes >> 20} MiB are compared at most (backup.compare_mib)"
-            return Agreement(notes=(f"the members were not compared: {facts.size_bytes >> 20} MiB, {allowed}",))
-        said: dict[str, HashKV | str] = {}
-        for name in choice.others:
-            tick(f"comparing {name}")
-            late = self.clock.monotonic() > limit
-            said[name] = f"{COMPARE_S:.0f} s were over" if late else self._hash(task, ticket, name, facts.revision)
-        return compared(choice.target.name, mine, said)
-
-    def _hash(self, task: BackupTask, ticket: Ticket, name: str, revision: int) -> HashKV | str:
-        target = next(each for each in task.request.targets if each.name == name)
-        try:
-            with self.etcds.at(target, ticket) as etcd:
-                return etcd.hash_kv(revision)
-        except QuorateError as error:
-            return str(error)
 
     def _sealed(self, recipients: tuple[str, ...]) -> tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]]:
         """What the object is called, and what makes it of compressed bytes; keys are tried before etcd is asked."""
