@@ -11,7 +11,7 @@ from typing import TypeVar
 from temporalio import activity
 from temporalio.exceptions import CancelledError
 
-from quorate.converge import Tick
+from quorate.converge import Clock, Tick
 
 T = TypeVar("T")
 
@@ -42,6 +42,19 @@ def beaten(work: Callable[[Tick], T], tick: Tick) -> T:
             if activity.in_activity() and activity.is_cancelled():
                 course.stop.set()
         return future.result()
+
+
+def paced(chunks: Iterator[bytes], bytes_s: int, clock: Clock) -> Iterator[bytes]:
+    """No faster than that on the whole; 0 is as they come."""
+    if not bytes_s:
+        yield from chunks
+        return
+    began, passed = clock.monotonic(), 0
+    for chunk in chunks:
+        yield chunk
+        passed += len(chunk)
+        if (early_s := began + passed / bytes_s - clock.monotonic()) > 0:
+            clock.sleep(early_s)
 
 
 class _End:

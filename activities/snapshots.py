@@ -11,7 +11,7 @@ from temporalio import activity
 from activities.agreement import Comparison
 from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
-from activities.pipeline import ahead, beaten
+from activities.pipeline import ahead, beaten, paced
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.sealed import opened
 from activities.toolbox import Toolbox
@@ -161,7 +161,7 @@ class Snapshots:
             where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
             passing = Passing(floor)
             with (
-                ahead(joined(etcd.snapshot()), AHEAD, tick) as sent,
+                ahead(paced(joined(etcd.snapshot()), request.rate_bytes_s, self.clock), AHEAD, tick) as sent,
                 ahead(passing.examined(sent), AHEAD, tick) as pieces,
             ):
                 try:

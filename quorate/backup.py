@@ -48,6 +48,7 @@ class BackupRequest:
     accepted: str = ""  # why it counts although the cluster has shrunk, in somebody's words
     member: str = ""  # that somebody wants it from
     compare_bytes: int = 0  # up to this size the members' data is compared
+    rate_bytes_s: int = 0  # that a member sends at most; 0 is as fast as it can
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,7 @@ def request(
         accepted=accepted,
         member=member,
         compare_bytes=policy.compare_mib << 20,
+        rate_bytes_s=(policy.rate_mib_s or 0) << 20,
     )
 
 

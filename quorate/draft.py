@@ -31,6 +31,14 @@ from quorate.writing import Entry
 
 API_PORT = 6443
 DEFAULT_TOOL = "/usr/local/bin/etcdutl"
+BACKUP = (
+    Entry("store", "offsite"),
+    Entry("every", "1h", decide="how often"),
+    Entry(
+        "recipients", (), decide="whose age keys open a backup; while it is empty, everybody who reads the store does"
+    ),
+    Entry("identities", (), decide="file:/path of a key that opens them here, with recipients"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,7 @@ def draft(given: Given, met: tuple[Met, ...]) -> Draft:
         ),
         *control,
         *(kubernetes(given, rows) if control else elsewhere(given)),
-        Entry("backup", fields=(Entry("store", "offsite"), Entry("every", "1h", decide="how often"))),
+        Entry("backup", fields=BACKUP),
         Entry(
             "objectives",
             fields=(Entry("rto", "1h"), Entry("rpo", "2h")),

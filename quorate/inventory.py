@@ -185,13 +185,15 @@ class Backup(Strict):
     """Where to and how often; what leaves is encrypted for all `recipients`, and `identities` are what opens it.
 
     A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect. Up to `compare_mib` of
-    database every member hashes its data, which blocks its writes for about a second a GiB.
+    database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
+    than `rate_mib_s`.
     """
 
     store: str
     every: Duration = 3600.0
     shrink_percent: int = Field(default=50, ge=0, le=100)
     compare_mib: int = Field(default=1024, ge=0)
+    rate_mib_s: int | None = Field(default=None, ge=1)
     recipients: tuple[Recipient, ...] = ()
     identities: tuple[Reference, ...] = ()
 

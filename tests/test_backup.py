@@ -189,6 +189,7 @@ class Bench:
     identities: tuple[str, ...] = ()
     accepted: str = ""
     compare_bytes: int = 1 << 30
+    rate_bytes_s: int = 0
 
     @property
     def snapshots(self) -> Snapshots:
@@ -211,6 +212,7 @@ class Bench:
             identities=self.identities,
             shrink_percent=50,
             compare_bytes=self.compare_bytes,
+            rate_bytes_s=self.rate_bytes_s,
             accepted=self.accepted,
         )
 
@@ -303,6 +305,13 @@ class TestSteps:
         bench = Bench(machines={})
         assert bench.carry_out().outcome == "verified"
         assert bench.manifest().flags == {}
+
+    @pytest.mark.parametrize("rate_bytes_s", [0, 1000])
+    def test_a_member_sends_no_faster_than_it_may(self, rate_bytes_s: int) -> None:
+        bench = Bench(rate_bytes_s=rate_bytes_s)
+        began = bench.clock.now
+        size_bytes = bench.carry_out().size_bytes
+        assert bench.clock.now - began == pytest.approx(size_bytes / rate_bytes_s if rate_bytes_s else 0)
 
     def test_zstd_alone_gives_the_bytes_that_etcd_sent(self) -> None:
         cluster, store = a_cluster(), MemoryStore()
