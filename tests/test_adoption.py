@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 from temporalio.testing import WorkflowEnvironment
 
@@ -176,6 +177,20 @@ def orphan(world: World) -> Adopted:
     return adopted(Remains(FakeHosts(world.machines)).found("demo", settings), "demo")
 
 
+async def noticed(handle: "WorkflowHandle[Restore, RestoreResult]") -> None:
+    """By the workflow: an Update that came with the cancel in one task would be heard before it."""
+    asked, heard = (
+        EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CANCEL_REQUESTED,
+        EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    )
+    async with asyncio.timeout(30):
+        while True:
+            types = [event.event_type for event in (await handle.fetch_history()).events]
+            if asked in types and heard in types[types.index(asked) :]:
+                return
+            await asyncio.sleep(0.05)
+
+
 async def taken_over(world: World) -> "WorkflowHandle[Restore, RestoreResult]":
     """By somebody who has nothing but the inventory, and held."""
     whole, found = inventory(world.root), orphan(world)
@@ -271,6 +286,7 @@ async def test_what_was_taken_over_is_rolled_back_and_not_cancelled(world: World
             await handle.execute_update(Restore.cancel, "bob")
         assert "held until somebody chooses" in str(refused.value.cause)
         await handle.cancel()
+        await noticed(handle)
         world.machines["b"].thaw.set()
         await resolve(handle, 1, Choice.RETRY)
         result = await asyncio.wait_for(handle.result(), 60)
