@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from activities.adapters.age import Age
-from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.x509 import X509
 from activities.surveys import Surveyor, too_few_run
@@ -22,11 +20,10 @@ from quorate.seen import Look, NodeSeen, UnitSeen
 from tests.factory import inventory
 from tests.fakes.machine import FakeHosts, Unit
 from tests.fakes.store import MemoryStore, MemoryStores
-from tests.test_backup import Bench, a_cluster
+from tests.test_backup import AGE, Bench, a_cluster
 
 FULL = ("/usr/bin/etcd", "--quota-backend-bytes=8589934592", "--initial-cluster-state=new")
 HALF = ("/usr/bin/etcd", "--quota-backend-bytes=4294967296", "--initial-cluster-state=existing")
-AGE = Age(LocalSecrets({}))
 
 
 @dataclass
@@ -115,9 +112,7 @@ def test_through_a_jump_host_our_own_address_is_known_all_the_same(scene: Scene)
     """A node sees the jump host; where etcd is reached directly it sees us too."""
     whole = inventory(scene.root)
     plain = whole.clusters["demo"]
-    surveyor = Surveyor(
-        FakeHosts(scene.bench.machines), scene.bench.cluster, MemoryStores(scene.store), X509(), AGE, SshSignatures()
-    )
+    surveyor = scene.surveyor()
     jumping = plain.model_copy(update={"ssh": plain.ssh.model_copy(update={"jump": Jump(host="10.0.0.8")})})
     found = {each: surveyor.survey("demo", each, whole.stores["here"]).us for each in (plain, jumping)}
     assert (found[plain], "127.0.0.1" in found[jumping]) == (frozenset(), True)

@@ -1,7 +1,7 @@
 """The key that signs what this machine has proved: Ed25519, in a file for its owner alone, as OpenSSH keeps keys."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -29,8 +29,7 @@ class OwnKey:
 
     def sign(self, namespace: str, message: bytes) -> str:
         to_sign = Signature(self.public_key, namespace, HASHED, KIND, b"")
-        raw = self.private.sign(to_sign.covers(message))
-        return armored(Signature(self.public_key, namespace, HASHED, KIND, raw))
+        return armored(replace(to_sign, raw=self.private.sign(to_sign.covers(message))))
 
 
 def own_key(path: Path) -> OwnKey:

@@ -42,7 +42,7 @@ def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None) -
         wiring = here.wiring()
         found = named(wiring, snapshot)
         fields.update(
-            snapshot=found.id, ok=False, encrypted=found.encryption is not None, file=str(file or "") or None
+            snapshot=found.id, ok=False, encrypted=found.encryption is not None, file=str(file) if file else None
         )
         settings = wiring.settings
         cluster, store = settings.cluster(found.cluster), wiring.stores.at(settings.store(found.cluster))
