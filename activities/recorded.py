@@ -203,6 +203,15 @@ class RecordedStore:
         limit = () if before == math.inf else ("before", f"{datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}")
         return self.pen.called(("store", "sweep", prefix, *limit), lambda: self.store.sweep(prefix, before))
 
+    def remove(self, key: str) -> None:
+        self.pen.called(("store", "remove", key), lambda: self.store.remove(key))
+
+    def locked(self, key: str) -> str:
+        return self.store.locked(key)
+
+    def hidden(self, prefix: str) -> tuple[str, ...]:
+        return self.store.hidden(prefix)
+
     def check(self) -> None:
         self.store.check()
 

@@ -14,7 +14,7 @@ from temporalio import activity
 from activities.compression import unpacked
 from activities.pipeline import beaten
 from quorate.case import Case
-from quorate.catalogue import Manifest, find, load
+from quorate.catalogue import Shelf, find, shelf
 from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node, node_of
@@ -62,7 +62,7 @@ class Surveyor:
             etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
             stored = pool.submit(answer, self._stored, name, store)
         known = stored.result()
-        manifests, links = ((), ()) if isinstance(known, Silence) else known
+        stock, links = (Shelf((), {}), ()) if isinstance(known, Silence) else known
         seen = {member: each.result() for member, each in nodes.items()}
         heard = {member: each.result() for member, each in etcd.items()}
         hopeless = too_few_run(cluster, seen, heard)
@@ -76,8 +76,9 @@ class Surveyor:
             etcd=heard,
             reads={member: each for member, each in read.items() if isinstance(each, int)},
             unread={member: each.reason for member, each in read.items() if isinstance(each, Silence)},
-            manifests=manifests,
-            doubted=dict(doubted(manifests, cluster.trust, self.signatures)),
+            manifests=stock.manifests,
+            doubted=dict(doubted(stock.manifests, cluster.trust, self.signatures)),
+            quarantined=dict(stock.quarantined),
             lineages=links,
             store=known.reason if isinstance(known, Silence) else "",
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
@@ -105,7 +106,7 @@ class Surveyor:
     def _sealed(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
         """With why the snapshot that is asked for cannot be opened; its first piece is, to find out."""
         with suppress(BadInput):
-            wanted = find(seen.manifests, request.snapshot, request.cluster, seen.related(), seen.doubted)
+            wanted = find(seen.manifests, request.snapshot, request.cluster, seen.related(), seen.discounted)
             if wanted.encryption:
                 why = self._unopened(self.stores.at(request.store), wanted.key, request.settings.backup.identities)
                 return replace(seen, sealed={wanted.id: why} if why else {})
@@ -196,9 +197,9 @@ class Surveyor:
         with self.etcds.at(member) as etcd:
             return etcd.linearizable_revision()
 
-    def _stored(self, name: str, settings: StoreSettings) -> tuple[tuple[Manifest, ...], tuple[Lineage, ...]]:
+    def _stored(self, name: str, settings: StoreSettings) -> tuple[Shelf, tuple[Lineage, ...]]:
         store = self.stores.at(settings)
-        return load(store, name), lineages(store, name)
+        return shelf(store, name), lineages(store, name)
 
 
 def beginning(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -1,7 +1,8 @@
 """The catalogue: which snapshots exist. One without a manifest, or with a wrong one, does not."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal, Self
 
@@ -9,11 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from quorate.audit import canonical
 from quorate.errors import BadInput, Corrupt
+from quorate.marks import UNMARKED, Standing, standings
 from quorate.ports import Store
 
 SNAPSHOT, ENCRYPTED, MANIFEST = "snapshot.db.zst", "snapshot.db.zst.age", "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
 LATEST = "latest"
+HOME = re.compile(r"^([^/]+/[0-9a-f]{1,16}/\d{8}T\d{6}Z-\d+)/")
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -156,10 +159,24 @@ class Manifest(Part):
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """What lies in a store for one cluster; `damaged` says why a manifest is not believed, by its key."""
+    """What lies in a store for one cluster, oldest first; `damaged` says why a manifest is not believed, by its key.
+
+    `marks` is how they stand, by the directory of the snapshot; `strays` are the keys, with their sizes, of whatever
+    lies where a snapshot would and has no manifest, or is being removed.
+    """
 
     manifests: tuple[Manifest, ...]
     damaged: dict[str, str]
+    marks: Mapping[str, Standing] = field(default_factory=dict)
+    strays: Mapping[str, int] = field(default_factory=dict)
+
+    def standing(self, manifest: Manifest) -> Standing:
+        return self.marks.get(manifest.directory, UNMARKED)
+
+    @property
+    def quarantined(self) -> Mapping[str, str]:
+        """By id, why it does not count."""
+        return {each.id: quarantine(at) for each in self.manifests if (at := self.standing(each).quarantined)}
 
 
 def directory(cluster: str, cluster_id: str, at: datetime, revision: int) -> str:
@@ -192,16 +209,33 @@ def parse(text: bytes, key: str) -> Manifest:
 
 
 def shelf(store: Store, cluster: str) -> Shelf:
-    """Every snapshot of the cluster that is believed, oldest first, and every manifest that is not."""
+    """Every snapshot of the cluster that is believed, every manifest that is not, and how they stand.
+
+    One whose removal has begun is not there any more.
+    """
     sizes = {stored.key: stored.size_bytes for stored in store.ls(f"{cluster}/")}
+    marks = standings(sizes)
+    going = {directory for directory, standing in marks.items() if standing.pruned}
     manifests, damaged = [], {}
     for key in sizes:
-        if key.endswith(f"/{MANIFEST}"):
+        if key.endswith(f"/{MANIFEST}") and home_of(key) not in going:
             try:
                 manifests.append(believed(parse(read(store, key), key), sizes))
             except Corrupt as error:
                 damaged[key] = str(error)
-    return Shelf(tuple(sorted(manifests, key=age)), damaged)
+    kept = {home_of(each) for each in (*damaged, *(each.manifest_key for each in manifests))}
+    strays = {key: size for key, size in sizes.items() if (home := home_of(key)) and home not in kept}
+    return Shelf(tuple(sorted(manifests, key=age)), damaged, marks, strays)
+
+
+def home_of(key: str) -> str:
+    """The directory of the snapshot that a key belongs to, "" where it is no snapshot's."""
+    found = HOME.match(key)
+    return found[1] if found else ""
+
+
+def quarantine(at: datetime) -> str:
+    return f"it is quarantined since {at:%Y-%m-%d %H:%M}Z: it was not what it should be"
 
 
 def load(store: Store, cluster: str) -> tuple[Manifest, ...]:
@@ -254,13 +288,15 @@ def find(
     wanted: str,
     cluster: str,
     lineage: Collection[str],
-    doubted: Collection[str] = (),
+    discounted: Collection[str] = (),
 ) -> Manifest:
-    """By id, or `latest` of the lineage, which is none of the doubted; BadInput names what there is."""
+    """By id, or `latest` of the lineage, which is none of the discounted; BadInput names what there is."""
     known = tuple(each for each in manifests if each.cluster == cluster)
     named = (each for each in known if each.id == wanted)
     found = (
-        newest((each for each in known if each.id not in doubted), lineage) if wanted == LATEST else next(named, None)
+        newest((each for each in known if each.id not in discounted), lineage)
+        if wanted == LATEST
+        else next(named, None)
     )
     if found is None:
         there = ", ".join(each.id for each in sorted(known, key=age)[-3:]) or "none"

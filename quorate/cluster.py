@@ -44,6 +44,7 @@ class ClusterSeen:
     us: frozenset[str] = frozenset()  # addresses by which this machine goes to the members, where a node cannot tell
     off: dict[str, str] = field(default_factory=dict)  # nodes that a person says are switched off, and how they know
     doubted: dict[str, str] = field(default_factory=dict)  # snapshots that nobody vouches for who is trusted, and why
+    quarantined: dict[str, str] = field(default_factory=dict)  # snapshots that were found damaged, and when
     sealed: dict[str, str] = field(default_factory=dict)  # why the snapshot that is asked for cannot be opened
     left_out: tuple[str, ...] = ()  # of what is planned, because they are gone for good
 
@@ -88,7 +89,12 @@ class ClusterSeen:
     @property
     def counting(self) -> tuple[Manifest, ...]:
         """The snapshots that `latest` may mean."""
-        return tuple(each for each in self.manifests if each.counts and each.id not in self.doubted)
+        return tuple(each for each in self.manifests if each.counts and each.id not in self.discounted)
+
+    @property
+    def discounted(self) -> frozenset[str]:
+        """The ids of those that somebody has to ask for by name."""
+        return frozenset((*self.doubted, *self.quarantined))
 
     def related(self) -> frozenset[str]:
         """Every cluster id that restores on record link with the observed one, or with the newest backup."""

@@ -195,6 +195,10 @@ def backups(case: Case) -> Iterator[Finding]:
     if case.seen.manifests and (why := case.seen.doubted.get(case.seen.manifests[-1].id)):
         message = f"{case.seen.manifests[-1].id} does not count: nobody whom `trust` names vouches for it"
         yield Finding("manifest-unsigned", "FAIL", message, why, f"quorate doctor {case.name}")
+    if case.seen.manifests and (why := case.seen.quarantined.get(case.seen.manifests[-1].id)):
+        good = f"; the newest that counts is {newest.id}" if newest else "; none counts"
+        message = f"{case.seen.manifests[-1].id} does not count: it is quarantined"
+        yield Finding("backup-quarantined", "FAIL", message, why + good, take)
     if case.seen.manifests and not (last := case.seen.manifests[-1]).counts:
         message = f"{last.id} does not look like a backup of the cluster that was: it does not count"
         accept = f"quorate backup {case.name} --accept 'why the cluster has shrunk'"

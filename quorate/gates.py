@@ -55,6 +55,10 @@ def manifest_unsigned(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return seen.doubted.get(origin.id, "") if isinstance(origin, Manifest) else ""
 
 
+def quarantined(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
+    return seen.quarantined.get(origin.id, "") if isinstance(origin, Manifest) else ""
+
+
 def sealed(_: Cluster, seen: ClusterSeen, origin: Origin) -> str:
     return seen.sealed.get(origin.id, "") if isinstance(origin, Manifest) else ""
 
@@ -262,6 +266,7 @@ GATES: tuple[tuple[str, Evidence, bool], ...] = (
     ("no-tool", no_tool, False),
     ("manifest-unsigned", manifest_unsigned, True),
     ("suspect", suspect, True),
+    ("quarantined", quarantined, True),
     ("sealed", sealed, False),
     ("version", version, True),
     ("no-bump", no_bump, True),

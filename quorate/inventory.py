@@ -181,12 +181,36 @@ class Kubernetes(Strict):
     api_urls: tuple[Url, ...] = Field(min_length=1)
 
 
+class Retention(Strict):
+    """Which backups are kept: those that any of these names; without one all are.
+
+    `last` so many; of each of so many hours, days, weeks (ISO), months and years in UTC the last one; and all of the
+    time before the newest that `keep_within` spans. The newest `min_verified` stay whatever the rest says.
+    """
+
+    last: int = Field(default=0, ge=0)
+    hourly: int = Field(default=0, ge=0)
+    daily: int = Field(default=0, ge=0)
+    weekly: int = Field(default=0, ge=0)
+    monthly: int = Field(default=0, ge=0)
+    yearly: int = Field(default=0, ge=0)
+    keep_within: Duration = 0.0
+    min_verified: int = Field(default=3, ge=1)
+
+    @model_validator(mode="after")
+    def check_some(self) -> Self:
+        rules = ("last", "hourly", "daily", "weekly", "monthly", "yearly", "keep_within")
+        if not any(getattr(self, rule) for rule in rules):
+            raise ValueError(f"expected at least one of {', '.join(rules)}")
+        return self
+
+
 class Backup(Strict):
     """Where to and how often; what leaves is encrypted for all `recipients`, and `identities` are what opens it.
 
     A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect. Up to `compare_mib` of
     database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
-    than `rate_mib_s`.
+    than `rate_mib_s`. What was not proved for `verify_within` is fetched and compared by the next `verify`.
     """
 
     store: str
@@ -196,6 +220,8 @@ class Backup(Strict):
     rate_mib_s: int | None = Field(default=None, ge=1)
     recipients: tuple[Recipient, ...] = ()
     identities: tuple[Reference, ...] = ()
+    retention: Retention | None = None
+    verify_within: Duration = 7 * 86400.0
 
     @model_validator(mode="after")
     def check_recipients(self) -> Self:

@@ -28,10 +28,15 @@ class Kept:
     @property
     def began(self) -> float:
         """When its operation began, as the ULID says: a rename leaves no time on a directory."""
-        number = 0
-        for letter in self.operation.rpartition("-")[2]:
-            number = number << 5 | ULID.index(letter)
-        return (number >> 80) / 1000
+        return begun(self.operation)
+
+
+def begun(operation: str) -> float:
+    """When, as the ULID in its name says."""
+    number = 0
+    for letter in operation.rpartition("-")[2]:
+        number = number << 5 | ULID.index(letter)
+    return (number >> 80) / 1000
 
 
 def named(path: str, live: str) -> tuple[str, str] | None:

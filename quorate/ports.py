@@ -138,6 +138,15 @@ class Store(Protocol):
     def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
         """End every put below that a killed worker left half done before then; the keys that never came to be."""
 
+    def remove(self, key: str) -> None:
+        """Every version of it, by its id, and whatever hides it; Missing if there is none, Denied under a lock."""
+
+    def locked(self, key: str) -> str:
+        """Until when nobody may remove it, in words; "" where nothing holds it. Missing if there is none."""
+
+    def hidden(self, prefix: str) -> tuple[str, ...]:
+        """Keys below that somebody has deleted by name, sorted: the store holds them still and shows them no more."""
+
     def check(self) -> None:
         """Denied or Unreachable if nothing could be stored here."""
 

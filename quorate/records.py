@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from quorate.audit import canonical
 from quorate.cluster import Lineage
 from quorate.inventory import Store as StoreSettings
+from quorate.kept import begun
 from quorate.operation import Outcome, RestoreResult
 from quorate.plan import Plan
 from quorate.ports import Store
@@ -48,6 +49,30 @@ def lineages(store: Store, cluster: str) -> tuple[Lineage, ...]:
     listed = store.ls(f"{cluster}/operations/restore-")
     keys = [each.key for each in listed if OUTCOME.search(each.key)]
     return tuple(link for key in keys if (link := _lineage(json.loads(b"".join(store.get(key))))))
+
+
+def used(store: Store, cluster: str) -> dict[str, str]:
+    """By snapshot, the restore that has it in its plan and is not over: open, or aborted and yet to be adopted."""
+    files: dict[str, list[str]] = {}
+    for each in store.ls(f"{cluster}/operations/restore-"):
+        files.setdefault(each.key.split("/")[2], []).append(each.key)
+    found = {}
+    for operation, keys in files.items():
+        plan = f"{home(cluster, operation)}/plan.json"
+        outcomes = [json.loads(b"".join(store.get(key))) for key in keys if OUTCOME.search(key)]
+        if plan in keys and all(each.get("outcome") == Outcome.HELD for each in outcomes):
+            found[str(json.loads(b"".join(store.get(plan)))["chosen"]["snapshot"]["id"])] = operation
+    return found
+
+
+def published(store: Store, cluster: str, since: float, until: float) -> dict[str, str]:
+    """By snapshot, the backup that says it has published it; of those that began in that span."""
+    found = {}
+    for each in store.ls(f"{cluster}/operations/backup-"):
+        if OUTCOME.search(each.key) and since <= begun(each.key.split("/")[2]) <= until:
+            outcome = json.loads(b"".join(store.get(each.key)))
+            found[str(outcome.get("snapshot", ""))] = str(outcome["operation"])
+    return found
 
 
 def _lineage(record: dict[str, Any]) -> Lineage | None:

@@ -312,7 +312,7 @@ def restored(request: RestoreRequest, seen: ClusterSeen) -> tuple[FromMember | N
     if request.from_member:
         source, holdings = held_by(request.from_member, request.cluster, request.settings, seen)
         return source, holdings, to_be_taken(request, holdings)
-    manifest = find(seen.manifests, request.snapshot, request.cluster, seen.related(), seen.doubted)
+    manifest = find(seen.manifests, request.snapshot, request.cluster, seen.related(), seen.discounted)
     return None, manifest, reference(manifest, request.settings.backup.identities)
 
 

@@ -4,11 +4,12 @@ Two wiped members that come up again form an empty cluster with the same ids: ba
 what is restored, and retention would eat the good ones.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from quorate.catalogue import MANIFEST, Manifest, parse, read
+from quorate.catalogue import MANIFEST, Manifest, home_of, parse, read
 from quorate.errors import Corrupt
+from quorate.marks import UNMARKED, Standing, standings
 from quorate.ports import Store
 from quorate.records import lineages
 
@@ -26,13 +27,20 @@ class Baseline:
 
 def baseline(store: Store, cluster: str, cluster_id: str) -> Baseline | None:
     """Of the same cluster id, else of the same name; None for the first one, and for the first after a restore."""
-    keys = [each.key for each in store.ls(f"{cluster}/") if each.key.endswith(f"/{MANIFEST}")]
+    listed = [each.key for each in store.ls(f"{cluster}/")]
+    marks = standings(listed)
+    keys = [key for key in listed if key.endswith(f"/{MANIFEST}") and not set_aside(marks, key)]
     if same := counting(store, (key for key in keys if key.startswith(f"{cluster}/{cluster_id}/"))):
         return Baseline(same.id, total(same), same.revision)
     if cluster_id in {link.after for link in lineages(store, cluster)}:
         return None
     other = counting(store, keys)
     return Baseline(other.id, total(other)) if other else None
+
+
+def set_aside(marks: Mapping[str, Standing], key: str) -> bool:
+    standing = marks.get(home_of(key), UNMARKED)
+    return standing.pruned or standing.quarantined is not None
 
 
 def counting(store: Store, keys: Iterable[str]) -> Manifest | None:

@@ -186,6 +186,53 @@ class TestWithoutADaemon:
         code, out, _ = cli("snapshots", "ls")
         assert (code, "not believed" in out) == (3, True)
 
+    def test_what_is_protected_says_so_and_no_retention_removes_it(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        code, _, err = cli("snapshots", "protect", kept)
+        assert (code, "--reason" in err) == (2, True)
+        code, said = cli.json("snapshots", "protect", kept, "--reason", "before the upgrade", "--as", "ada")
+        assert (code, said["protected"], said["error"]) == (0, True, None)
+        assert cli.json("snapshots", "ls")[1]["snapshots"][0]["protected"] is True
+        assert "protected" in cli("snapshots", "ls")[1]
+        reasons = cli.json("snapshots", "prune", "demo")[1]["backups"][0]["reasons"]
+        assert "it is protected" in reasons
+        assert cli.json("audit", "show", said["operation"])[0] == 0
+        marks = [path.read_text() for path in (cli.root / "store").rglob("marks/*")]
+        assert ["before the upgrade" in mark and "ada" in mark for mark in marks] == [True]
+
+    def test_what_was_protected_may_be_let_go(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        cli("snapshots", "protect", kept, "--reason", "x")
+        mark = next((cli.root / "store").rglob("marks/*"))
+        mark.rename(mark.with_name("20261121T104500Z-protected"))  # an earlier second than what follows
+        assert cli.json("snapshots", "unprotect", kept, "--reason", "y")[1]["protected"] is False
+
+    def test_a_prune_without_a_confirmation_only_shows_what_it_would_do(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        cli.config.write_text(cli.config.read_text().replace("backup: {", "backup: {retention: {last: 1}, "))
+        code, said = cli.json("snapshots", "prune", "demo", "--dry-run")
+        assert (code, [row["remove"] for row in said["backups"]], said["removed"]) == (0, [False], None)
+        code, out, _ = cli("snapshots", "prune", "demo")
+        assert (code, kept in out, "last 1 of 1" in out) == (0, True, True)
+        assert cli("snapshots", "prune", "demo", "--confirm", "other")[0] == 2
+        assert cli("snapshots", "prune", "demo", "--confirm", "demo", "--dry-run")[0] == 2
+        code, said = cli.json("snapshots", "prune", "demo", "--confirm", "demo")
+        assert (code, said["error"]["kind"]) == (6, "no-daemon")
+
+    def test_a_snapshot_that_is_not_sound_is_quarantined_and_latest_passes_over_it(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        path = cli.root / "store" / manifest().key
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+        code, said = cli.json("snapshots", "verify", kept)
+        assert (code, said["ok"], "is quarantined" in said["error"]["message"]) == (7, False, True)
+        code, out, _ = cli("snapshots", "ls")
+        assert (code, "quarantined" in out) == (3, True)
+        assert cli("snapshots", "show", "demo/latest")[0] == 2
+
+    def test_all_of_a_cluster_is_verified_by_a_daemon(self, cli: Cli) -> None:
+        code, said = cli.json("snapshots", "verify", "demo")
+        assert (code, said["error"]["kind"]) == (6, "no-daemon")
+
     def test_up_says_why_the_daemon_did_not_come_up(self, cli: Cli) -> None:
         cli.config.write_text(cli.config.read_text() + "temporal: {binary: /nosuch/temporal}\n")
         code, _, err = cli("up", "--detach")

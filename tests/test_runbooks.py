@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate import backup, freeze, restore, thaw, tidy
+from quorate import backup, freeze, prune, restore, thaw, tidy, verify
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.inventory import Component, EtcdSettings
@@ -28,7 +28,7 @@ from tests.runbooks import (
 )
 from tests.world import machine
 from worker.cli.plan import FIELDS as PLAN_FIELDS
-from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, FENCE_FIELDS, RESTORE_FIELDS
+from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, FENCE_FIELDS, PRUNE_FIELDS, RESTORE_FIELDS, VERIFY_FIELDS
 
 PAGES = {path.stem: path.read_text() for path in ROOT.glob("runbooks/*.md")}
 STEPS = {
@@ -37,6 +37,8 @@ STEPS = {
     "freeze": freeze.STEPS,
     "thaw": thaw.STEPS,
     "tidy": tidy.STEPS,
+    "prune": prune.STEPS,
+    "verify": verify.STEPS,
 }
 PAGE = PAGES["restore"]
 HAND = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
@@ -56,7 +58,7 @@ def typed_by_hand(line: str) -> bool:
 
 
 def test_every_workflow_has_a_page_and_every_page_a_workflow() -> None:
-    helpers = {"operation", "patience"}
+    helpers = {"operation", "patience", "straight"}
     workflows = {path.stem.replace("_", "-") for path in ROOT.glob("workflows/[!_]*.py")} - helpers
     assert workflows == set(PAGES) == set(STEPS)
 
@@ -210,7 +212,9 @@ class TestReadme:
         codes = [int(code) for code in re.findall(r"^\| (\d+) \|", table, re.MULTILINE)]
         assert codes == sorted({0, BACKUP_EXIT["degraded"], *(kind.exit_code for kind in kinds())})
 
-    @pytest.mark.parametrize("fields", [BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PLAN_FIELDS])
+    @pytest.mark.parametrize(
+        "fields", [BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PLAN_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS]
+    )
     def test_every_field_for_scripts_is_listed(self, fields: tuple[str, ...]) -> None:
         scripts = self.text.partition("## For scripts")[2].partition("\n### ")[0]
         assert any(set(fields) <= set(re.findall(r"`(\w+)`", row)) for row in scripts.splitlines())

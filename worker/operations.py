@@ -48,6 +48,8 @@ from quorate.errors import (
     kinds,
 )
 from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone
+from quorate.prune import PruneResult
+from quorate.verify import VerifyResult
 from worker import presence
 from worker.embedded import ATTRIBUTES
 from worker.settings import Settings
@@ -61,12 +63,20 @@ POLL_S = 0.3
 START_S = 30.0
 LISTED = 500
 POLLED_S = 90  # a poll lasts a minute
-SLOTS = {  # what changes nodes shares one lock; a backup runs beside it
-    **dict.fromkeys(("restore", "freeze", "thaw", "tidy"), "op"),
+NODES = "op"
+SLOTS = {  # what changes nodes shares one lock; the rest runs beside it
+    **dict.fromkeys(("restore", "freeze", "thaw", "tidy"), NODES),
     "backup": "backup",
+    "prune": "prune",
+    "verify": "verify",
 }
-RESULTS: dict[str, Any] = {kind: BackupResult if kind == "backup" else RestoreResult for kind in SLOTS}
-Result = RestoreResult | BackupResult
+RESULTS: dict[str, Any] = {
+    **dict.fromkeys(SLOTS, RestoreResult),
+    "backup": BackupResult,
+    "prune": PruneResult,
+    "verify": VerifyResult,
+}
+Result = RestoreResult | BackupResult | PruneResult | VerifyResult
 
 
 def new_id(kind: str) -> str:
@@ -100,6 +110,10 @@ class Found:
     @property
     def open(self) -> bool:
         return self.state == "running"
+
+    @property
+    def changes_nodes(self) -> bool:
+        return SLOTS.get(self.kind, NODES) == NODES
 
 
 @dataclass(frozen=True, slots=True)

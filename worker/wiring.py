@@ -30,23 +30,27 @@ from activities.listings import Listings
 from activities.members import Members
 from activities.nodes import VERBS, Nodes
 from activities.planning import Planning
+from activities.pruning import Pruning
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.remains import Remains
 from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
 from activities.taking import Taking
 from activities.trust import Trust
+from activities.verifying import Verifying
 from quorate.command import Node, Ticket
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Secrets, Store
 from worker.settings import Settings
 from workflows.backup import Backup
 from workflows.freeze import Freeze
+from workflows.prune import Prune
 from workflows.restore import Restore
 from workflows.thaw import Thaw
 from workflows.tidy import Tidy
+from workflows.verify import Verify
 
-WORKFLOWS = (Restore, Backup, Freeze, Thaw, Tidy)
+WORKFLOWS = (Restore, Backup, Freeze, Thaw, Tidy, Prune, Verify)
 Activities = list[Callable[..., Any]]
 T = TypeVar("T")
 SIGNING = "signing.key"  # in the state directory
@@ -125,6 +129,19 @@ class Wiring:
     def trust(self) -> Trust:
         return Trust(self.hosts, KnownHostsFiles(), self.journals.at, time)
 
+    @cached_property
+    def pruning(self) -> Pruning:
+        stores = RecordedStores(self.stores, self.journals.at, time)
+        return Pruning(stores, self.signatures, self.settings.operations)
+
+    @cached_property
+    def verifying(self) -> Verifying:
+        return Verifying(RecordedStores(self.stores, self.journals.at, time), self.cipher, self.signatures)
+
+    def marking(self, cluster: str, ticket: Ticket) -> Store:
+        """The cluster's store, with everything that is done to it on record as what this operation does."""
+        return RecordedStores(self.stores, self.journals.at, time).at(self.settings.store(cluster), ticket)
+
     def steps(self) -> Activities:
         """What runs on the queue of steps."""
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
@@ -161,7 +178,18 @@ class Wiring:
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
         snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing)
-        return [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, self.ledger.seal]
+        pruning = self.pruning
+        return [
+            snapshots.choose,
+            snapshots.stream,
+            snapshots.read_back,
+            snapshots.publish,
+            pruning.judge,
+            pruning.prune,
+            self.verifying.due,
+            self.verifying.verify,
+            self.ledger.seal,
+        ]
 
 
 def ssh_hosts(secrets: Secrets) -> SshHosts:

@@ -83,6 +83,29 @@ class DirectoryStore:
                 path.unlink(missing_ok=True)
         return tuple(sorted(self._key(path) for path in parts))
 
+    def remove(self, key: str) -> None:
+        """With the directories that it leaves empty."""
+        path = self._path(key)
+        with mapped(f"remove {path}"):
+            path.unlink()
+            sync_directory(path.parent)
+        for empty in path.parents[: len(path.relative_to(self.root).parts) - 1]:
+            with suppress(OSError):  # it is not empty, or somebody else was faster
+                empty.rmdir()
+                sync_directory(empty.parent)
+
+    def locked(self, key: str) -> str:
+        """A directory locks nothing."""
+        path = self._path(key)
+        if not path.is_file():
+            raise Missing(f"{path} is not there")
+        return ""
+
+    def hidden(self, prefix: str) -> tuple[str, ...]:
+        """A file that is deleted is gone."""
+        self._path(prefix + "x")
+        return ()
+
     def check(self) -> None:
         with mapped(f"directory {self.root}"):
             make_durable_directory(self.root)

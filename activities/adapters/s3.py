@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,17 @@ CODES: dict[str, type[QuorateError]] = {
 }
 STATUSES: dict[int, type[QuorateError]] = {404: Missing, 408: Unreachable, 412: AlreadyThere, 429: Unreachable}
 TRANSIENT = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, boto.MetadataRetrievalError)
+
+
+NO_LOCK = frozenset(  # in the words of AWS, of Ceph and of versitygw
+    {"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented"}
+)
+
+
+def code_of(error: BaseException) -> str:
+    """Of the answer that an error of ours was made of."""
+    cause = error.__cause__
+    return str(cause.response.get("Error", {}).get("Code", "")) if isinstance(cause, boto.ClientError) else ""
 
 
 def kind_of(error: BaseException) -> type[QuorateError]:
@@ -156,12 +168,60 @@ class S3Store:
                     swept.append(self._relative(row["Key"]))
         return tuple(swept)
 
+    def remove(self, key: str) -> None:
+        """A delete by name would only hide it; by version id a lock refuses it."""
+        what = f"remove {self._url(key)}"
+        with mapped(what):
+            found = [each for each in self._versions(key) if each["Key"] == self._key(key)]
+            for version in found:
+                self.client.delete_object(**self._object(key), VersionId=version["VersionId"])
+        if not found:
+            raise Missing(f"{what}: there is none")
+
+    def locked(self, key: str) -> str:
+        """Retention and legal hold are two things, and either is enough."""
+        with mapped(f"lock of {self._url(key)}"):
+            self.client.head_object(**self._object(key))
+        until = self._lock(self.client.get_object_retention, key, "Retention").get("RetainUntilDate")
+        if until and until > datetime.now(UTC):
+            return f"under a lock until {until:%Y-%m-%d %H:%M}Z"
+        held = self._lock(self.client.get_object_legal_hold, key, "LegalHold").get("Status") == "ON"
+        return "under a legal hold" if held else ""
+
+    def _lock(self, ask: Any, key: str, what: str) -> dict[str, Any]:
+        """Nothing where neither the object nor its bucket knows of locks."""
+        try:
+            with mapped(f"lock of {self._url(key)}"):
+                answer: dict[str, Any] = ask(**self._object(key))[what]
+        except (Denied, Missing) as error:
+            if code_of(error) in NO_LOCK:
+                return {}
+            raise
+        return answer
+
+    def hidden(self, prefix: str) -> tuple[str, ...]:
+        with mapped(f"ls {self._url(prefix)}"):
+            return tuple(
+                sorted(
+                    self._relative(each["Key"])
+                    for each in self._versions(prefix)
+                    if each["IsLatest"] and "Size" not in each
+                )
+            )
+
     def check(self) -> None:
         try:
             with mapped(f"bucket {self.settings.bucket}"):
                 self.client.head_bucket(Bucket=self.settings.bucket)
         except Missing as error:
             raise Denied(f"there is no bucket {self.settings.bucket}") from error
+
+    def _versions(self, prefix: str) -> Iterator[Any]:
+        """Of every key below, each with its markers; only a version has a size."""
+        pages = self.client.get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=self.settings.bucket, Prefix=self._key(prefix)):
+            yield from page.get("Versions", [])
+            yield from page.get("DeleteMarkers", [])
 
     def _put_parts(self, key: str, first: bytearray, cutter: "Cutter", tick: Tick) -> Stored:
         with mapped(f"put {self._url(key)}"):

@@ -4,6 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,75 @@ def leave_half_done(store: Store, key: str) -> None:
         place = {"Bucket": store.settings.bucket, "Key": f"{store.settings.prefix}/{key}"}
         upload = store.client.create_multipart_upload(**place)
         store.client.upload_part(**place, UploadId=upload["UploadId"], PartNumber=1, Body=b"half")
+
+
+def test_what_is_removed_is_gone_and_leaves_nothing_behind(store: Store) -> None:
+    for key in ("a/b/1", "a/b/12", "a/c"):
+        store.put(key, [b"x"], ignore)
+    store.remove("a/b/1")
+    assert [stored.key for stored in store.ls("")] == ["a/b/12", "a/c"]
+    store.remove("a/b/12")
+    assert store.hidden("") == ()
+    if isinstance(store, DirectoryStore):
+        assert not (store.root / "a/b").exists()
+    with pytest.raises(Missing, match="a/b/1"):
+        store.remove("a/b/1")
+
+
+def test_a_key_that_was_removed_can_be_put_again(store: Store) -> None:
+    store.put("a/object", [b"first"], ignore)
+    store.remove("a/object")
+    store.put("a/object", [b"second"], ignore)
+    assert b"".join(store.get("a/object")) == b"second"
+
+
+def test_what_somebody_deletes_by_name_is_hidden_and_not_gone(store: Store) -> None:
+    if isinstance(store, DirectoryStore):
+        return  # there a deleted file is gone
+    for key in ("a/1", "a/2", "b/1"):
+        store.put(key, [b"x"], ignore)
+    hide(store, "a/1")
+    assert [stored.key for stored in store.ls("")] == ["a/2", "b/1"]
+    assert store.hidden("") == store.hidden("a/") == ("a/1",)
+    assert store.hidden("b/") == ()
+    store.remove("a/1")
+    assert store.hidden("") == ()
+
+
+def hide(store: Store, key: str) -> None:
+    if isinstance(store, MemoryStore):
+        store.hide(key)
+    elif isinstance(store, S3Store):
+        store.client.delete_object(Bucket=store.settings.bucket, Key=f"{store.settings.prefix}/{key}")
+
+
+def test_what_nothing_holds_is_not_locked(store: Store) -> None:
+    store.put("a/object", [b"x"], ignore)
+    assert store.locked("a/object") == ""
+    with pytest.raises(Missing, match="nothing"):
+        store.locked("a/nothing")
+
+
+@pytest.mark.server
+def test_a_legal_hold_is_a_lock(real_s3: S3Store) -> None:
+    real_s3.put("a/object", [b"x"], ignore)
+    place = {"Bucket": real_s3.settings.bucket, "Key": f"{real_s3.settings.prefix}/a/object"}
+    real_s3.client.put_object_legal_hold(**place, LegalHold={"Status": "ON"})
+    assert real_s3.locked("a/object") == "under a legal hold"
+    real_s3.client.put_object_legal_hold(**place, LegalHold={"Status": "OFF"})
+    assert real_s3.locked("a/object") == ""
+
+
+@pytest.mark.server
+def test_a_version_under_a_lock_is_not_removed(real_s3: S3Store) -> None:
+    real_s3.put("a/object", [b"x"], ignore)
+    place = {"Bucket": real_s3.settings.bucket, "Key": f"{real_s3.settings.prefix}/a/object"}
+    until = datetime.now(UTC) + timedelta(minutes=5)
+    real_s3.client.put_object_retention(**place, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until})
+    assert real_s3.locked("a/object") == f"under a lock until {until:%Y-%m-%d %H:%M}Z"
+    with pytest.raises(Denied, match="a/object"):
+        real_s3.remove("a/object")
+    assert [stored.key for stored in real_s3.ls("")] == ["a/object"]
 
 
 @pytest.mark.server

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from quorate.converge import Tick
-from quorate.errors import AlreadyThere, Missing, QuorateError
+from quorate.errors import AlreadyThere, Denied, Missing, QuorateError
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Store, Stored
 
@@ -18,6 +18,8 @@ class MemoryStore:
     refuses: Callable[[str, int], QuorateError | None] = lambda key, size_bytes: None
     gives_back: Callable[[str, bytes], bytes] = lambda key, data: data
     keeps: bool = True  # False: counts the bytes and forgets them
+    hiding: dict[str, bytes] = field(default_factory=dict)  # what somebody has deleted by name
+    under_lock: set[str] = field(default_factory=set)
     forgotten: dict[str, int] = field(default_factory=dict)
 
     def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
@@ -48,6 +50,24 @@ class MemoryStore:
         for key in swept:
             del self.half_done[key]
         return swept
+
+    def remove(self, key: str) -> None:
+        if key in self.under_lock:
+            raise Denied(f"remove {key}: it is under a lock")
+        if self.objects.pop(key, self.hiding.pop(key, None)) is None:
+            raise Missing(f"remove {key}: there is none")
+
+    def locked(self, key: str) -> str:
+        if key not in self.objects:
+            raise Missing(f"lock of {key}: there is none")
+        return "under a lock until 2030-01-01 00:00Z" if key in self.under_lock else ""
+
+    def hidden(self, prefix: str) -> tuple[str, ...]:
+        return tuple(sorted(key for key in self.hiding if key.startswith(prefix)))
+
+    def hide(self, key: str) -> None:
+        """As whoever deletes by name."""
+        self.hiding[key] = self.objects.pop(key)
 
     def check(self) -> None:
         return

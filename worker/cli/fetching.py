@@ -8,31 +8,60 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from quorate.errors import BadInput, Refusal
-from worker.cli.options import As, Output, contract, given, say, say_json
+from quorate.errors import BadInput, Corrupt, Refusal
+from worker.cli.options import Actor, As, Output, Patience, actor, contract, duration, given, say, say_json
+from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
     from quorate.catalogue import Manifest
+    from worker.wiring import Wiring
 
 FIELDS = ("snapshot", "ok", "size_bytes", "sha256", "revision", "encrypted", "file")
 SnapshotId = Annotated[
     str, typer.Argument(metavar="SNAPSHOT", help="As `quorate snapshots ls` shows it, or CLUSTER/latest.")
 ]
+Which = Annotated[
+    str,
+    typer.Argument(
+        metavar="SNAPSHOT|CLUSTER", help="One of `quorate snapshots ls`, CLUSTER/latest, or a whole cluster."
+    ),
+]
 Target = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, for its owner alone.")]
 
 
-def verify(ctx: typer.Context, snapshot: SnapshotId, output: As = Output.TABLE) -> int:
-    """Fetch it, open it, compare every hash, look at every page; leaves nothing behind. Exit 7 if it is not sound."""
-    return told(ctx, snapshot, output, None)
+def verify(
+    ctx: typer.Context, snapshot: Which, who: Actor = "", wait_timeout: Patience = HOUR, output: As = Output.TABLE
+) -> int:
+    """Fetch it, open it, compare every hash, look at every page; mark what was found. Exit 7 if it is not sound.
+
+    Of a cluster: every snapshot that was not proved for `backup.verify_within`, by the daemon; 3 if one is not sound.
+    """
+    if "/" not in snapshot:
+        return all_told(ctx, snapshot, output, actor(who), duration(wait_timeout))
+    return told(ctx, snapshot, output, None, actor(who))
 
 
 def pull(ctx: typer.Context, snapshot: SnapshotId, to: Target, output: As = Output.TABLE) -> int:
     """The bytes that etcd sent, in a file, proved on the way: for `etcdutl snapshot restore` by hand."""
-    return told(ctx, snapshot, output, to.absolute())
+    return told(ctx, snapshot, output, to.absolute(), "")
 
 
-def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None) -> int:
-    from activities.checksums import drain
+def all_told(ctx: typer.Context, cluster: str, output: Output, who: str, patience_s: float) -> int:
+    from quorate.verify import request
+    from worker.cli.results import VERIFY_FIELDS
+    from worker.cli.results import told as ended
+    from worker.operations import new_id
+
+    here = given(ctx)
+    with contract(here, output, dict.fromkeys(VERIFY_FIELDS)) as fields:
+        settings = here.settings()
+        settings.cluster(cluster)
+        asked = request(settings.inventory, cluster, new_id("verify"), who)
+        result = Waiting(here, output, patience_s, fields).begin(settings, "verify", asked)
+    return ended(result, here, output)
+
+
+def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None, who: str) -> int:
     from activities.fetched import fetched
     from quorate.provenance import why_not
     from worker.cli.snapshots import named
@@ -48,17 +77,30 @@ def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None) -
         cluster, store = settings.cluster(found.cluster), wiring.stores.at(settings.store(found.cluster))
         if cluster.trust and (why := why_not(found, cluster.trust, wiring.signatures)):
             raise Refusal(f"{found.id}: {why}", next=f"quorate snapshots ls {found.cluster}")
-        pieces = fetched(store, wiring.cipher, found, cluster.backup.identities)
         if file:
-            written(file, pieces)
+            written(file, fetched(store, wiring.cipher, found, cluster.backup.identities))
         else:
-            drain(pieces)
+            verified(wiring, found, who)
         fields.update(ok=True, size_bytes=found.size_bytes, sha256=found.sha256, revision=found.revision)
     if output is Output.JSON:
         say_json(fields)
     else:
         say(sentence(found, file))
     return 0
+
+
+def verified(wiring: "Wiring", found: "Manifest", who: str) -> None:
+    """With a mark that says so, or one that keeps it from being meant by `latest`."""
+    from quorate.command import Ticket
+    from worker.operations import new_id
+
+    ticket = Ticket(new_id("verify"), 1, 1, "verify", who)
+    identities = wiring.settings.cluster(found.cluster).backup.identities
+    try:
+        wiring.verifying.proved(wiring.marking(found.cluster, ticket), found, identities, ticket)
+    except Corrupt as error:
+        following = f"quorate snapshots ls {found.cluster}"
+        raise Corrupt(f"{found.id} is quarantined, `latest` passes over it: {error}", next=following) from error
 
 
 def sentence(found: "Manifest", file: Path | None) -> str:

@@ -269,10 +269,8 @@ def cancel(ctx: typer.Context, operation: OperationId, *, who: Actor = "", outpu
     """Stop when the step that runs is over and undo everything, if etcd was not started again yet."""
 
     async def send(client: "Operations", found: "Found") -> str:
-        if found.kind == "backup":
-            raise Refusal(
-                f"{operation} is a {found.kind}, which changes nothing that had to be undone; it ends by itself"
-            )
+        if not found.changes_nodes:
+            raise Refusal(f"{operation} is a {found.kind}, which has nothing that could be undone; it ends by itself")
         upshot = await client.update(found, "cancel", actor(who))
         return f"cancelled by {actor(who)}: {upshot}"
 
@@ -390,11 +388,14 @@ def finished(outcome: dict[str, Any]) -> Any:
 
     from quorate.backup import BackupResult
     from quorate.operation import RestoreResult
+    from quorate.prune import PruneResult
+    from quorate.verify import VerifyResult
 
     if "known_hosts" in outcome:
         operation = outcome.get("operation")
         raise BadInput(f"{operation} is over, there is nothing to watch", next=f"quorate audit show {operation}")
-    kind: Any = BackupResult if "stored_bytes" in outcome else RestoreResult
+    kinds: dict[str, Any] = {"stored_bytes": BackupResult, "freed_bytes": PruneResult, "verified_bytes": VerifyResult}
+    kind = next((kind for field, kind in kinds.items() if field in outcome), RestoreResult)
     try:
         return TypeAdapter(kind).validate_python(outcome)
     except ValidationError as error:

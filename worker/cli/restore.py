@@ -140,7 +140,7 @@ def standing(settings: "Settings", cluster: str) -> bool:
     """Whether a daemon could carry it out; Busy if one carries out another operation on this cluster."""
     running = asked(settings, lambda client: client.open())
     for found in running or ():
-        if found.cluster == cluster and found.kind != "backup":
+        if found.cluster == cluster and found.changes_nodes:
             raise Busy(f"{found.operation} runs on {cluster}", next=f"quorate watch {found.operation}")
     return running is not None
 

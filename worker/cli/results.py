@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from quorate.backup import BackupResult
     from quorate.operation import RestoreResult
+    from quorate.prune import PruneResult
+    from quorate.verify import VerifyResult
     from worker.operations import Result
 
 RESTORE_FIELDS = (
@@ -45,15 +47,26 @@ OF_DATA = (
     "undiffered",
 )
 NOT_APPROVED, FINDINGS, FAILED = 5, 3, 10
+PRUNE_FIELDS = ("operation", "outcome", "removed", "strays", "freed_bytes", "kept")
+PRUNE_EXIT = {"pruned": 0, "incomplete": FINDINGS}
+VERIFY_FIELDS = ("operation", "outcome", "verified", "quarantined", "newest", "verified_bytes")
+VERIFY_EXIT = {"sound": 0, "unsound": FINDINGS}
 BACKUP_EXIT = {"verified": 0, "degraded": FINDINGS, "suspect": FINDINGS}
 
 
 def told(result: "Result", here: Given, output: Output) -> int:
     """The exit code, after the result was said."""
     from quorate.backup import BackupResult
+    from quorate.prune import PruneResult
+    from quorate.verify import VerifyResult
 
+    data: dict[str, Any]
     if isinstance(result, BackupResult):
         code, text, data = BACKUP_EXIT.get(result.outcome, FAILED), backup_text(result), plain(result)
+    elif isinstance(result, PruneResult):
+        code, text, data = PRUNE_EXIT.get(result.outcome, FAILED), prune_text(result), plain(result)
+    elif isinstance(result, VerifyResult):
+        code, text, data = VERIFY_EXIT.get(result.outcome, FAILED), verify_text(result), plain(result)
     else:
         code, text, data = exit_code(result), restore_text(result, here), restore_object(result, here)
     if output is Output.JSON:
@@ -168,5 +181,27 @@ def backup_text(result: "BackupResult") -> str:
         f"  revision {result.revision}, {sizes}, {span(result.duration_s)}",
         f"  sha256   {result.sha256}",
     ]
+    lines += [f"  finding  {each}" for each in result.findings]
+    return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])
+
+
+def prune_text(result: "PruneResult") -> str:
+    from worker.screen import size
+
+    counted = f"{len(result.removed)} removed, {result.kept} kept, {size(result.freed_bytes)} freed"
+    lines = [f"{paint().state(result.outcome)}  {result.operation}", f"  backups  {counted}"]
+    lines += [f"  stray    {each} removed: a dead attempt, or what was left of a removal" for each in result.strays]
+    lines += [f"  finding  {each}" for each in result.findings]
+    return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])
+
+
+def verify_text(result: "VerifyResult") -> str:
+    from worker.screen import size
+
+    counted = (
+        f"{len(result.verified)} sound, {len(result.quarantined)} quarantined, {size(result.verified_bytes)} read"
+    )
+    lines = [f"{paint().state(result.outcome)}  {result.operation}", f"  backups  {counted}"]
+    lines += [f"  newest   {result.newest or 'none that counts'}"]
     lines += [f"  finding  {each}" for each in result.findings]
     return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])

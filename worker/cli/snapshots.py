@@ -6,12 +6,16 @@ import typer
 
 from quorate.errors import BadInput
 from worker.cli.fetching import SnapshotId, pull, verify
+from worker.cli.marking import protect, unprotect
 from worker.cli.options import As, Output, given, say, say_json
+from worker.cli.pruning import prune
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from quorate.catalogue import Manifest, Shelf
+    from quorate.marks import Standing
     from worker.wiring import Wiring
 
 FINDINGS = 3
@@ -29,13 +33,14 @@ def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE
         name: shelf_of(wiring, name) for name in ([cluster] if cluster else wiring.settings.inventory.clusters)
     }
     manifests = [each for shelf in shelves.values() for each in reversed(shelf.manifests)]
-    why = {id_: said for name in shelves for id_, said in doubts(wiring, name, shelves[name]).items()}
+    why = {id_: said for name in shelves for id_, said in discounted(wiring, name, shelves[name]).items()}
     damaged = {key: why for shelf in shelves.values() for key, why in shelf.damaged.items()}
+    marks = {each.id: shelf.standing(each) for shelf in shelves.values() for each in shelf.manifests}
     if output is Output.JSON:
-        rows = [{**brief(each), "doubted": why.get(each.id)} for each in manifests]
+        rows = [{**brief(each), **standing(marks[each.id]), "doubted": why.get(each.id)} for each in manifests]
         say_json({"snapshots": rows, "damaged": damaged})
     else:
-        say(listing(manifests) if manifests else "there are no snapshots")
+        say(listing(manifests, marks) if manifests else "there are no snapshots")
         for each, said in why.items():
             say(f"does not count: {each}: {said}")
         for said in damaged.values():
@@ -56,6 +61,9 @@ def show(ctx: typer.Context, snapshot: SnapshotId, output: As = Output.TABLE) ->
 
 app.command()(verify)
 app.command()(pull)
+app.command()(prune)
+app.command()(protect)
+app.command()(unprotect)
 
 
 def named(wiring: "Wiring", snapshot: str) -> "Manifest":
@@ -67,13 +75,15 @@ def named(wiring: "Wiring", snapshot: str) -> "Manifest":
         raise BadInput(f"{snapshot!r} is not a snapshot: expected CLUSTER/TIME-REVISION", next="quorate snapshots ls")
     shelf = shelf_of(wiring, cluster)
     wanted = LATEST if name == LATEST else snapshot
-    return find(shelf.manifests, wanted, cluster, (), doubts(wiring, cluster, shelf))
+    return find(shelf.manifests, wanted, cluster, (), discounted(wiring, cluster, shelf))
 
 
-def doubts(wiring: "Wiring", cluster: str, shelf: "Shelf") -> "Mapping[str, str]":
+def discounted(wiring: "Wiring", cluster: str, shelf: "Shelf") -> "Mapping[str, str]":
+    """Why some do not count, by id, beside those that say so themselves."""
     from quorate.provenance import doubted
 
-    return doubted(shelf.manifests, wiring.settings.cluster(cluster).trust, wiring.signatures)
+    trust = wiring.settings.cluster(cluster).trust
+    return {**shelf.quarantined, **doubted(shelf.manifests, trust, wiring.signatures)}
 
 
 def shelf_of(wiring: "Wiring", cluster: str) -> "Shelf":
@@ -96,13 +106,32 @@ def brief(each: "Manifest") -> dict[str, Any]:
     }
 
 
-def listing(manifests: "list[Manifest]") -> str:
+def standing(marks: "Standing") -> dict[str, Any]:
+    return {
+        "verified_at": marks.verified.isoformat() if marks.verified else None,
+        "restored_at": marks.restored.isoformat() if marks.restored else None,
+        "quarantined_at": marks.quarantined.isoformat() if marks.quarantined else None,
+        "protected": marks.protected,
+    }
+
+
+def proved(each: "Manifest", marks: "Standing", now: "datetime") -> str:
+    """When it was last proved, and how: every one was read back before it was published."""
+    from worker.screen import span
+
+    at, how = max((each.created_at, "stored"), (marks.verified or each.created_at, "verified"))
+    if marks.restored and marks.restored >= at:
+        at, how = marks.restored, "restored"
+    return ", ".join((f"{how} {span((now - at).total_seconds())} ago", *marks.words))
+
+
+def listing(manifests: "list[Manifest]", marks: "dict[str, Standing]") -> str:
     from datetime import UTC, datetime
 
     from worker.screen import size, span, table
 
     now = datetime.now(UTC)
-    rows = [["SNAPSHOT", "AGE", "REVISION", "SIZE", "STORED", "ETCD", "CLUSTER ID", "OUTCOME"]]
+    rows = [["SNAPSHOT", "AGE", "REVISION", "SIZE", "STORED", "ETCD", "CLUSTER ID", "OUTCOME", "PROVED"]]
     rows += [
         [
             each.id,
@@ -113,6 +142,7 @@ def listing(manifests: "list[Manifest]") -> str:
             each.source.version,
             each.cluster_id,
             each.outcome,
+            proved(each, marks[each.id], now),
         ]
         for each in manifests
     ]

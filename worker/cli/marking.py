@@ -1,0 +1,60 @@
+"""`quorate snapshots protect` and `unprotect`: what no retention removes, said by whom and why."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from quorate.errors import BadInput
+from worker.cli.fetching import SnapshotId
+from worker.cli.options import Actor, As, Output, actor, contract, given, say, say_json
+
+if TYPE_CHECKING:
+    from quorate.marks import Kind
+
+FIELDS = ("operation", "snapshot", "protected", "reason")
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it lies beside the snapshot.")]
+
+
+def protect(
+    ctx: typer.Context, snapshot: SnapshotId, *, reason: Reason = "", who: Actor = "", output: As = Output.TABLE
+) -> int:
+    """No retention removes it, until somebody says otherwise."""
+    from quorate.marks import Kind
+
+    return marked(ctx, snapshot, Kind.PROTECTED, reason, actor(who), output)
+
+
+def unprotect(
+    ctx: typer.Context, snapshot: SnapshotId, *, reason: Reason = "", who: Actor = "", output: As = Output.TABLE
+) -> int:
+    """Retention may remove it again."""
+    from quorate.marks import Kind
+
+    return marked(ctx, snapshot, Kind.UNPROTECTED, reason, actor(who), output)
+
+
+def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, who: str, output: Output) -> int:
+    """By this process itself: it needs no daemon, and is on record in the state directory and in the store."""
+    from quorate.command import Ticket
+    from quorate.marks import Mark, put
+    from worker.cli.snapshots import named, shelf_of
+    from worker.operations import new_id
+
+    here = given(ctx)
+    with contract(here, output, dict.fromkeys(FIELDS)) as fields:
+        if not reason.strip():
+            raise BadInput("--reason is missing: whoever looks at it in a year will ask")
+        wiring = here.wiring()
+        found = named(wiring, snapshot)
+        operation = new_id("mark")
+        at = datetime.now(UTC)
+        store = wiring.marking(found.cluster, Ticket(operation, 1, 1, "mark", who))
+        put(store, Mark(found.directory, kind, at, who, operation, reason.strip()))
+        protected = shelf_of(wiring, found.cluster).standing(found).protected
+        fields.update(operation=operation, snapshot=found.id, protected=protected, reason=reason.strip())
+    if output is Output.JSON:
+        say_json({**fields, "error": None})
+    else:
+        say(f"{found.id} is {'protected: no retention removes it' if protected else 'not protected any more'}")
+    return 0
