@@ -12,6 +12,7 @@ from quorate.audit import Act
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Done, Ran, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.listing import Key
 from quorate.ports import Etcd, Etcds, Host, Hosts, Journal, Store, Stored, Stores
@@ -205,6 +206,10 @@ class RecordedStore:
 
     def remove(self, key: str) -> None:
         self.pen.called(("store", "remove", key), lambda: self.store.remove(key))
+
+    def lock(self, key: str, until: datetime, mode: LockMode) -> None:
+        argv = ("store", "lock", key, f"{until:%Y-%m-%dT%H:%M:%SZ}", mode)
+        self.pen.called(argv, lambda: self.store.lock(key, until, mode))
 
     def locked(self, key: str) -> str:
         return self.store.locked(key)

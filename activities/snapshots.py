@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
@@ -34,7 +34,8 @@ from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
-from quorate.ports import Cipher, Etcd, Signing
+from quorate.inventory import Lock
+from quorate.ports import Cipher, Etcd, Signing, Store
 from quorate.provenance import signed
 from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
@@ -218,7 +219,8 @@ class Snapshots:
         except AlreadyThere:
             if read(store, key) != made.encode():
                 raise
-        return result(made, (*chosen(task).notes, *streamed(task).notes))
+        unlocked = locked(store, task.request.lock, made) if task.request.lock else ()
+        return result(made, (*chosen(task).notes, *streamed(task).notes), unlocked)
 
 
 @dataclass(slots=True)
@@ -247,6 +249,17 @@ class Passing:
     def known(self) -> Facts:
         assert self.facts is not None, "asked before the last byte"
         return self.facts
+
+
+def locked(store: Store, lock: Lock, made: Manifest) -> tuple[str, ...]:
+    """Only what is proved is locked: half a backup would have to be kept as long. Why it is not, where it fails."""
+    until = made.created_at + timedelta(seconds=lock.keep)
+    try:
+        for key in (made.key, made.manifest_key):
+            store.lock(key, until, lock.mode)
+    except QuorateError as error:
+        return (f"it is not locked: {error}",)
+    return ()
 
 
 def same(found: ReadBack, wanted: Streamed) -> ReadBack:

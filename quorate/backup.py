@@ -10,7 +10,7 @@ from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
 from quorate.flags import filled, recorded
-from quorate.inventory import Cluster, Inventory, Store
+from quorate.inventory import Cluster, Inventory, Lock, Store
 from quorate.plan import Step
 from quorate.seen import Look, NodeSeen
 from quorate.suspicion import Baseline, suspicions
@@ -48,6 +48,7 @@ class BackupRequest:
     accepted: str = ""  # why it counts although the cluster has shrunk, in somebody's words
     member: str = ""  # that somebody wants it from
     compare_bytes: int = 0  # up to this size the members' data is compared
+    lock: Lock | None = None
     rate_bytes_s: int = 0  # that a member sends at most; 0 is as fast as it can
 
 
@@ -170,6 +171,7 @@ def request(
         accepted=accepted,
         member=member,
         compare_bytes=policy.compare_mib << 20,
+        lock=policy.lock,
         rate_bytes_s=(policy.rate_mib_s or 0) << 20,
     )
 
@@ -289,10 +291,11 @@ def manifest(task: BackupTask) -> Manifest:
     )
 
 
-def result(manifest: Manifest, notes: tuple[str, ...] = ()) -> BackupResult:
+def result(manifest: Manifest, notes: tuple[str, ...] = (), unlocked: tuple[str, ...] = ()) -> BackupResult:
+    """`unlocked` says why the store does not hold it, which its manifest cannot know."""
     return BackupResult(
         operation=manifest.operation,
-        outcome=manifest.outcome,
+        outcome="degraded" if unlocked and manifest.outcome == "verified" else manifest.outcome,
         snapshot=manifest.id,
         revision=manifest.revision,
         size_bytes=manifest.size_bytes,
@@ -302,6 +305,6 @@ def result(manifest: Manifest, notes: tuple[str, ...] = ()) -> BackupResult:
         key=manifest.key,
         member=manifest.source.name,
         duration_s=manifest.duration_s,
-        findings=tuple(manifest.findings),
+        findings=(*manifest.findings, *unlocked),
         notes=notes,
     )

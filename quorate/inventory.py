@@ -64,6 +64,7 @@ Recipient = Annotated[
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")]
 User = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+LockMode = Literal["compliance", "governance"]
 Role = Literal["kube-apiserver", "kube-controller-manager", "kube-scheduler"]
 
 
@@ -205,6 +206,13 @@ class Retention(Strict):
         return self
 
 
+class Lock(Strict):
+    """How long the store itself refuses to give a backup up, from when it was taken (S3 Object Lock)."""
+
+    keep: Duration = Field(gt=0)
+    mode: LockMode = "compliance"
+
+
 class Backup(Strict):
     """Where to and how often; what leaves is encrypted for all `recipients`, and `identities` are what opens it.
 
@@ -220,6 +228,7 @@ class Backup(Strict):
     rate_mib_s: int | None = Field(default=None, ge=1)
     recipients: tuple[Recipient, ...] = ()
     identities: tuple[Reference, ...] = ()
+    lock: Lock | None = None
     retention: Retention | None = None
     verify_within: Duration = 7 * 86400.0
 
@@ -303,6 +312,8 @@ class Cluster(Strict):
 
 
 class S3(Strict):
+    """`ca` is the file of an authority that the system does not know; `expected_owner` the account of the bucket."""
+
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     prefix: str = Field(default="quorate", pattern=r"^[A-Za-z0-9._/-]+$")
     endpoint: str | None = None
@@ -310,6 +321,8 @@ class S3(Strict):
     path_style: bool = False
     access_key: Reference | None = None
     secret_key: Reference | None = None
+    ca: Path | None = None
+    expected_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
 
 
 class Store(Strict):
@@ -367,5 +380,9 @@ class Inventory(Strict):
                 known = ", ".join(sorted(self.stores))
                 raise ValueError(
                     f"clusters.{name}.backup.store is {cluster.backup.store!r}; stores that exist: {known}"
+                )
+            if cluster.backup.lock and not self.stores[cluster.backup.store].s3:
+                raise ValueError(
+                    f"clusters.{name}.backup.lock needs a store that can lock: {cluster.backup.store} is a directory"
                 )
         return self

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from quorate.audit import Act
@@ -11,6 +12,7 @@ from quorate.certificates import Certificate
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Surface, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.known_hosts import HostKey
 from quorate.listing import Key
@@ -140,6 +142,9 @@ class Store(Protocol):
 
     def remove(self, key: str) -> None:
         """Every version of it, by its id, and whatever hides it; Missing if there is none, Denied under a lock."""
+
+    def lock(self, key: str, until: datetime, mode: LockMode) -> None:
+        """From now on nobody can remove it before then; under governance only who may bypass it. Never shortened."""
 
     def locked(self, key: str) -> str:
         """Until when nobody may remove it, in words; "" where nothing holds it. Missing if there is none."""

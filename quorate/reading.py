@@ -70,6 +70,8 @@ def between(document: object) -> Iterator[tuple[Loc, str]]:
         if isinstance(store, str) and store not in stores:
             known = ", ".join(sorted(map(str, stores))) or "none"
             yield ("clusters", name, "backup", "store"), f"is {store!r}; stores that exist: {known}"
+        if section(cluster, "backup").get("lock") and "directory" in section(stores, str(store)):
+            yield ("clusters", name, "backup", "lock"), f"needs a store that can lock: {store} is a directory"
         for what, values in shared(section(cluster).get("members")):
             yield ("clusters", name), f"two members have the {what} {', '.join(values)}"
 

@@ -49,7 +49,7 @@ from quorate.command import Node
 from quorate.converge import Ran
 from quorate.errors import BadInput, Corrupt, Denied, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
-from quorate.inventory import Store
+from quorate.inventory import Lock, Store
 from quorate.ports import Etcds
 from quorate.ports import Store as StorePort
 from quorate.records import Entry
@@ -190,6 +190,7 @@ class Bench:
     accepted: str = ""
     compare_bytes: int = 1 << 30
     rate_bytes_s: int = 0
+    lock: Lock | None = None
 
     @property
     def snapshots(self) -> Snapshots:
@@ -214,6 +215,7 @@ class Bench:
             compare_bytes=self.compare_bytes,
             rate_bytes_s=self.rate_bytes_s,
             accepted=self.accepted,
+            lock=self.lock,
         )
 
     def chosen(self) -> BackupTask:

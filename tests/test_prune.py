@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -110,7 +110,7 @@ def test_what_has_become_protected_since_it_was_shown_stays(shop: Shop, backups:
 
 
 def test_what_is_under_a_lock_stays_whole(shop: Shop, backups: list[Manifest]) -> None:
-    shop.store.under_lock = {backups[0].key}
+    shop.store.under_lock = {backups[0].key: datetime(2030, 1, 1, tzinfo=UTC)}
     result = shop.run()
     assert backups[0].id not in result.removed
     assert shop.ids == [backups[0].id, backups[3].id]

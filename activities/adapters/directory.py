@@ -6,12 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from io import FileIO
 from pathlib import Path
 from uuid import uuid4
 
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, BadInput, Denied, Missing, QuorateError, Unreachable
+from quorate.inventory import LockMode
 from quorate.ports import Stored
 
 READ_BYTES = 1 << 20
@@ -93,6 +95,9 @@ class DirectoryStore:
             with suppress(OSError):  # it is not empty, or somebody else was faster
                 empty.rmdir()
                 sync_directory(empty.parent)
+
+    def lock(self, key: str, until: datetime, mode: LockMode) -> None:
+        raise Denied(f"lock {self._path(key)} until {until:%Y-%m-%d} ({mode}): a directory cannot lock")
 
     def locked(self, key: str) -> str:
         """A directory locks nothing."""

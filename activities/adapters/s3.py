@@ -22,11 +22,13 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, Corrupt, Denied, Missing, QuorateError, Unreachable
-from quorate.inventory import S3
+from quorate.inventory import S3, LockMode
 from quorate.ports import Secrets, Stored
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.literals import ObjectLockRetentionModeType
+    from mypy_boto3_s3.type_defs import ObjectLockRetentionUnionTypeDef
 
 PART_BYTES = 5 << 20  # the least that S3 takes; 10,000 of them are 50 GB, six times etcd's advised ceiling
 UPLOADERS = 2
@@ -60,6 +62,7 @@ STATUSES: dict[int, type[QuorateError]] = {404: Missing, 408: Unreachable, 412: 
 TRANSIENT = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, boto.MetadataRetrievalError)
 
 
+LOCKS: "dict[LockMode, ObjectLockRetentionModeType]" = {"compliance": "COMPLIANCE", "governance": "GOVERNANCE"}
 NO_LOCK = frozenset(  # in the words of AWS, of Ceph and of versitygw
     {"NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest", "NotImplemented"}
 )
@@ -122,6 +125,7 @@ class S3Stores:
                 aws_access_key_id=secret(self.secrets, settings.access_key),
                 aws_secret_access_key=secret(self.secrets, settings.secret_key),
                 config=SETTINGS.merge(style),
+                verify=settings.ca,
             )
         return S3Store(client, settings)
 
@@ -152,7 +156,7 @@ class S3Store:
         found: list[Stored] = []
         with mapped(f"ls {self._url(prefix)}"):
             pages = self.client.get_paginator("list_objects_v2")
-            for page in pages.paginate(Bucket=self.settings.bucket, Prefix=self._key(prefix)):
+            for page in pages.paginate(**self._bucket(), Prefix=self._key(prefix)):
                 found += [Stored(self._relative(row["Key"]), row["Size"]) for row in page.get("Contents", [])]
         return tuple(sorted(found, key=lambda stored: stored.key))
 
@@ -161,7 +165,7 @@ class S3Store:
         swept: list[str] = []
         with mapped(f"sweep {self._url(prefix)}"):
             pages = self.client.get_paginator("list_multipart_uploads")
-            for page in pages.paginate(Bucket=self.settings.bucket, Prefix=self._key(prefix)):
+            for page in pages.paginate(**self._bucket(), Prefix=self._key(prefix)):
                 dead = [row for row in page.get("Uploads", []) if row["Initiated"].timestamp() < before]
                 for row in dead:
                     self._abort(row["Key"], row["UploadId"])
@@ -177,6 +181,11 @@ class S3Store:
                 self.client.delete_object(**self._object(key), VersionId=version["VersionId"])
         if not found:
             raise Missing(f"{what}: there is none")
+
+    def lock(self, key: str, until: datetime, mode: LockMode) -> None:
+        retention: ObjectLockRetentionUnionTypeDef = {"Mode": LOCKS[mode], "RetainUntilDate": until}
+        with mapped(f"lock {self._url(key)} until {until:%Y-%m-%d}"):
+            self.client.put_object_retention(**self._object(key), Retention=retention)
 
     def locked(self, key: str) -> str:
         """Retention and legal hold are two things, and either is enough."""
@@ -212,14 +221,14 @@ class S3Store:
     def check(self) -> None:
         try:
             with mapped(f"bucket {self.settings.bucket}"):
-                self.client.head_bucket(Bucket=self.settings.bucket)
+                self.client.head_bucket(**self._bucket())
         except Missing as error:
             raise Denied(f"there is no bucket {self.settings.bucket}") from error
 
     def _versions(self, prefix: str) -> Iterator[Any]:
         """Of every key below, each with its markers; only a version has a size."""
         pages = self.client.get_paginator("list_object_versions")
-        for page in pages.paginate(Bucket=self.settings.bucket, Prefix=self._key(prefix)):
+        for page in pages.paginate(**self._bucket(), Prefix=self._key(prefix)):
             yield from page.get("Versions", [])
             yield from page.get("DeleteMarkers", [])
 
@@ -244,7 +253,7 @@ class S3Store:
 
     def _abort(self, key: str, upload_id: str) -> None:
         try:
-            self.client.abort_multipart_upload(Bucket=self.settings.bucket, Key=key, UploadId=upload_id)
+            self.client.abort_multipart_upload(**self._bucket(), Key=key, UploadId=upload_id)
         except self.client.exceptions.NoSuchUpload:
             return
 
@@ -258,7 +267,12 @@ class S3Store:
             raise Unreachable(f"{what}: the answer ended after {got} of {size_bytes} bytes")
 
     def _object(self, key: str) -> dict[str, Any]:
-        return {"Bucket": self.settings.bucket, "Key": self._key(key)}
+        return {**self._bucket(), "Key": self._key(key)}
+
+    def _bucket(self) -> dict[str, Any]:
+        """A bucket of that name that somebody else has made meanwhile is refused by the store itself."""
+        owner = self.settings.expected_owner
+        return {"Bucket": self.settings.bucket, **({"ExpectedBucketOwner": owner} if owner else {})}
 
     def _key(self, key: str) -> str:
         return f"{self.settings.prefix.strip('/')}/{key}"

@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -234,6 +234,48 @@ def test_what_nothing_holds_is_not_locked(store: Store) -> None:
 
 
 @pytest.mark.server
+def test_a_bucket_of_somebody_else_is_refused_whatever_is_asked(s3_server: lab_s3.S3) -> None:
+    """One whose name was given up belongs to whoever takes it next; the server compares the account."""
+    store = s3_store(s3_server, "owned", expected_owner="123456789012")
+    mine = s3_store(s3_server, "owned")
+    mine.put("a", [b"x"], ignore)
+    questions: tuple[Callable[[], object], ...] = (
+        lambda: store.put("b", [b"x"], ignore),
+        lambda: store.put("c", chunks(content(2 * PART)), ignore),
+        lambda: list(store.get("a")),
+        lambda: store.ls(""),
+        lambda: store.sweep(""),
+        store.check,
+        lambda: store.lock("a", datetime.now(UTC) + timedelta(seconds=2), "governance"),
+        lambda: store.locked("a"),
+        lambda: store.hidden(""),
+        lambda: store.remove("a"),
+    )
+    for ask in questions:
+        with pytest.raises(Denied):
+            ask()
+    assert [stored.key for stored in mine.ls("")] == ["a"]
+
+
+@pytest.mark.server
+def test_a_lock_is_made_longer_and_never_shorter(real_s3: S3Store) -> None:
+    real_s3.put("a/object", [b"x"], ignore)
+    now = datetime.now(UTC)
+    for minutes in (2, 4):
+        real_s3.lock("a/object", now + timedelta(minutes=minutes), "compliance")
+    with pytest.raises(Denied):
+        real_s3.lock("a/object", now + timedelta(minutes=1), "compliance")
+    assert real_s3.locked("a/object") == f"under a lock until {now + timedelta(minutes=4):%Y-%m-%d %H:%M}Z"
+
+
+def test_a_directory_says_that_it_cannot_lock(tmp_path: Path) -> None:
+    store = DirectoryStore(str(tmp_path / "store"))
+    store.put("a", [b"x"], ignore)
+    with pytest.raises(Denied, match="a directory cannot lock"):
+        store.lock("a", datetime.now(UTC), "compliance")
+
+
+@pytest.mark.server
 def test_a_legal_hold_is_a_lock(real_s3: S3Store) -> None:
     real_s3.put("a/object", [b"x"], ignore)
     place = {"Bucket": real_s3.settings.bucket, "Key": f"{real_s3.settings.prefix}/a/object"}
@@ -246,9 +288,8 @@ def test_a_legal_hold_is_a_lock(real_s3: S3Store) -> None:
 @pytest.mark.server
 def test_a_version_under_a_lock_is_not_removed(real_s3: S3Store) -> None:
     real_s3.put("a/object", [b"x"], ignore)
-    place = {"Bucket": real_s3.settings.bucket, "Key": f"{real_s3.settings.prefix}/a/object"}
     until = datetime.now(UTC) + timedelta(minutes=5)
-    real_s3.client.put_object_retention(**place, Retention={"Mode": "COMPLIANCE", "RetainUntilDate": until})
+    real_s3.lock("a/object", until, "compliance")
     assert real_s3.locked("a/object") == f"under a lock until {until:%Y-%m-%d %H:%M}Z"
     with pytest.raises(Denied, match="a/object"):
         real_s3.remove("a/object")

@@ -3,9 +3,11 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, Denied, Missing, QuorateError
+from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Store, Stored
 
@@ -19,7 +21,7 @@ class MemoryStore:
     gives_back: Callable[[str, bytes], bytes] = lambda key, data: data
     keeps: bool = True  # False: counts the bytes and forgets them
     hiding: dict[str, bytes] = field(default_factory=dict)  # what somebody has deleted by name
-    under_lock: set[str] = field(default_factory=set)
+    under_lock: dict[str, datetime] = field(default_factory=dict)
     forgotten: dict[str, int] = field(default_factory=dict)
 
     def put(self, key: str, chunks: Iterable[bytes], tick: Tick) -> Stored:
@@ -57,10 +59,16 @@ class MemoryStore:
         if self.objects.pop(key, self.hiding.pop(key, None)) is None:
             raise Missing(f"remove {key}: there is none")
 
+    def lock(self, key: str, until: datetime, mode: LockMode) -> None:
+        if key not in self.objects:
+            raise Missing(f"lock {key}: there is none")
+        self.under_lock[key] = until
+
     def locked(self, key: str) -> str:
         if key not in self.objects:
             raise Missing(f"lock of {key}: there is none")
-        return "under a lock until 2030-01-01 00:00Z" if key in self.under_lock else ""
+        until = self.under_lock.get(key)
+        return f"under a lock until {until:%Y-%m-%d %H:%M}Z" if until else ""
 
     def hidden(self, prefix: str) -> tuple[str, ...]:
         return tuple(sorted(key for key in self.hiding if key.startswith(prefix)))

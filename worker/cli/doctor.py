@@ -125,11 +125,18 @@ def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     """Everything about one cluster, from one survey."""
     from quorate.command import JUMP, node_of, nodes_of
     from worker.cli.keys import tried, vouched
+    from worker.cli.locks import held
 
     settings = wiring.settings
     cluster, store = settings.cluster(name), settings.store(name)
     yield attempt(
         "store", f"{name} {store.url}", lambda: stored(wiring, name), "put its settings or its server right"
+    )
+    yield attempt(
+        "lock",
+        name,
+        lambda: held(wiring.stores.at(store), name, cluster.backup.lock),
+        "put backup.lock or its bucket right",
     )
     yield attempt("encryption", name, lambda: tried(wiring.cipher, cluster.backup), "put the keys of `backup` right")
     yield attempt("signing", name, lambda: vouched(wiring.signing, cluster.trust), f"put it into {name}'s `trust`")
