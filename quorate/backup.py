@@ -27,6 +27,7 @@ STEPS = (
     Step("stream", "Stream its snapshot into the store", "snapshots.stream", "cluster", patience_s=3600),
     Step("read-back", "Read it back and compare", "snapshots.read_back", "cluster", patience_s=3600),
     Step("publish", "Publish the manifest", "snapshots.publish", "cluster", patience_s=60, expected_s=0.1),
+    Step("copy", "Copy it to the other stores", "snapshots.copy", "cluster", patience_s=3600),
 )
 
 
@@ -49,6 +50,7 @@ class BackupRequest:
     member: str = ""  # that somebody wants it from
     compare_bytes: int = 0  # up to this size the members' data is compared
     lock: Lock | None = None
+    copies: dict[str, Store] = field(default_factory=dict)  # by name
     rate_bytes_s: int = 0  # that a member sends at most; 0 is as fast as it can
 
 
@@ -113,6 +115,7 @@ class BackupTask:
     streamed: Streamed | None = None
     duration_s: float = 0.0
     read_back: ReadBack | None = None
+    result: "BackupResult | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,7 @@ def request(
         member=member,
         compare_bytes=policy.compare_mib << 20,
         lock=policy.lock,
+        copies={name: inventory.stores[name] for name in policy.copies},
         rate_bytes_s=(policy.rate_mib_s or 0) << 20,
     )
 

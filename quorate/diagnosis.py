@@ -179,7 +179,9 @@ def certificates(case: Case) -> Iterator[Finding]:
 def backups(case: Case) -> Iterator[Finding]:
     if case.seen.store:
         message = "the store of the backups does not answer"
-        yield Finding("store-unreachable", "FAIL", message, case.seen.store, f"quorate doctor {case.name}")
+        copies = case.settings.backup.copies
+        instead = f"quorate snapshots ls {case.name} --store {copies[0]}" if copies else f"quorate doctor {case.name}"
+        yield Finding("store-unreachable", "FAIL", message, case.seen.store, instead)
         return
     objectives = case.settings.objectives
     allowed_s = objectives.rpo if objectives else LATE * case.settings.backup.every

@@ -214,7 +214,9 @@ class Lock(Strict):
 
 
 class Backup(Strict):
-    """Where to and how often; what leaves is encrypted for all `recipients`, and `identities` are what opens it.
+    """Where to and how often, and which other stores get a copy.
+
+    What leaves is encrypted for all `recipients`, and `identities` are what opens it.
 
     A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect. Up to `compare_mib` of
     database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
@@ -222,6 +224,7 @@ class Backup(Strict):
     """
 
     store: str
+    copies: tuple[str, ...] = ()
     every: Duration = 3600.0
     shrink_percent: int = Field(default=50, ge=0, le=100)
     compare_mib: int = Field(default=1024, ge=0)
@@ -236,7 +239,14 @@ class Backup(Strict):
     def check_recipients(self) -> Self:
         if twice := sorted({each for each in self.recipients if self.recipients.count(each) > 1}):
             raise ValueError(f"a recipient is named twice: {', '.join(twice)}")
+        if twice := sorted({each for each in self.stores if self.stores.count(each) > 1}):
+            raise ValueError(f"a store is named twice: {', '.join(twice)}")
         return self
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """By name, the one that is written first in front."""
+        return (self.store, *self.copies)
 
 
 class Objectives(Strict):
@@ -376,13 +386,11 @@ class Inventory(Strict):
     @model_validator(mode="after")
     def check_stores(self) -> Self:
         for name, cluster in self.clusters.items():
-            if cluster.backup.store not in self.stores:
-                known = ", ".join(sorted(self.stores))
-                raise ValueError(
-                    f"clusters.{name}.backup.store is {cluster.backup.store!r}; stores that exist: {known}"
-                )
-            if cluster.backup.lock and not self.stores[cluster.backup.store].s3:
-                raise ValueError(
-                    f"clusters.{name}.backup.lock needs a store that can lock: {cluster.backup.store} is a directory"
-                )
+            known = ", ".join(sorted(self.stores))
+            for store in cluster.backup.stores:
+                if store not in self.stores:
+                    raise ValueError(f"clusters.{name}.backup names the store {store!r}; stores that exist: {known}")
+            store = cluster.backup.store
+            if cluster.backup.lock and not self.stores[store].s3:
+                raise ValueError(f"clusters.{name}.backup.lock needs a store that can lock: {store} is a directory")
         return self

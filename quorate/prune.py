@@ -68,9 +68,7 @@ class PruneResult:
     notes: tuple[str, ...] = ()
 
 
-def request(
-    inventory: Inventory, cluster: str, operation: str, actor: str, shown: tuple[str, ...] | None = None
-) -> PruneRequest:
+def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> PruneRequest:
     settings = inventory.clusters.get(cluster)
     if settings is None:
         raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
@@ -81,7 +79,6 @@ def request(
         actor=actor,
         retention=settings.backup.retention,
         trust=settings.trust,
-        shown=shown,
     )
 
 

@@ -67,9 +67,12 @@ def between(document: object) -> Iterator[tuple[Loc, str]]:
     stores = section(document, "stores")
     for name, cluster in section(document, "clusters").items():
         store = section(cluster, "backup").get("store")
+        known = ", ".join(sorted(map(str, stores))) or "none"
         if isinstance(store, str) and store not in stores:
-            known = ", ".join(sorted(map(str, stores))) or "none"
             yield ("clusters", name, "backup", "store"), f"is {store!r}; stores that exist: {known}"
+        for copy in listed(section(cluster, "backup").get("copies")):
+            if isinstance(copy, str) and copy not in stores:
+                yield ("clusters", name, "backup", "copies"), f"has {copy!r}; stores that exist: {known}"
         if section(cluster, "backup").get("lock") and "directory" in section(stores, str(store)):
             yield ("clusters", name, "backup", "lock"), f"needs a store that can lock: {store} is a directory"
         for what, values in shared(section(cluster).get("members")):

@@ -233,6 +233,19 @@ class TestWithoutADaemon:
         code, said = cli.json("snapshots", "verify", "demo")
         assert (code, said["error"]["kind"]) == (6, "no-daemon")
 
+    def test_a_copy_is_looked_at_by_the_name_of_its_store(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        (cli.root / "store").rename(cli.root / "second")
+        text = cli.config.read_text().replace("backup: {store: here}", "backup: {store: here, copies: [second]}")
+        cli.config.write_text(text.replace("stores:\n", f"stores:\n  second: {{directory: {cli.root}/second}}\n"))
+        assert cli.json("snapshots", "ls", "demo")[1]["snapshots"] == []
+        assert cli.json("snapshots", "ls", "demo", "--store", "second")[1]["snapshots"][0]["snapshot"] == kept
+        code, said = cli.json("plan", "restore", "demo", "--store", "second")
+        assert (code, said["snapshot"]) == (4, kept)
+        assert cli.json("snapshots", "verify", kept, "--store", "second")[0] == 7  # what is kept here is not sound
+        code, _, err = cli("snapshots", "ls", "demo", "--store", "third")
+        assert (code, "its stores: here, second" in err) == (2, True)
+
     def test_up_says_why_the_daemon_did_not_come_up(self, cli: Cli) -> None:
         cli.config.write_text(cli.config.read_text() + "temporal: {binary: /nosuch/temporal}\n")
         code, _, err = cli("up", "--detach")

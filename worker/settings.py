@@ -31,8 +31,12 @@ class Settings:
             raise BadInput(f"there is no cluster {name!r} in {self.path}; clusters: {known}")
         return self.inventory.clusters[name]
 
-    def store(self, cluster: str) -> Store:
-        return self.inventory.stores[self.cluster(cluster).backup.store]
+    def store(self, cluster: str, name: str = "") -> Store:
+        """The one that is written first, or a copy by its name; BadInput names those that the cluster has."""
+        stores = self.cluster(cluster).backup.stores
+        if name and name not in stores:
+            raise BadInput(f"{cluster} has no store {name!r}; its stores: {', '.join(stores)}")
+        return self.inventory.stores[name or stores[0]]
 
 
 def load(option: Path | None) -> Settings:

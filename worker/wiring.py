@@ -22,6 +22,7 @@ from activities.adapters.signatures import SshSignatures
 from activities.adapters.ssh import SshHosts
 from activities.adapters.x509 import X509
 from activities.approvals import Approvals
+from activities.copying import Copying
 from activities.discovery import Borrowed, Discovery
 from activities.forwarded import ForwardedEtcds
 from activities.kubernetes import Kubernetes
@@ -138,9 +139,9 @@ class Wiring:
     def verifying(self) -> Verifying:
         return Verifying(RecordedStores(self.stores, self.journals.at, time), self.cipher, self.signatures)
 
-    def marking(self, cluster: str, ticket: Ticket) -> Store:
-        """The cluster's store, with everything that is done to it on record as what this operation does."""
-        return RecordedStores(self.stores, self.journals.at, time).at(self.settings.store(cluster), ticket)
+    def marking(self, cluster: str, store: str, ticket: Ticket) -> Store:
+        """A store of the cluster, with everything that is done to it on record as what this operation does."""
+        return RecordedStores(self.stores, self.journals.at, time).at(self.settings.store(cluster, store), ticket)
 
     def steps(self) -> Activities:
         """What runs on the queue of steps."""
@@ -184,6 +185,7 @@ class Wiring:
             snapshots.stream,
             snapshots.read_back,
             snapshots.publish,
+            Copying(stores).copy,
             pruning.judge,
             pruning.prune,
             self.verifying.due,

@@ -28,7 +28,7 @@ class Backup(Straight):
 
     @workflow.run
     async def run(self, _: BackupRequest) -> BackupResult:
-        """Choose, stream, read back, publish; then seal the record, however it ended."""
+        """Choose, stream, read back, publish, copy; then seal the record, however it ended."""
         result: BackupResult = await self.recorded()
         return result
 
@@ -41,6 +41,10 @@ class Backup(Straight):
         self.task = replace(self.task, streamed=streamed)
         read_back = await self.take(ReadBack)
         self.task = replace(self.task, duration_s=workflow.time() - began, read_back=read_back)
+        result = await self.take(BackupResult)
+        if not self.task.request.copies:
+            return result
+        self.task = replace(self.task, result=result)
         return await self.take(BackupResult)
 
     @workflow.query

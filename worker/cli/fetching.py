@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quorate.errors import BadInput, Corrupt, Refusal
-from worker.cli.options import Actor, As, Output, Patience, actor, contract, duration, given, say, say_json
+from worker.cli.options import Actor, As, Output, Patience, StoreName, actor, contract, duration, given, say, say_json
 from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
@@ -30,23 +31,31 @@ Target = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, for it
 
 
 def verify(
-    ctx: typer.Context, snapshot: Which, who: Actor = "", wait_timeout: Patience = HOUR, output: As = Output.TABLE
+    ctx: typer.Context,
+    snapshot: Which,
+    *,
+    store: StoreName = "",
+    who: Actor = "",
+    wait_timeout: Patience = HOUR,
+    output: As = Output.TABLE,
 ) -> int:
     """Fetch it, open it, compare every hash, look at every page; mark what was found. Exit 7 if it is not sound.
 
     Of a cluster: every snapshot that was not proved for `backup.verify_within`, by the daemon; 3 if one is not sound.
     """
     if "/" not in snapshot:
-        return all_told(ctx, snapshot, output, actor(who), duration(wait_timeout))
-    return told(ctx, snapshot, output, None, actor(who))
+        return all_told(ctx, snapshot, store, output, actor(who), duration(wait_timeout))
+    return told(ctx, snapshot, store, output, None, actor(who))
 
 
-def pull(ctx: typer.Context, snapshot: SnapshotId, to: Target, output: As = Output.TABLE) -> int:
+def pull(
+    ctx: typer.Context, snapshot: SnapshotId, to: Target, store: StoreName = "", output: As = Output.TABLE
+) -> int:
     """The bytes that etcd sent, in a file, proved on the way: for `etcdutl snapshot restore` by hand."""
-    return told(ctx, snapshot, output, to.absolute(), "")
+    return told(ctx, snapshot, store, output, to.absolute(), "")
 
 
-def all_told(ctx: typer.Context, cluster: str, output: Output, who: str, patience_s: float) -> int:
+def all_told(ctx: typer.Context, cluster: str, store: str, output: Output, who: str, patience_s: float) -> int:
     from quorate.verify import request
     from worker.cli.results import VERIFY_FIELDS
     from worker.cli.results import told as ended
@@ -56,12 +65,14 @@ def all_told(ctx: typer.Context, cluster: str, output: Output, who: str, patienc
     with contract(here, output, dict.fromkeys(VERIFY_FIELDS)) as fields:
         settings = here.settings()
         settings.cluster(cluster)
-        asked = request(settings.inventory, cluster, new_id("verify"), who)
+        asked = replace(
+            request(settings.inventory, cluster, new_id("verify"), who), store=settings.store(cluster, store)
+        )
         result = Waiting(here, output, patience_s, fields).begin(settings, "verify", asked)
     return ended(result, here, output)
 
 
-def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None, who: str) -> int:
+def told(ctx: typer.Context, snapshot: str, store: str, output: Output, file: Path | None, who: str) -> int:
     from activities.fetched import fetched
     from quorate.provenance import why_not
     from worker.cli.snapshots import named
@@ -69,18 +80,19 @@ def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None, w
     here = given(ctx)
     with contract(here, output, dict.fromkeys(FIELDS)) as fields:
         wiring = here.wiring()
-        found = named(wiring, snapshot)
+        found = named(wiring, snapshot, store)
         fields.update(
             snapshot=found.id, ok=False, encrypted=found.encryption is not None, file=str(file) if file else None
         )
         settings = wiring.settings
-        cluster, store = settings.cluster(found.cluster), wiring.stores.at(settings.store(found.cluster))
+        cluster = settings.cluster(found.cluster)
         if cluster.trust and (why := why_not(found, cluster.trust, wiring.signatures)):
             raise Refusal(f"{found.id}: {why}", next=f"quorate snapshots ls {found.cluster}")
         if file:
-            written(file, fetched(store, wiring.cipher, found, cluster.backup.identities))
+            there = wiring.stores.at(settings.store(found.cluster, store))
+            written(file, fetched(there, wiring.cipher, found, cluster.backup.identities))
         else:
-            verified(wiring, found, who)
+            verified(wiring, found, store, who)
         fields.update(ok=True, size_bytes=found.size_bytes, sha256=found.sha256, revision=found.revision)
     if output is Output.JSON:
         say_json(fields)
@@ -89,7 +101,7 @@ def told(ctx: typer.Context, snapshot: str, output: Output, file: Path | None, w
     return 0
 
 
-def verified(wiring: "Wiring", found: "Manifest", who: str) -> None:
+def verified(wiring: "Wiring", found: "Manifest", store: str, who: str) -> None:
     """With a mark that says so, or one that keeps it from being meant by `latest`."""
     from quorate.command import Ticket
     from worker.operations import new_id
@@ -97,7 +109,7 @@ def verified(wiring: "Wiring", found: "Manifest", who: str) -> None:
     ticket = Ticket(new_id("verify"), 1, 1, "verify", who)
     identities = wiring.settings.cluster(found.cluster).backup.identities
     try:
-        wiring.verifying.proved(wiring.marking(found.cluster, ticket), found, identities, ticket)
+        wiring.verifying.proved(wiring.marking(found.cluster, store, ticket), found, identities, ticket)
     except Corrupt as error:
         following = f"quorate snapshots ls {found.cluster}"
         raise Corrupt(f"{found.id} is quarantined, `latest` passes over it: {error}", next=following) from error

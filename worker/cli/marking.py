@@ -7,7 +7,7 @@ import typer
 
 from quorate.errors import BadInput
 from worker.cli.fetching import SnapshotId
-from worker.cli.options import Actor, As, Output, actor, contract, given, say, say_json
+from worker.cli.options import Actor, As, Output, StoreName, actor, contract, given, say, say_json
 
 if TYPE_CHECKING:
     from quorate.marks import Kind
@@ -17,24 +17,36 @@ Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it l
 
 
 def protect(
-    ctx: typer.Context, snapshot: SnapshotId, *, reason: Reason = "", who: Actor = "", output: As = Output.TABLE
+    ctx: typer.Context,
+    snapshot: SnapshotId,
+    *,
+    reason: Reason = "",
+    store: StoreName = "",
+    who: Actor = "",
+    output: As = Output.TABLE,
 ) -> int:
     """No retention removes it, until somebody says otherwise."""
     from quorate.marks import Kind
 
-    return marked(ctx, snapshot, Kind.PROTECTED, reason, actor(who), output)
+    return marked(ctx, snapshot, Kind.PROTECTED, reason, store, actor(who), output)
 
 
 def unprotect(
-    ctx: typer.Context, snapshot: SnapshotId, *, reason: Reason = "", who: Actor = "", output: As = Output.TABLE
+    ctx: typer.Context,
+    snapshot: SnapshotId,
+    *,
+    reason: Reason = "",
+    store: StoreName = "",
+    who: Actor = "",
+    output: As = Output.TABLE,
 ) -> int:
     """Retention may remove it again."""
     from quorate.marks import Kind
 
-    return marked(ctx, snapshot, Kind.UNPROTECTED, reason, actor(who), output)
+    return marked(ctx, snapshot, Kind.UNPROTECTED, reason, store, actor(who), output)
 
 
-def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, who: str, output: Output) -> int:
+def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, store: str, who: str, output: Output) -> int:
     """By this process itself: it needs no daemon, and is on record in the state directory and in the store."""
     from quorate.command import Ticket
     from quorate.marks import Mark, put
@@ -46,12 +58,14 @@ def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, who: st
         if not reason.strip():
             raise BadInput("--reason is missing: whoever looks at it in a year will ask")
         wiring = here.wiring()
-        found = named(wiring, snapshot)
+        found = named(wiring, snapshot, store)
         operation = new_id("mark")
         at = datetime.now(UTC)
-        store = wiring.marking(found.cluster, Ticket(operation, 1, 1, "mark", who))
-        put(store, Mark(found.directory, kind, at, who, operation, reason.strip()))
-        protected = shelf_of(wiring, found.cluster).standing(found).protected
+        put(
+            wiring.marking(found.cluster, store, Ticket(operation, 1, 1, "mark", who)),
+            Mark(found.directory, kind, at, who, operation, reason.strip()),
+        )
+        protected = shelf_of(wiring, found.cluster, store).standing(found).protected
         fields.update(operation=operation, snapshot=found.id, protected=protected, reason=reason.strip())
     if output is Output.JSON:
         say_json({**fields, "error": None})

@@ -29,6 +29,9 @@ As = Annotated[Output, typer.Option("--output", "-o", help="table for people, js
 Actor = Annotated[str, typer.Option("--as", metavar="NAME", help="Who asks; the name of the OS user if left out.")]
 ClusterName = Annotated[str, typer.Argument(metavar="CLUSTER", help="A cluster of the inventory.")]
 OperationId = Annotated[str, typer.Argument(metavar="OPERATION", help="As `quorate operations ls` shows it.")]
+StoreName = Annotated[
+    str, typer.Option("--store", metavar="NAME", help="One that has copies; where backups go first if left out.")
+]
 Patience = Annotated[
     str, typer.Option("--wait-timeout", metavar="DURATION", help="How long to wait, such as 90s, 30m, 1h.")
 ]

@@ -1,18 +1,19 @@
 """`quorate plan restore`: what would happen, and what would be lost; nothing is changed."""
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quorate.errors import BadInput
-from worker.cli.options import As, ClusterName, Given, Output, actor, contract, given, paint, say, say_json
+from worker.cli.options import As, ClusterName, Given, Output, StoreName, actor, contract, given, paint, say, say_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quorate.operation import RestoreRequest
-    from quorate.plan import Gate, Plan
+    from quorate.plan import Gate, Plan, Way
     from worker.screen import Paint
     from worker.settings import Settings
 
@@ -85,6 +86,7 @@ def restore(
     reason: Reason = "",
     powered_off: PoweredOff = None,
     without: Without = None,
+    store: StoreName = "",
     output: As = Output.TABLE,
 ) -> int:
     """What a restore would do on which host, what it would lose, and why it may refuse."""
@@ -102,14 +104,15 @@ def restore(
             who="",
             powered_off=powered_off or [],
             without=without or [],
+            store=store,
         )
-        plan = wiring.surveyor.plan(request)
+        plan = out_of(wiring.surveyor.plan(request), store)
     if output is Output.JSON:
         say_json(as_object(plan, here))
     else:
         say(page(plan, here, paint()))
         if not plan.refusals:
-            say(f"\nnext: {here.command(again(plan))}")
+            say(f"\nnext: {here.command(again(plan, store))}")
     return REFUSED if plan.refusals else 0
 
 
@@ -125,6 +128,7 @@ def request_for(
     who: str,
     powered_off: list[str],
     without: list[str],
+    store: str,
 ) -> "RestoreRequest":
     """BadInput for a gate or a node that does not exist, or an override or a claim without a reason."""
     from quorate.gates import IDS
@@ -143,7 +147,7 @@ def request_for(
         operation=new_id("restore"),
         cluster=cluster,
         settings=settings.cluster(cluster),
-        store=settings.store(cluster),
+        store=settings.store(cluster, store),
         snapshot=snapshot,
         actor=actor(who),
         overrides=tuple(dict.fromkeys(gates)),
@@ -233,11 +237,23 @@ def hosts(plan: "Plan", key: str) -> list[str]:
     return [task.share.node.name if isinstance(task, NodeTask) else "cluster" for task in tasks]
 
 
-def again(plan: "Plan") -> str:
+def out_of(plan: "Plan", store: str) -> "Plan":
+    """What else could be done, out of the store that was asked for."""
+    if not store:
+        return plan
+    return replace(plan, ways=tuple(stored_in(store, way) for way in plan.ways))
+
+
+def stored_in(store: str, way: "Way") -> "Way":
+    return replace(way, command=f"{way.command} --store {store}") if way.id == "backup" else way
+
+
+def again(plan: "Plan", store: str) -> str:
     """The command that asks for just this."""
+    named = f" --store {store}" if store else ""
     gates = "".join(f" --override-gate {each}" for each in plan.chosen.overrides)
     reason = " --reason '…'" if gates else ""
-    return f"quorate restore {plan.chosen.cluster} {source_flag(plan)}{off(plan)}{gates}{reason}"
+    return f"quorate restore {plan.chosen.cluster} {source_flag(plan)}{named}{off(plan)}{gates}{reason}"
 
 
 def source_flag(plan: "Plan") -> str:

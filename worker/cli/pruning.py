@@ -1,5 +1,6 @@
 """`quorate snapshots prune`: which backups may go and why the others stay; with --confirm they go."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from worker.cli.options import (
     ClusterName,
     Output,
     Patience,
+    StoreName,
     actor,
     contract,
     duration,
@@ -35,6 +37,7 @@ def prune(
     *,
     dry_run: DryRun = False,
     confirm: Confirm = "",
+    store: StoreName = "",
     wait_timeout: Patience = HOUR,
     who: Actor = "",
     output: As = Output.TABLE,
@@ -52,9 +55,10 @@ def prune(
         wiring = here.wiring()
         wiring.settings.cluster(cluster)
         asked = request(wiring.settings.inventory, cluster, new_id("prune"), actor(who))
-        store = wiring.stores.at(asked.store)
-        rows, strays = wiring.pruning.rows(store, asked)
-        hidden = covered(store.hidden(f"{cluster}/"))
+        asked = replace(asked, store=wiring.settings.store(cluster, store))
+        there = wiring.stores.at(asked.store)
+        rows, strays = wiring.pruning.rows(there, asked)
+        hidden = covered(there.hidden(f"{cluster}/"))
         fields.update(backups=[as_object(row) for row in rows], found=[stray_object(each) for each in strays])
         if output is Output.TABLE:
             say(page(rows, strays, hidden))
@@ -63,9 +67,10 @@ def prune(
             if output is Output.JSON:
                 say_json({**fields, "findings": list(hidden), "error": None})
             elif goes or any(not each.stays for each in strays):
-                say(f"\nnext: {here.command(f'quorate snapshots prune {cluster} --confirm {cluster}')}")
+                named = f" --store {store}" if store else ""
+                say(f"\nnext: {here.command(f'quorate snapshots prune {cluster}{named} --confirm {cluster}')}")
             return FINDINGS if hidden or any(each.alarming for each in strays) else 0
-        shown = request(wiring.settings.inventory, cluster, asked.operation, asked.actor, goes)
+        shown = replace(asked, shown=goes)
         result = Waiting(here, output, duration(wait_timeout), fields).begin(wiring.settings, "prune", shown)
     return told(result, here, output)
 

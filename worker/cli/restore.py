@@ -16,6 +16,7 @@ from worker.cli.options import (
     Given,
     Output,
     Patience,
+    StoreName,
     contract,
     duration,
     given,
@@ -58,12 +59,13 @@ def restore(
     without: Without = None,
     break_glass: BreakGlass = False,
     incident: Incident = "",
+    store: StoreName = "",
     wait_timeout: Patience = HOUR,
     who: Actor = "",
     output: As = Output.TABLE,
 ) -> int:
     """Bring a cluster back. Live data is kept; a failure before etcd starts undoes everything."""
-    from worker.cli.plan import request_for
+    from worker.cli.plan import out_of, request_for
     from worker.operations import no_daemon
 
     here = given(ctx)
@@ -81,6 +83,7 @@ def restore(
             who=who,
             powered_off=powered_off or [],
             without=without or [],
+            store=store,
         )
         request = replace(request, incident=broken(break_glass, incident, reason))
         confirmable(cluster, confirm)
@@ -90,7 +93,7 @@ def restore(
             somebody = asking.result()
         fields |= {"snapshot": plan.chosen.snapshot.id, "revision": plan.chosen.snapshot.revision}
         if plan.refusals:
-            return refused(plan, fields, here, output)
+            return refused(out_of(plan, store), store, fields, here, output)
         if output is Output.TABLE:
             say(shown(plan, here))
         if not somebody:
@@ -164,11 +167,12 @@ def shown(plan: "Plan", here: Given) -> str:
     return page(plan, here, paint())
 
 
-def refused(plan: "Plan", fields: dict[str, Any], here: Given, output: Output) -> int:
+def refused(plan: "Plan", store: str, fields: dict[str, Any], here: Given, output: Output) -> int:
     """The gates said no; nothing was started."""
     from worker.cli.plan import source_flag
 
-    following = here.command(f"quorate plan restore {plan.chosen.cluster} {source_flag(plan)}")
+    named = f" --store {store}" if store else ""
+    following = here.command(f"quorate plan restore {plan.chosen.cluster} {source_flag(plan)}{named}")
     if output is Output.JSON:
         say_refused(plan, fields, following)
     else:

@@ -7,7 +7,7 @@ import typer
 from quorate.errors import BadInput
 from worker.cli.fetching import SnapshotId, pull, verify
 from worker.cli.marking import protect, unprotect
-from worker.cli.options import As, Output, given, say, say_json
+from worker.cli.options import As, Output, StoreName, given, say, say_json
 from worker.cli.pruning import prune
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clus
 
 
 @app.command()
-def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE) -> int:
+def ls(ctx: typer.Context, cluster: MaybeCluster = "", store: StoreName = "", output: As = Output.TABLE) -> int:
     """Every snapshot with a manifest that is believed, the newest first."""
     wiring = given(ctx).wiring()
     shelves = {
-        name: shelf_of(wiring, name) for name in ([cluster] if cluster else wiring.settings.inventory.clusters)
+        name: shelf_of(wiring, name, store) for name in ([cluster] if cluster else wiring.settings.inventory.clusters)
     }
     manifests = [each for shelf in shelves.values() for each in reversed(shelf.manifests)]
     why = {id_: said for name in shelves for id_, said in discounted(wiring, name, shelves[name]).items()}
@@ -49,9 +49,9 @@ def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE
 
 
 @app.command()
-def show(ctx: typer.Context, snapshot: SnapshotId, output: As = Output.TABLE) -> int:
+def show(ctx: typer.Context, snapshot: SnapshotId, store: StoreName = "", output: As = Output.TABLE) -> int:
     """One manifest, whole."""
-    found = named(given(ctx).wiring(), snapshot)
+    found = named(given(ctx).wiring(), snapshot, store)
     if output is Output.JSON:
         say_json(found.model_dump(mode="json"))
     else:
@@ -66,14 +66,14 @@ app.command()(protect)
 app.command()(unprotect)
 
 
-def named(wiring: "Wiring", snapshot: str) -> "Manifest":
+def named(wiring: "Wiring", snapshot: str, store: str) -> "Manifest":
     """By its id, or `CLUSTER/latest`; BadInput names the newest that there are."""
     from quorate.catalogue import LATEST, find
 
     cluster, slash, name = snapshot.partition("/")
     if not slash:
         raise BadInput(f"{snapshot!r} is not a snapshot: expected CLUSTER/TIME-REVISION", next="quorate snapshots ls")
-    shelf = shelf_of(wiring, cluster)
+    shelf = shelf_of(wiring, cluster, store)
     wanted = LATEST if name == LATEST else snapshot
     return find(shelf.manifests, wanted, cluster, (), discounted(wiring, cluster, shelf))
 
@@ -86,10 +86,10 @@ def discounted(wiring: "Wiring", cluster: str, shelf: "Shelf") -> "Mapping[str, 
     return {**shelf.quarantined, **doubted(shelf.manifests, trust, wiring.signatures)}
 
 
-def shelf_of(wiring: "Wiring", cluster: str) -> "Shelf":
+def shelf_of(wiring: "Wiring", cluster: str, store: str) -> "Shelf":
     from quorate.catalogue import shelf
 
-    return shelf(wiring.stores.at(wiring.settings.store(cluster)), cluster)
+    return shelf(wiring.stores.at(wiring.settings.store(cluster, store)), cluster)
 
 
 def brief(each: "Manifest") -> dict[str, Any]:

@@ -1,0 +1,76 @@
+"""A published snapshot, copied to the other stores of its policy, each proved as the first one was."""
+
+import time
+from dataclasses import dataclass, replace
+
+from temporalio import activity
+
+from activities.checksums import Sum, drain, proved
+from activities.pipeline import ahead, beaten
+from activities.recorded import RecordedStores
+from activities.snapshots import AHEAD, locked, ticket_of
+from quorate.backup import BackupResult, BackupTask
+from quorate.catalogue import MANIFEST, Manifest, key_of, parse, read
+from quorate.command import Ticket
+from quorate.converge import Clock, Tick
+from quorate.errors import AlreadyThere, Corrupt, QuorateError
+from quorate.ports import Store
+
+
+@dataclass(frozen=True)
+class Copying:
+    stores: RecordedStores
+    clock: Clock = time
+    tick: Tick = activity.heartbeat
+
+    @activity.defn(name="snapshots.copy", no_thread_cancel_exception=True)
+    def copy(self, task: BackupTask) -> BackupResult:
+        """What one store refuses is a finding: the backup is there, and so are the other copies."""
+        ticket = ticket_of(task)
+        return beaten(lambda tick: self._copied(task, ticket, tick), self.tick)
+
+    def _copied(self, task: BackupTask, ticket: Ticket, tick: Tick) -> BackupResult:
+        assert task.result, "copied before it was published"
+        assert task.streamed, "published before it was streamed"
+        source = self.stores.at(task.request.store, ticket)
+        key = key_of(task.streamed.directory, MANIFEST)
+        manifest = parse(read(source, key), key)
+        findings: list[str] = []
+        for name, settings in task.request.copies.items():
+            try:
+                target = self.stores.at(settings, ticket)
+                target.sweep(f"{manifest.cluster}/{manifest.cluster_id}/")
+                copied(source, target, manifest, tick)
+                if task.request.lock and settings.s3:
+                    findings += (f"the copy in {name}: {why}" for why in locked(target, task.request.lock, manifest))
+            except QuorateError as error:
+                findings.append(f"it is not copied to {name}: {error}")
+        return noted(task.result, tuple(findings))
+
+
+def copied(source: Store, target: Store, manifest: Manifest, tick: Tick) -> None:
+    """The very object, then the very manifest; what is there already is proved instead."""
+    try:
+        with ahead(proved(source.get(manifest.key), manifest.stored_sha256, manifest.key), AHEAD, tick) as chunks:
+            target.put(manifest.key, chunks, tick)
+    except AlreadyThere:
+        tick("it is there already")
+    read_back(target, manifest, tick)
+    try:
+        target.put(manifest.manifest_key, (manifest.encode(),), tick)
+    except AlreadyThere:
+        if read(target, manifest.manifest_key) != manifest.encode():
+            raise
+
+
+def read_back(target: Store, manifest: Manifest, tick: Tick) -> None:
+    found = Sum()
+    with ahead(target.get(manifest.key), AHEAD, tick) as chunks:
+        drain(found.of(chunks))
+    if found.sha256 != manifest.stored_sha256:
+        raise Corrupt(f"the store gave back something else than {manifest.key}: sha256 {found.sha256[:12]}…")
+
+
+def noted(result: BackupResult, findings: tuple[str, ...]) -> BackupResult:
+    outcome = "degraded" if findings and result.outcome == "verified" else result.outcome
+    return replace(result, outcome=outcome, findings=(*result.findings, *findings))
