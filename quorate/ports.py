@@ -160,6 +160,14 @@ class Stores(Protocol):
     def at(self, settings: StoreSettings) -> Store: ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """A new key: the recipient for everybody, the identity for nobody else."""
+
+    recipient: str
+    identity: str
+
+
 class Cipher(Protocol):
     """What `age` would make of the same bytes and the same keys; the stream ends whole or raises."""
 
@@ -168,6 +176,9 @@ class Cipher(Protocol):
 
     def decrypted(self, chunks: Iterable[bytes], identities: tuple[str, ...], what: str) -> Iterator[bytes]:
         """With whichever fits; Denied where none does, Corrupt where the bytes were changed or end too early."""
+
+    def pair(self) -> KeyPair:
+        """A key that nobody has had before."""
 
 
 class Journal(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 import pyrage
 
 from quorate.errors import BadInput, Corrupt, Denied
-from quorate.ports import Secrets
+from quorate.ports import KeyPair, Secrets
 
 READ_BYTES = 1 << 19
 SSH, PEM = ("ssh-ed25519", "ssh-rsa"), b"-----BEGIN"
@@ -54,6 +54,10 @@ class Age:
         if not keys:
             raise Denied(f"{what} is encrypted, and no identity is given that could open it")
         return through(chunks, lambda source, sink: pyrage.decrypt_io(source, sink, keys), what)
+
+    def pair(self) -> KeyPair:
+        made = pyrage.x25519.Identity.generate()
+        return KeyPair(str(made.to_public()), str(made))
 
 
 def keys_of(recipients: tuple[str, ...]) -> list[Any]:

@@ -17,6 +17,7 @@ from worker.cli import (
     freeze,
     hosts,
     init,
+    keyring,
     operations,
     plan,
     restore,
@@ -70,6 +71,7 @@ app.command()(operations.cancel)
 app.command()(adopt.adopt)
 app.add_typer(operations.app, name="operations")
 app.add_typer(snapshots.app, name="snapshots")
+app.add_typer(keyring.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(hosts.app, name="hosts")
 app.add_typer(config.app, name="config")
