@@ -2,21 +2,30 @@
 
 from collections.abc import Iterator
 
-from activities.checksums import proved
+from activities.checksums import drain, proved
 from activities.compression import expanded
 from activities.sealed import opened
-from quorate.catalogue import Manifest
+from activities.walking import Walking
+from quorate.catalogue import Contents, Manifest
+from quorate.content import Content
 from quorate.errors import Corrupt
 from quorate.ports import Cipher, Store
 from quorate.snapshot import Examination, Facts, joined
 
 
-def fetched(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[str, ...]) -> Iterator[bytes]:
+def fetched(
+    store: Store,
+    cipher: Cipher,
+    manifest: Manifest,
+    identities: tuple[str, ...],
+    examination: Examination | None = None,
+) -> Iterator[bytes]:
     """Corrupt, before the last piece, where it is not what the manifest says, or no snapshot at all."""
+    examination = examination or Examination(manifest.revision)
     key = manifest.key
     recipients = manifest.encryption.recipients if manifest.encryption else ()
     stored = proved(store.get(key), manifest.stored_sha256, key)
-    examination, held = Examination(), b""
+    held = b""
     for piece in joined(expanded(opened(cipher, stored, recipients, identities, key), key)):
         examination.feed(piece)
         if held:
@@ -24,6 +33,27 @@ def fetched(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[
         held = piece
     same(examination.facts(), manifest)
     yield held
+
+
+def looked_through(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[str, ...]) -> None:
+    """Corrupt where `fetched` says so, or where a page in use or the content is not what it was.
+
+    It is read twice where its manifest says what it holds: which pages are in use is known only at the end.
+    """
+    examination = Examination(manifest.revision)
+    drain(fetched(store, cipher, manifest, identities, examination))
+    if manifest.content:
+        walking = Walking(examination.uses)
+        drain(walking.of(fetched(store, cipher, manifest, identities)))
+        same_content(walking.walked().content, manifest.content, manifest.id)
+
+
+def same_content(found: Content, wanted: Contents, snapshot: str) -> None:
+    if (found.digest, found.records, found.prefixes) != (wanted.digest, wanted.records, wanted.prefixes):
+        raise Corrupt(
+            f"{snapshot} holds {found.records} records with the content digest {found.digest[:12]}…, "
+            f"its manifest says {wanted.records} with {wanted.digest[:12]}…"
+        )
 
 
 def same(facts: Facts, manifest: Manifest) -> None:

@@ -14,7 +14,7 @@ from quorate.converge import Clock, Done, Ran, Tick
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
-from quorate.listing import Key
+from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd, Etcds, Host, Hosts, Journal, Store, Stored, Stores
 from quorate.seen import Look, NodeSeen
 
@@ -147,8 +147,8 @@ class RecordedEtcd:
     def count(self, prefix: str, revision: int = 0) -> int:
         return self.etcd.count(prefix, revision)
 
-    def key_pages(self, revision: int = 0) -> Iterator[tuple[Key, ...]]:
-        return self.etcd.key_pages(revision)
+    def key_pages(self, revision: int = 0, page_keys: int = PAGE_KEYS) -> Iterator[tuple[Key, ...]]:
+        return self.etcd.key_pages(revision, page_keys)
 
     def put(self, key: str, value: bytes) -> int:
         return self.pen.called(("etcd", "put", key), lambda: self.etcd.put(key, value))

@@ -3,18 +3,21 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
 from activities.agreement import Comparison
+from activities.census import census
 from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
 from activities.pipeline import ahead, beaten, paced
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.sealed import opened
 from activities.toolbox import Toolbox
+from activities.walking import Walking, learnt
 from quorate.agreement import order
 from quorate.backup import (
     REGISTRY,
@@ -35,6 +38,7 @@ from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Lock
+from quorate.pages import heard, told
 from quorate.ports import Cipher, Etcd, Signing, Store
 from quorate.provenance import signed
 from quorate.seen import NodeSeen
@@ -172,7 +176,8 @@ class Snapshots:
             tick("counting keys")
             facts = passing.known()
             keys, hash_kv, found = measured(etcd, facts.revision)
-        alike = Comparison(self.etcds, self.clock).of(task, ticket, facts, hash_kv, tick)
+            alike = Comparison(self.etcds, self.clock).of(task, ticket, facts, hash_kv, tick)
+            counted = census(etcd, facts.revision, keys.get("", 0), facts.size_bytes, self.clock, tick)
         return Streamed(
             directory=where,
             key=stored.key,
@@ -187,7 +192,9 @@ class Snapshots:
             keys=keys,
             hash_kv=hash_kv,
             findings=(*found, *alike.findings),
-            notes=alike.notes,
+            notes=(*alike.notes, *counted.notes),
+            uses=told(passing.uses),
+            live=counted.live,
         )
 
     def _sealed(self, recipients: tuple[str, ...]) -> tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]]:
@@ -201,14 +208,33 @@ class Snapshots:
         wanted, request = streamed(task), task.request
         stored, sent = Sum(), Sum()
         store = self.stores.at(request.store, ticket)
-        with ahead(store.get(wanted.key), AHEAD, tick) as chunks:
-            if request.recipients and not request.identities:
+        if request.recipients and not request.identities:
+            with ahead(store.get(wanted.key), AHEAD, tick) as chunks:
                 drain(stored.of(chunks))
-                return same(ReadBack(wanted.size_bytes, wanted.sha256, stored.sha256, decrypted=False), wanted)
-            clear = opened(self.cipher, stored.of(chunks), request.recipients, request.identities, wanted.key)
-            with ahead(expanded(clear, wanted.key), AHEAD, tick) as pieces:
-                drain(sent.of(pieces))  # expanding and hashing take as long as each other, so not one after the other
-        return same(ReadBack(sent.size_bytes, sent.sha256, stored.sha256), wanted)
+            return same(ReadBack(wanted.size_bytes, wanted.sha256, stored.sha256, decrypted=False), wanted)
+        uses = heard(wanted.uses) or self._uses(task, store, tick)
+        walking = Walking(uses)
+        with (
+            self._clear(task, store, stored, tick) as pieces,
+            ahead(sent.of(pieces), AHEAD, tick) as hashed,  # each in a thread of its own, for they take as long
+        ):
+            drain(walking.of(hashed))
+        found = same(ReadBack(sent.size_bytes, sent.sha256, stored.sha256), wanted)
+        return replace(found, walked=walking.walked())
+
+    @contextmanager
+    def _clear(self, task: BackupTask, store: Store, stored: Sum, tick: Tick) -> Iterator[Iterator[bytes]]:
+        """What lies in the store, opened and expanded."""
+        request, key = task.request, streamed(task).key
+        with ahead(store.get(key), AHEAD, tick) as chunks:
+            clear = opened(self.cipher, stored.of(chunks), request.recipients, request.identities, key)
+            with ahead(expanded(clear, key), AHEAD, tick) as pieces:
+                yield pieces
+
+    def _uses(self, task: BackupTask, store: Store, tick: Tick) -> bytes:
+        """Of its pages, by one more reading: they were too many and too strewn to be told by the step before."""
+        with self._clear(task, store, Sum(), tick) as pieces:
+            return learnt(pieces, streamed(task).revision)
 
     def _publish(self, task: BackupTask, ticket: Ticket, tick: Tick) -> BackupResult:
         made = signed(manifest(task), self.signing)
@@ -230,17 +256,17 @@ class Passing:
     floor: int
     stored: Sum = field(default_factory=Sum)
     facts: Facts | None = None
+    uses: bytes = b""
 
     def examined(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        examination = Examination()
+        examination = Examination(self.floor)
         for piece in pieces:
             examination.feed(piece)
             yield piece
-        self.facts = examination.facts()
+        self.facts, self.uses = examination.facts(), examination.uses
         if self.facts.revision < self.floor:
             raise Corrupt(
-                f"the snapshot is at revision {self.facts.revision}, older than {self.floor},"
-                " which the member itself read before it began"
+                f"the snapshot is older than revision {self.floor}, which the member itself read before it began"
             )
 
     def out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
-from activities.checksums import drain
-from activities.fetched import fetched
+from activities.fetched import looked_through
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
 from quorate.catalogue import Manifest, shelf
@@ -43,14 +42,14 @@ class Verifying:
     def proved(self, store: Store, manifest: Manifest, identities: tuple[str, ...], ticket: Ticket) -> None:
         """Marked as verified; or Corrupt, and marked as quarantined, where it is not sound twice in a row."""
         try:
-            drain(fetched(store, self.cipher, manifest, identities))
+            looked_through(store, self.cipher, manifest, identities)
         except Corrupt:
             self._again(store, manifest, identities, ticket)  # once may be the network's
         put(store, self._mark(manifest, Kind.VERIFIED, ticket))
 
     def _again(self, store: Store, manifest: Manifest, identities: tuple[str, ...], ticket: Ticket) -> None:
         try:
-            drain(fetched(store, self.cipher, manifest, identities))
+            looked_through(store, self.cipher, manifest, identities)
         except Corrupt as error:
             put(store, self._mark(manifest, Kind.QUARANTINED, ticket, str(error)))
             raise

@@ -5,16 +5,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
-from quorate.catalogue import Encryption, Hash, Manifest, Peer, Source, Verification, id_of
+from quorate.catalogue import Contents, Encryption, Hash, Live, Manifest, PagesSeen, Peer, Source, Verification, id_of
 from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
 from quorate.flags import filled, recorded
 from quorate.inventory import Cluster, Inventory, Lock, Store
+from quorate.listing import LiveKeys
 from quorate.plan import Step
 from quorate.seen import Look, NodeSeen
 from quorate.suspicion import Baseline, suspicions
 from quorate.toolbox import Offer
+from quorate.walk import Walked
 
 WORKFLOW = "backup"
 REGISTRY = "/registry/"
@@ -92,6 +94,8 @@ class Streamed:
     hash_kv: HashKV | None = None
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    uses: str = ""  # of its pages, told; "" = whoever walks them has to read them once more
+    live: dict[str, LiveKeys] = field(default_factory=dict)  # by prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class ReadBack:
     sha256: str
     stored_sha256: str
     decrypted: bool = True
+    walked: Walked | None = None  # None: nobody could open it, or a version did that walked no pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +272,7 @@ def manifest(task: BackupTask) -> Manifest:
     if why and request.accepted:
         found = (*found, f"{request.actor} accepts that: {request.accepted}")
     hashed = Hash.model_validate(asdict(streamed.hash_kv)) if streamed.hash_kv else None
+    walked = task.read_back.walked if task.read_back else None
     return Manifest(
         id=id_of(streamed.directory),
         key=streamed.key,
@@ -292,6 +298,9 @@ def manifest(task: BackupTask) -> Manifest:
         findings=found,
         flags=choice.flags,
         auth=choice.auth,
+        content=Contents.model_validate(asdict(walked.content)) if walked else None,
+        pages=PagesSeen(used=walked.used, free=walked.free, torn=walked.torn) if walked else None,
+        live={prefix: Live(keys=each.keys, leased=each.leased) for prefix, each in streamed.live.items()},
     )
 
 

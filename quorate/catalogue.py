@@ -66,6 +66,29 @@ class Encryption(Part):
     recipients: tuple[str, ...] = Field(min_length=1)
 
 
+class Contents(Part):
+    """The content digest (`quorate.content`), and the records it is of, by the prefix of their keys."""
+
+    digest: Digest
+    records: Count
+    prefixes: Mapping[str, Count]
+
+
+class PagesSeen(Part):
+    """Pages of the database: in use and sound, free, and of the free ones those that are torn."""
+
+    used: Count
+    free: Count
+    torn: Count
+
+
+class Live(Part):
+    """Keys at the manifest's revision; the leased ones go when their lease does."""
+
+    keys: Count
+    leased: Count
+
+
 class Verification(Part):
     """What was proved of the stored object before this was written.
 
@@ -83,7 +106,8 @@ class Manifest(Part):
     the linearizable revision when the stream began, and only a name. `keys` counts by prefix, "" being all.
     `flags` are those that each member's etcd ran with; of a member that is not in it they are not known.
     With `auth` clients had to log in, and will have to again. Without `encryption` it lies
-    there for all to read. `signature` is an SSH signature over all the rest.
+    there for all to read. `content` and `pages` are of what the store gave back; `live` counts keys by prefix
+    as `content` counts their records. `signature` is an SSH signature over all the rest.
     """  # noqa: D205 - every field that its name does not explain
 
     format: Literal["quorate/manifest/v1"] = "quorate/manifest/v1"
@@ -112,6 +136,9 @@ class Manifest(Part):
     findings: tuple[str, ...] = ()
     flags: Mapping[str, Mapping[str, str]] = {}
     auth: bool = False
+    content: Contents | None = None
+    pages: PagesSeen | None = None
+    live: Mapping[str, Live] = {}
     signature: str = ""
 
     @model_validator(mode="after")
@@ -154,6 +181,9 @@ class Manifest(Part):
             del data["signature"]
         if self.verification.decrypted:
             del data["verification"]["decrypted"]
+        for later in ("content", "pages", "live"):
+            if not data[later]:
+                del data[later]
         return canonical(data).encode() + b"\n"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 KEYS_MAX = 500_000
+PAGE_KEYS = 10_000
 NAMES_MAX = 3  # a kind and a way, in the report; all of them are in the record
 KINDS_MAX = 40
 REGISTRY = "/registry/"
@@ -12,10 +13,19 @@ REGISTRY = "/registry/"
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key, and the revision of the last write to it."""
+    """A key, the revision of the last write to it, and whether a lease will take it away."""
 
     name: str
     revision: int
+    leased: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKeys:
+    """How many keys are there, and how many of them only as long as their lease."""
+
+    keys: int
+    leased: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.known_hosts import HostKey
-from quorate.listing import Key
+from quorate.listing import PAGE_KEYS, Key
 from quorate.seen import Look, NodeSeen
 from quorate.sshsig import Signature
 
@@ -91,8 +91,11 @@ class Etcd(Protocol):
 
     def count(self, prefix: str, revision: int = 0) -> int: ...
 
-    def key_pages(self, revision: int = 0) -> Iterator[tuple[Key, ...]]:
-        """Every key, a page at a time, all as of one revision; with one that is given no quorum is needed."""
+    def key_pages(self, revision: int = 0, page_keys: int = PAGE_KEYS) -> Iterator[tuple[Key, ...]]:
+        """Every key, a page at a time, all as of one revision; with one that is given no quorum is needed.
+
+        A member reads the values too, all of a page at once.
+        """
 
     def put(self, key: str, value: bytes) -> int:
         """The revision of the write, which a majority has stored."""

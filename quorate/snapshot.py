@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from quorate.bbolt import Meta, Pages, meta
+from quorate.bbolt import Meta, meta
 from quorate.errors import Corrupt
+from quorate.pages import Pages
 
 TRAILER_BYTES = 32
 SECTOR_BYTES = 512  # etcd's own test for a trailer: pages are multiples of it, so it leaves 32
@@ -14,7 +15,10 @@ PIECE_BYTES = 1 << 19  # a multiple of every page size
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the bytes themselves say; `sha256` and `size_bytes` include etcd's trailer."""
+    """What the bytes themselves say; `sha256` and `size_bytes` include etcd's trailer.
+
+    A `revision` of 0 is lower than whoever examined it knew that it had to be.
+    """
 
     size_bytes: int
     sha256: str
@@ -40,8 +44,10 @@ def joined(blobs: Iterable[bytes], size: int = PIECE_BYTES) -> Iterator[bytes]:
 class Examination:
     """Fed with pieces as `joined` makes them; Corrupt as soon as something cannot be a snapshot."""
 
-    def __init__(self) -> None:
+    def __init__(self, floor: int = 0) -> None:
         self.size_bytes = 0
+        self.uses = b""  # of its pages, as `Walk` wants them
+        self._floor = floor
         self._hash = hashlib.sha256()
         self._tail = b""
         self._meta: Meta | None = None
@@ -50,7 +56,7 @@ class Examination:
     def feed(self, piece: bytes) -> None:
         if self._pages is None or self._meta is None:
             self._meta = meta(piece)
-            self._pages = Pages(self._meta)
+            self._pages = Pages(self._meta, self._floor)
         self._pages.feed(piece)
         self.size_bytes += len(piece)
         self._hash_all_but_the_trailer(piece)
@@ -73,7 +79,9 @@ class Examination:
             )
         whole = self._hash.copy()
         whole.update(self._tail)
-        return Facts(self.size_bytes, whole.hexdigest(), self._tail.hex(), self._pages.revision())
+        tree = self._pages.end()
+        self.uses = tree.uses
+        return Facts(self.size_bytes, whole.hexdigest(), self._tail.hex(), tree.revision)
 
     def _hash_all_but_the_trailer(self, piece: bytes) -> None:
         """Any 32 bytes may be the last, so that many are always held back."""

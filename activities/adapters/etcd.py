@@ -15,7 +15,7 @@ from activities.adapters import etcd_rpc_pb2 as rpc
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, Corrupt, Denied, Failed, LoginRefused, Missing, QuorateError, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
-from quorate.listing import Key
+from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd, Secrets
 
 R = TypeVar("R", bound=Message)
@@ -32,8 +32,6 @@ BEAT_S = 1.0
 # Through a tunnel to three members on two cores: 3,300 puts a second with 500, 3,900 with 1,000, 4,100 with 2,000
 # in flight; one after another it would be a round trip and an fsync each.
 IN_FLIGHT = 1_000
-
-PAGE_KEYS = 10_000
 
 OPTIONS = (
     ("grpc.max_receive_message_length", -1),  # 4 MiB otherwise
@@ -225,20 +223,23 @@ class GrpcEtcd:
         )
         return self._call("KV/Range", request, rpc.RangeResponse, SCAN_S).count
 
-    def key_pages(self, revision: int = 0) -> Iterator[tuple[Key, ...]]:
+    def key_pages(self, revision: int = 0, page_keys: int = PAGE_KEYS) -> Iterator[tuple[Key, ...]]:
         start, more = EVERYTHING, True
         while more:
             request = rpc.RangeRequest(
                 key=start,
                 range_end=EVERYTHING,
-                limit=PAGE_KEYS,
+                limit=page_keys,
                 revision=revision,
                 serializable=bool(revision),
                 keys_only=True,
             )
             answer = self._call("KV/Range", request, rpc.RangeResponse, CALL_S)
             revision, more = revision or answer.header.revision, answer.more
-            yield tuple(Key(each.key.decode(errors="backslashreplace"), each.mod_revision) for each in answer.kvs)
+            yield tuple(
+                Key(each.key.decode(errors="backslashreplace"), each.mod_revision, each.lease != 0)
+                for each in answer.kvs
+            )
             start = answer.kvs[-1].key + b"\0" if more else b""
 
     def put(self, key: str, value: bytes) -> int:

@@ -18,6 +18,20 @@ def key(revision: int, sub: int = 0, tombstone: bool = False) -> bytes:
     return revision.to_bytes(8, "big") + b"_" + sub.to_bytes(8, "big") + (b"t" if tombstone else b"")
 
 
+def key_value(key: bytes, value: bytes | None) -> bytes:
+    """A `mvccpb.KeyValue` as far as tests need one; on a tombstone there is the key alone."""
+    return b"\x0a" + length(key) + key + (b"" if value is None else b"\x2a" + length(value) + value)
+
+
+def length(text: bytes) -> bytes:
+    """As protobuf writes it: seven bits a byte, the lowest first."""
+    left, digits = len(text), bytearray()
+    while left > 127:
+        digits.append(left & 127 | 128)
+        left >>= 7
+    return bytes((*digits, left))
+
+
 def page(number: int, flags: int, count: int, body: bytes, page_bytes: int = PAGE) -> bytes:
     overflow = max(0, -(-(16 + len(body)) // page_bytes) - 1)
     whole = struct.pack("<QHHI", number, flags, count, overflow) + body

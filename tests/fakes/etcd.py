@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from quorate.converge import Tick
 from quorate.errors import Failed, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
-from quorate.listing import Key
+from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd
 from tests.fakes import database
 
@@ -32,6 +32,7 @@ class FakeCluster:
     behind: dict[str, int] = field(default_factory=dict)  # how far a member's own state lags
     sends: Callable[[Iterator[bytes]], Iterator[bytes]] = lambda blobs: blobs
     hashing: Callable[[HashKV], HashKV] = lambda hashed: hashed
+    leased: set[str] = field(default_factory=set)
     hashes: dict[str, int] = field(default_factory=dict)  # of members that do not hold what the others hold
 
     @contextmanager
@@ -97,7 +98,9 @@ class FakeEtcd:
     def snapshot(self) -> Iterator[bytes]:
         self._answers()
         keep = [row for row in self.cluster.history if row[0] <= self._revision()]
-        rows = [(database.key(at, 0, value is None), (value or b"") + key.encode()) for at, key, value in keep]
+        rows = [
+            (database.key(at, 0, value is None), database.key_value(key.encode(), value)) for at, key, value in keep
+        ]
         leaves = [rows[at : at + 20] for at in range(0, len(rows), 20)] or [[]]
         whole = database.snapshot(database.database(leaves, self.cluster.compacted))
         return self.cluster.sends(database.blobs(whole))
@@ -114,14 +117,14 @@ class FakeEtcd:
         self._answers()
         return sum(key.startswith(prefix) for key in self.cluster.keys(revision))
 
-    def key_pages(self, revision: int = 0) -> Iterator[tuple[Key, ...]]:
+    def key_pages(self, revision: int = 0, page_keys: int = PAGE_KEYS) -> Iterator[tuple[Key, ...]]:
         self._answers()
         if not revision:
             self._has_leader()
         there = self.cluster.keys(revision)
         written = {key: at for at, key, _ in self.cluster.history if at <= (revision or self.cluster.revision)}
-        found = [Key(key, written[key]) for key in sorted(there)]
-        yield from (tuple(found[at : at + 100]) for at in range(0, len(found) or 1, 100))
+        found = [Key(key, written[key], key in self.cluster.leased) for key in sorted(there)]
+        yield from (tuple(found[at : at + page_keys]) for at in range(0, len(found) or 1, page_keys))
 
     def put(self, key: str, value: bytes) -> int:
         self._writes()

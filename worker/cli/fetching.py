@@ -39,7 +39,7 @@ def verify(
     wait_timeout: Patience = HOUR,
     output: As = Output.TABLE,
 ) -> int:
-    """Fetch it, open it, compare every hash, look at every page; mark what was found. Exit 7 if it is not sound.
+    """Fetch it, open it, compare hashes and content, look at every page; mark what was found. Exit 7 if not sound.
 
     Of a cluster: every snapshot that was not proved for `backup.verify_within`, by the daemon; 3 if one is not sound.
     """
