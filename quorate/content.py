@@ -6,6 +6,7 @@ The length is that of the key, in 8 bytes, the highest first. The sum is told as
 """
 
 import operator
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -19,7 +20,7 @@ COUNTED_MAX = 1000  # that are counted one by one
 REST = "…"
 LARGE_BYTES = 2048  # from here on a hash lets other threads run, and a copy would cost more than a second call
 KEY_TAG = 0x0A  # of a KeyValue the key comes first, behind its length: seven bits a byte, the lowest first
-LENGTHS = tuple(length.to_bytes(8, "big") for length in range(64))
+DIRECTORIES = re.compile(rb".[^/]*(?:/[^/]*)?(?=/)", re.DOTALL)  # the first may begin with a slash
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +46,8 @@ def prefix_in(data: bytes, value: int, stop: int) -> bytes:
     key, length, bits = value + 2, data[value + 1], 7
     while length >> bits and key < stop:
         length, bits, key = length - (1 << bits) + (data[key] << bits), bits + 7, key + 1
-    end = min(key + length, stop)
-    if (first := data.find(b"/", key + 1, end)) < 0:
-        return b""
-    second = data.find(b"/", first + 1, end)
-    return data[key : second if second > 0 else first]
+    found = DIRECTORIES.match(data, key, min(key + length, stop))
+    return found[0] if found else b""
 
 
 def most(counts: Mapping[str, int]) -> tuple[str, ...]:
@@ -78,7 +76,13 @@ class Tally:
                 raise Corrupt("an element points outside of it")
             at += ELEMENT_BYTES
             keys.append(data[start:value])
-            total += int.from_bytes(hashed(data, start, value, stop), "big")
+            length = key_bytes.to_bytes(8, "big")
+            if value_bytes < LARGE_BYTES:
+                digest = sha256(length + data[start:stop])
+            else:
+                digest = sha256(length)
+                digest.update(memoryview(data)[start:stop])
+            total += int.from_bytes(digest.digest(), "big")
             if (prefix := prefix_in(data, value, stop)) in prefixes:
                 prefixes[prefix] += 1
             else:
@@ -97,16 +101,6 @@ class Tally:
         """Too many are not counted one by one, so that nobody's keys fill our memory."""
         if len(self._prefixes) < COUNTED_MAX:
             self._prefixes[prefix] = 1
-
-
-def hashed(data: bytes, start: int, value: int, stop: int) -> bytes:
-    """Of one record."""
-    length = LENGTHS[value - start] if value - start < len(LENGTHS) else (value - start).to_bytes(8, "big")
-    if stop - start < LARGE_BYTES:
-        return sha256(length + data[start:stop]).digest()
-    digest = sha256(length)
-    digest.update(memoryview(data)[start:stop])
-    return digest.digest()
 
 
 def ordered(keys: list[bytes]) -> None:

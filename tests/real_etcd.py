@@ -130,12 +130,18 @@ def certificates(folder: Path) -> list[str]:
     return ["--client-cert-auth", *(f"--{flag}={folder}/{name}" for flag, name in flags.items())]
 
 
-def restored_revision(minor: str, snapshot: Path, folder: Path) -> int:
-    """What a member serves that etcd's own tool restored from the file, without a bump."""
+@contextlib.contextmanager
+def restored(minor: str, snapshot: Path, folder: Path) -> Iterator[Etcd]:
+    """A member that etcd's own tool restored from the file, without a bump."""
     tool = programs(minor) / ("etcdctl" if minor == "3.4" else "etcdutl")
     data = folder / "restored"
     argv = [str(tool), "snapshot", "restore", str(snapshot), "--data-dir", str(data), "--name", "a"]
     argv += ["--initial-cluster", "a=http://127.0.0.1:1", "--initial-advertise-peer-urls", "http://127.0.0.1:1"]
     subprocess.run(argv, check=True, capture_output=True, env={"ETCDCTL_API": "3"})
     with running(minor, folder / "run", data=data) as cluster, cluster.first.at() as etcd:
+        yield etcd
+
+
+def restored_revision(minor: str, snapshot: Path, folder: Path) -> int:
+    with restored(minor, snapshot, folder) as etcd:
         return etcd.linearizable_revision()

@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pyrage import x25519
 from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError, CancelledError
@@ -29,10 +30,12 @@ from activities.adapters.directory import DirectoryStore
 from activities.adapters.own_key import OwnKey
 from activities.adapters.secrets import LocalSecrets
 from activities.boundary import Boundary
+from activities.checksums import drain
 from activities.compression import compressed, expanded
 from activities.pipeline import ahead
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
-from activities.snapshots import Snapshots
+from activities.snapshots import Snapshots, streamed
+from activities.walking import Walking, learnt
 from quorate.audit import Act
 from quorate.backup import (
     STEPS,
@@ -44,8 +47,9 @@ from quorate.backup import (
     findings,
     request,
 )
-from quorate.catalogue import Manifest, load, shelf
+from quorate.catalogue import Live, Manifest, PagesSeen, load, shelf
 from quorate.command import Node
+from quorate.content import Content
 from quorate.converge import Ran
 from quorate.errors import BadInput, Corrupt, Denied, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
@@ -61,7 +65,7 @@ from tests.fakes import database
 from tests.fakes.etcd import CLUSTER, NAMES, FakeCluster, seen
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.fakes.store import MemoryStore, MemoryStores
-from tests.real_etcd import ETCDS, MINORS, restored_revision, running
+from tests.real_etcd import ETCDS, MINORS, restored, running
 from workflows.backup import Backup
 from workflows.patience import STREAMS_QUEUE
 
@@ -262,6 +266,10 @@ class TestSteps:
         assert manifest.stored_bytes == len(store.objects[manifest.key])
         assert manifest.source.name == "b"
         assert manifest.keys == {"": 41, "/registry/": 40}
+        assert manifest.live == {"": Live(keys=1, leased=0), "/registry/pods": Live(keys=40, leased=0)}
+        assert manifest.content
+        assert (manifest.content.records, manifest.content.prefixes) == (501, {"": 1, "/registry/pods": 500})
+        assert manifest.pages == PagesSeen(used=(len(whole) - 32) // database.PAGE, free=0, torn=0)
         assert manifest.hash_kv
         assert manifest.hash_kv.revision == manifest.revision
         assert [member.name for member in manifest.members] == ["a", "b", "c"]
@@ -520,6 +528,44 @@ class TestFailures:
         assert bench.beats
 
 
+class TestContent:
+    def test_a_page_in_use_that_is_damaged_is_named_and_there_is_no_manifest(self) -> None:
+        """Sound for all that etcd says of it, which sums up what it reads from its own disk."""
+        bench = Bench(FakeCluster(revision=100, sends=damaged))
+        with pytest.raises(Corrupt, match="page 3 of the database, which is in use, is damaged: its keys are out of"):
+            bench.carry_out()
+        assert load(bench.store, "prod") == ()
+
+    def test_pages_that_were_not_told_are_learnt_by_one_more_reading(self) -> None:
+        told, learnt = Bench(), Bench()
+        told.carry_out()
+        task = learnt.streamed()
+        task = replace(task, streamed=replace(streamed(task), uses=""), turn=3, step="read-back")
+        found = learnt.environment.run(learnt.snapshots.read_back, task)
+        learnt.publish(replace(task, read_back=found))
+        assert learnt.manifest().content == told.manifest().content
+        assert learnt.manifest().pages == told.manifest().pages
+        assert [sum("store get" in act for act in each.notes.acts) for each in (told, learnt)] == [1, 2]
+
+    def test_what_nobody_could_open_has_no_content(self) -> None:
+        bench = Bench(recipients=(str(x25519.Identity.generate().to_public()),))
+        bench.carry_out()
+        assert (bench.manifest().content, bench.manifest().pages) == (None, None)
+        assert bench.manifest().live
+
+    def test_leased_keys_are_counted_apart(self) -> None:
+        cluster = a_cluster()
+        cluster.leased = {"/registry/pods/3", "/registry/pods/4"}
+        bench = Bench(cluster)
+        bench.carry_out()
+        assert bench.manifest().live["/registry/pods"] == Live(keys=40, leased=2)
+
+
+def damaged(_: Iterator[bytes]) -> Iterator[bytes]:
+    rows = [(database.key(revision), b"value") for revision in (*range(2, 90), 1, *range(90, 101))]
+    return database.blobs(database.snapshot(database.database([rows])))
+
+
 class TestPipeline:
     def test_reading_ahead_changes_nothing_and_keeps_order(self) -> None:
         with ahead(iter([b"a", b"b", b"c"]), 1, ignore) as items:
@@ -638,9 +684,21 @@ def test_a_real_backup_restores_to_the_revision_of_its_manifest(minor: str, tmp_
     assert (result.outcome, result.revision) == ("verified", revision)
     assert result.snapshot.endswith(f"-{revision}")
     assert bench.manifest().keys == {"": 69, "/registry/": 69}
-    restored = b"".join(expanded(store.get(result.key), "x"))
-    (tmp_path / "snapshot.db").write_bytes(restored)
-    assert restored_revision(minor, tmp_path / "snapshot.db", tmp_path) == bench.manifest().revision
+    whole, manifest = b"".join(expanded(store.get(result.key), "x")), bench.manifest()
+    (tmp_path / "snapshot.db").write_bytes(whole)
+    assert manifest.content
+    assert manifest.content.prefixes == {"/registry": manifest.content.records}
+    with restored(minor, tmp_path / "snapshot.db", tmp_path) as etcd:
+        assert etcd.linearizable_revision() == manifest.revision
+        assert content_of(tuple(etcd.snapshot())).digest == manifest.content.digest
+        etcd.put("/registry/1", b"one more")
+        assert content_of(tuple(etcd.snapshot())).digest != manifest.content.digest
+
+
+def content_of(blobs: tuple[bytes, ...]) -> Content:
+    walking = Walking(learnt(blobs, 0))
+    drain(walking.of(blobs))
+    return walking.walked().content
 
 
 @pytest.mark.server

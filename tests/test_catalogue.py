@@ -8,10 +8,22 @@ from typing import Any
 import pytest
 
 from quorate.backup import BackupRequest, BackupTask, Choice, Streamed, manifest
-from quorate.catalogue import Manifest, directory, find, lineage, load, newest, parse, shelf
+from quorate.catalogue import (
+    Contents,
+    Manifest,
+    PagesSeen,
+    directory,
+    find,
+    lineage,
+    load,
+    newest,
+    parse,
+    shelf,
+)
 from quorate.errors import BadInput, Corrupt
 from quorate.etcd import EtcdTarget, HashKV
 from quorate.inventory import Store
+from quorate.listing import LiveKeys
 from quorate.operation import Outcome, RestoreResult
 from quorate.records import lineages, result_text
 from tests.fakes.etcd import CLUSTER, FakeCluster
@@ -62,6 +74,20 @@ def test_a_manifest_can_be_read_without_us() -> None:
     assert record["created_at"] == "2026-11-21T10:45:00Z"
     assert record["source"] == {"name": "b", "id": "b", "version": "3.6.14"}
     assert record["outcome"] == "verified"
+
+
+def test_what_a_manifest_cannot_say_is_left_out_as_in_those_from_before_it_could() -> None:
+    assert not {"content", "pages", "live", "signature", "encryption"} & json.loads(made().encode()).keys()
+    full = made(live={"/registry/pods": LiveKeys(10, 1)}).model_copy(
+        update={
+            "content": Contents(digest="4" * 64, records=30, prefixes={"/registry/pods": 30}),
+            "pages": PagesSeen(used=4, free=1, torn=0),
+        }
+    )
+    assert parse(full.encode(), full.manifest_key) == full
+    record = json.loads(full.encode())
+    assert record["content"]["prefixes"] == {"/registry/pods": 30}
+    assert record["live"] == {"/registry/pods": {"keys": 10, "leased": 1}}
 
 
 def test_findings_make_an_outcome_degraded() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from quorate.audit import GENESIS, canonical, chained
-from quorate.catalogue import MANIFEST
+from quorate.catalogue import MANIFEST, Contents, Live, Manifest, PagesSeen
 from quorate.freeze import NOTHING
 from quorate.gates import IDS
 from quorate.records import plan_text
@@ -48,8 +49,8 @@ class Cli:
         assert isinstance(data, dict)
         return code, data
 
-    def keep_snapshot(self) -> str:
-        kept = manifest()
+    def keep_snapshot(self, kept: Manifest | None = None) -> str:
+        kept = kept or manifest()
         home = self.root / "store" / kept.directory
         home.mkdir(parents=True)
         (home / MANIFEST).write_bytes(kept.encode())
@@ -178,6 +179,26 @@ class TestWithoutADaemon:
         assert (code, [each["snapshot"] for each in said["snapshots"]]) == (0, [kept])
         assert cli.json("snapshots", "show", kept)[1]["revision"] == 41
         assert kept in cli("snapshots", "show", kept)[1]
+
+    def test_what_a_snapshot_holds_is_shown(self, cli: Cli) -> None:
+        kept = manifest().model_copy(
+            update={
+                "content": Contents(digest="4" * 64, records=31, prefixes={"": 1, "/registry/pods": 30}),
+                "pages": PagesSeen(used=4, free=2, torn=1),
+                "live": {"": Live(keys=1, leased=0), "/registry/pods": Live(keys=10, leased=2)},
+            }
+        )
+        cli.keep_snapshot(kept)
+        lines = {tuple(re.split(r"  +", line.strip())) for line in cli("snapshots", "show", kept.id)[1].splitlines()}
+        assert {
+            ("live in no directory", "1"),
+            ("live /registry/pods", "10, of them leased 2"),
+            ("records /registry/pods", "30"),
+            ("records in all", "31"),
+            ("content", "4" * 64),
+            ("pages", "4 in use, 2 free, of them torn 1"),
+        } <= lines
+        assert cli.json("snapshots", "show", kept.id)[1]["pages"] == {"used": 4, "free": 2, "torn": 1}
 
     def test_a_manifest_that_is_not_believed_is_a_finding(self, cli: Cli) -> None:
         cli.keep_snapshot()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from activities.fetched import fetched
+from activities.fetched import fetched, looked_through
 from quorate.errors import BadInput, Corrupt, Denied, QuorateError
 from tests.fakes.store import MemoryStore
 from tests.test_backup import AGE, Bench, a_cluster, sent
@@ -54,6 +54,27 @@ def test_another_snapshot_under_its_name_is_told_by_the_manifest(bench: Bench) -
     lies = bench.manifest().model_copy(update={"revision": 1})
     with pytest.raises(Corrupt, match="its manifest says .* at 1 with"):
         b"".join(fetched(bench.store, AGE, lies, bench.identities))
+
+
+def looked(bench: Bench, **differently: object) -> None:
+    manifest = bench.manifest()
+    assert manifest.content
+    content = manifest.content.model_copy(update=differently)
+    looked_through(bench.store, AGE, manifest.model_copy(update={"content": content}), bench.identities)
+
+
+def test_its_content_is_what_its_manifest_says(bench: Bench) -> None:
+    looked(bench)
+    for lie in ({"digest": "0" * 64}, {"records": 1}, {"prefixes": {}}):
+        with pytest.raises(Corrupt, match=f"{bench.manifest().id} holds 501 records with the content digest"):
+            looked(bench, **lie)
+
+
+def test_of_one_from_before_content_was_known_only_the_hashes_are_compared(bench: Bench) -> None:
+    before = bench.manifest().model_copy(update={"content": None})
+    looked_through(bench.store, AGE, before, bench.identities)
+    with pytest.raises(Corrupt, match="its manifest says"):
+        looked_through(bench.store, AGE, before.model_copy(update={"revision": 1}), bench.identities)
 
 
 def test_without_a_key_an_encrypted_one_stays_closed(key: Key) -> None:

@@ -1,7 +1,9 @@
 """What every etcd promises: the one in memory, and real ones of every minor that is supported."""
 
 import contextlib
+import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,9 +22,12 @@ from quorate.errors import Corrupt, Failed, LoginRefused, QuorateError, Unreacha
 from quorate.etcd import EtcdTarget
 from quorate.ports import Etcd
 from quorate.snapshot import Examination, Facts, joined
+from quorate.walk import Walk
 from tests.fakes.database import blobs, of_revisions
 from tests.fakes.etcd import FakeCluster
 from tests.real_etcd import ETCDS, MINORS, Cluster, Files, programs, restored_revision, running
+
+RUNBOOK = Path(__file__).parents[2] / "runbooks" / "backup.md"
 
 server = pytest.mark.server
 REAL = [pytest.param(minor, marks=server) for minor in (*MINORS, "3.6 tls")]
@@ -88,6 +93,25 @@ def test_every_key_is_listed_with_its_last_write_as_of_one_revision(etcd: Etcd) 
     assert (len(now), len(then)) == (249, 250)
     assert (now["listed/000"], now["listed/001"], then["listed/001"]) == (first, last - 1, first + 1)
     assert list(now) == sorted(now)
+
+
+@server
+@pytest.mark.parametrize("minor", MINORS)
+def test_a_key_that_a_lease_will_take_away_is_told(minor: str, tmp_path: Path) -> None:
+    with running(minor, tmp_path) as cluster, cluster.first.at() as etcd:
+        etcd.put("for ever", b"x")
+        lease = etcdctl(cluster, "lease", "grant", "600").split()[1]
+        etcdctl(cluster, "put", "for a while", "x", "--lease", lease)
+        pages = tuple(etcd.key_pages(etcd.linearizable_revision(), 1))
+        assert [[(key.name, key.leased) for key in page] for page in pages] == [
+            [("for a while", True)],
+            [("for ever", False)],
+        ]
+
+
+def etcdctl(cluster: Cluster, *argv: str) -> str:
+    command = [str(programs(cluster.minor) / "etcdctl"), "--endpoints", cluster.first.target.url, *argv]
+    return subprocess.run(command, check=True, capture_output=True, text=True, env={"ETCDCTL_API": "3"}).stdout
 
 
 def test_without_a_user_nobody_has_to_log_in(etcd: Etcd) -> None:
@@ -174,7 +198,18 @@ def test_the_revision_of_a_snapshot_taken_under_load_is_what_its_restore_serves(
     revision = examination.facts().revision
     assert before <= revision < after
     (tmp_path / "snapshot.db").write_bytes(whole)
+    walk = Walk(examination.uses)
+    for piece in joined([whole]):
+        walk.feed(piece)
+    assert walk.end().content.digest == read_at_once(tmp_path / "snapshot.db")
     assert restored_revision(minor, tmp_path / "snapshot.db", tmp_path) == revision
+
+
+def read_at_once(db: Path) -> str:
+    """The content digest as runbooks/backup.md has it computed by hand."""
+    (script,) = re.findall(r"cat > content.py <<'EOF'\n(.*?)^EOF$", RUNBOOK.read_text(), re.DOTALL | re.MULTILINE)
+    told = subprocess.run([sys.executable, "-c", script, str(db)], capture_output=True, check=True, text=True)
+    return told.stdout.split()[0]
 
 
 def slowly(chunks: Iterator[bytes]) -> Iterator[bytes]:

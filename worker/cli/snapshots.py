@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from quorate.catalogue import Manifest, Shelf
+    from quorate.catalogue import Live, Manifest, Shelf
     from quorate.marks import Standing
     from worker.wiring import Wiring
 
 FINDINGS = 3
+ELSEWHERE = "in no directory"
 
 app = typer.Typer(help="What can be restored.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -154,6 +155,24 @@ def details(each: "Manifest") -> str:
 
     flat = {**brief(each), "key": each.key, "member": each.source.name, "operation": each.operation, "by": each.actor}
     flat |= {f"keys {prefix or 'in all'}": count for prefix, count in each.keys.items()}
+    flat |= {f"live {prefix or ELSEWHERE}": said(live) for prefix, live in each.live.items()}
+    flat |= held(each)
     flat |= {"stored_sha256": each.stored_sha256, "db_sha256": each.db_sha256}
     flat |= {f"finding {number}": finding for number, finding in enumerate(each.findings, 1)}
     return table([[name, str(value)] for name, value in flat.items()])
+
+
+def said(live: "Live") -> str:
+    return f"{live.keys}, of them leased {live.leased}" if live.leased else str(live.keys)
+
+
+def held(each: "Manifest") -> dict[str, object]:
+    """What the read-back has found in it."""
+    if not each.content or not each.pages:
+        return {}
+    return {
+        **{f"records {prefix or ELSEWHERE}": count for prefix, count in each.content.prefixes.items()},
+        "records in all": each.content.records,
+        "content": each.content.digest,
+        "pages": f"{each.pages.used} in use, {each.pages.free} free, of them torn {each.pages.torn}",
+    }
