@@ -3,10 +3,11 @@
 import pytest
 
 from deploy.bench.__main__ import ALL, parser, shapes
-from deploy.bench.measuring import Shape
+from deploy.bench.measuring import Figures, Shape
 from deploy.bench.prober import Probes
-from deploy.bench.rows import HEAD, Row, compared, table
+from deploy.bench.rows import HEAD, Row, compared, rows, table
 from deploy.bench.usual import stages
+from deploy.bench.waiting import Waits, typical_waits, waited
 from deploy.demo.telling import StoryError, Teller
 
 
@@ -24,11 +25,23 @@ def test_an_equal_revision_is_not_above():
 
 
 def test_an_outage_is_the_longest_time_between_two_successes_of_its_kind(tmp_path):
-    (tmp_path / "probes").write_text("etcd 1.0\napi 1.0\netcd 1.1\napi 9.0\netcd 3.6\netcd 3.7\n")
+    (tmp_path / "probes").write_text("etcd 1.0 0\napi 1.0 0\netcd 1.1 0\napi 9.0 0\netcd 3.6 0\netcd 3.7 0\netc")
     probes = Probes(tmp_path)
     assert probes.outage_s() == pytest.approx(2.5)
     assert probes.outage_s("api") == pytest.approx(8.0)
     assert probes.first_after(1.05) == pytest.approx(0.05)
+
+
+def test_a_write_counts_where_somebody_waited_for_it(tmp_path):
+    (tmp_path / "probes").write_text("etcd 1.0 0.5\napi 2.0 0.1\netcd 2.0 0.1\netcd 9.0 6.5\netcd 9.1 0.1\n")
+    waits_ms = Probes(tmp_path).waits_ms(1.5, 3.0)
+    assert waits_ms == pytest.approx([100, 6500])
+    assert waited(waits_ms).worst == pytest.approx(6500)
+
+
+def test_of_several_rounds_the_median_of_each_figure_is_told():
+    rounds = [{"before": Waits(*each)} for each in ((1, 9, 20), (2, 8, 30), (3, 7, 10))]
+    assert typical_waits(rounds) == {"before": Waits(2, 8, 20)}
 
 
 def test_the_moments_of_the_script_become_durations():
@@ -39,6 +52,13 @@ def test_a_missed_target_is_said():
     assert compared("whole", 1.0, 3.0, 2.0).cells[-1] == "NO"
     assert compared("whole", None, 3.0, 2.0).cells[-1] == "-"
     assert Row("ssh", 5, " ms", 5.0).cells[-1] == "yes"
+
+
+@pytest.mark.parametrize(("mib", "reached"), [(700, "NO"), (100, "-")])
+def test_a_backup_has_to_beat_the_script_where_they_are_compared(mib, reached):
+    figures = Figures(Shape(mib), backup_s=8.1, usual_backup_s=10.0, written_mib=0.5)
+    backup, _, written = rows(figures)
+    assert (backup.cells[-2:], written.cells[-1]) == (("0.81 x", reached), "yes")
 
 
 def test_the_table_is_markdown_of_one_width():

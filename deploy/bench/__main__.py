@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--mib", type=int, nargs="+", help="sizes; all that BENCHMARKS.md states when left out")
     top.add_argument("--control-plane", nargs="?", const="systemd", choices=KINDS, help="units if not said which")
     top.add_argument("--times", type=int, default=1, help="rounds; the median of each figure is shown")
-    top.add_argument("--only", choices=("restore", "backup", "ssh", "lost"), default="")
+    top.add_argument("--only", choices=("restore", "backup", "latency", "ssh", "lost"), default="")
     return top
 
 

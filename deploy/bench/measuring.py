@@ -15,7 +15,10 @@ from deploy.bench.memory import idle_mib, sampling
 from deploy.bench.prober import probing
 from deploy.bench.ssh import round_trips_ms
 from deploy.bench.usual import stages, usual
+from deploy.bench.waiting import Waits, typical_waits, waits
+from deploy.bench.written import written_mib
 from deploy.demo.quorate import Quorate
+from deploy.lab.binaries import AGE, make
 from deploy.lab.errors import LabError
 from deploy.lab.https import Caller
 from deploy.lab.lab import LabSpec, down, load, up, wreck
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 
 MIB = 1024 * 1024
 WHY = ("--override-gate", "quorum-healthy", "--reason", "bench")
+MEDIANS = ("backup_s", "usual_backup_s", "written_mib", "etcd_start_s", "api_start_s", "lost_s", "usual_lost_s")
 KINDS = {  # in words, and in a lab's name
     "none": ("without a control plane", ""),
     "systemd": ("with a control plane", "-k8s"),
@@ -77,6 +81,8 @@ class Figures:
     usual_backup_s: float | None = None
     idle_mib: float = 0.0
     peak_mib: float = 0.0
+    written_mib: float | None = None  # to disk, by the daemon during the backup
+    waits: dict[str, Waits] = field(default_factory=dict)
     restore: Restored | None = None
     usual_restore: Restored | None = None
     etcd_start_s: float = 0.0
@@ -92,6 +98,7 @@ def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
     name, rounds = shape.spec.name, [Figures(shape) for _ in range(times)]
     work = Path(tempfile.mkdtemp(prefix="quorate-bench-"))
     down(name)
+    make(AGE, say)
     lab = up(shape.spec, say)
     quorate = Quorate(lab)
     try:
@@ -102,6 +109,9 @@ def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
             quorate.read("up", "--detach")
             for number, figures in enumerate(rounds):
                 backups(lab, quorate, figures, work, say)
+                if only in ("", "latency"):
+                    figures.waits = waits(lab, quorate, work)
+                    say(f"bench: writes: {'; '.join(f'{when}: {each}' for when, each in figures.waits.items())}")
                 if only in ("", "lost"):
                     lost(lab, quorate, figures, say)
                 if only in ("", "restore"):
@@ -118,8 +128,9 @@ def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
 def typical(rounds: list[Figures]) -> Figures:
     """The median of each figure; memory and SSH are of the first round, before the daemon had done anything."""
     whole = rounds[0]
-    for name in ("backup_s", "usual_backup_s", "etcd_start_s", "api_start_s", "lost_s", "usual_lost_s"):
+    for name in MEDIANS:
         setattr(whole, name, median([getattr(each, name) for each in rounds]))
+    whole.waits = typical_waits([each.waits for each in rounds])
     for name in ("restore", "usual_restore"):
         setattr(whole, name, typical_restore([getattr(each, name) for each in rounds]))
     return whole
@@ -150,12 +161,12 @@ def fill(lab: Lab, shape: Shape, say: Say) -> None:
 
 
 def backups(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) -> None:
-    figures.idle_mib = idle_mib(lab)
+    figures.idle_mib, written = idle_mib(lab), written_mib(lab)
     with sampling(lab) as sampled:
         began = time.monotonic()
         result = quorate.read("backup", lab.name)
         figures.backup_s = time.monotonic() - began
-    figures.peak_mib = sampled.peak
+    figures.peak_mib, figures.written_mib = sampled.peak, written_mib(lab) - written
     figures.usual_backup_s, _ = usual(lab, "backup", work)
     say(f"bench: backup {figures.backup_s:.1f} s ({result['outcome']}), script {figures.usual_backup_s:.1f} s")
 

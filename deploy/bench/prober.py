@@ -1,4 +1,4 @@
-"""A process that writes through every member all the time, and notes when it succeeded.
+"""A process that writes through every member all the time, and notes when it succeeded and how long it took.
 
 An outage is the longest time between two successes; both sides of a comparison are measured by this.
 """
@@ -37,8 +37,17 @@ class Probes:
     folder: Path
 
     def successes(self, kind: str) -> list[float]:
-        lines = (self.folder / "probes").read_text().splitlines()
-        return sorted(float(at) for what, _, at in (line.partition(" ") for line in lines) if what == kind)
+        return sorted(at for at, _ in self._answered(kind))
+
+    def waits_ms(self, since: float, until: float, kind: str = "etcd") -> list[float]:
+        """Of every write that was waited for at some time between these moments."""
+        return [took_s * 1000 for at, took_s in self._answered(kind) if at > since and at - took_s < until]
+
+    def _answered(self, kind: str) -> list[tuple[float, float]]:
+        """When, and after how long; a line that is only half written yet is left out."""
+        whole, _, _ = (self.folder / "probes").read_text().rpartition("\n")
+        lines = [line.split() for line in whole.splitlines()]
+        return [(float(at), float(took_s)) for what, at, took_s in lines if what == kind]
 
     def outage_s(self, kind: str = "etcd") -> float:
         """The longest gap."""
@@ -91,14 +100,17 @@ def creates(caller: Caller) -> None:
 
 def again_and_again(kind: str, caller: Caller, attempt: Callable[[Caller], None], sink: Path) -> None:
     with sink.open("a", buffering=1) as file:
+        asked = time.time()
         while True:
             try:
                 attempt(caller)
             except (NoAnswerError, ValueError):
                 time.sleep(RETRY_S)
                 continue
-            file.write(f"{kind} {time.time():.4f}\n")
+            answered = time.time()
+            file.write(f"{kind} {answered:.4f} {answered - asked:.4f}\n")
             time.sleep(PAUSE_S)
+            asked = time.time()
 
 
 def main(name: str, folder: str) -> None:

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.lab.binaries import ETCD
+from deploy.lab.age import OURS, recipients
+from deploy.lab.binaries import AGE, ETCD
 from deploy.lab.errors import LabError
 from deploy.lab.quorate_yaml import CONTROL_PLANE
 from deploy.lab.supervised import ASIDE, MANIFESTS, supervised
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from deploy.lab.spec import LabSpec
 
 SCRIPT = Path(__file__).with_name("usual.sh")
-OBJECT = "usual/snapshot.db.zst"
+OBJECT = "usual/snapshot.db.zst.age"
 
 
 def usual(lab: Lab, verb: str, work: Path) -> tuple[float, str]:
@@ -46,6 +47,9 @@ def told(lab: Lab, work: Path) -> dict[str, str]:
         "KNOWN_HOSTS": str(lab.folder / "ssh" / "known_hosts"),
         "WORK": str(work),
         "ETCDCTL": str(ETCD[lab.spec.etcd].path("etcdctl")),
+        "AGE": str(AGE.path("age")),
+        "RECIPIENTS": " ".join(recipients(lab.folder)),
+        "IDENTITY": str(lab.folder / OURS),
         "OBJECT": OBJECT,
         "UPLOAD": f"{move} put",
         "DOWNLOAD": f"{move} get",

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Backup and restore the way operators do it by hand, without mistakes and without dawdling.
-#   usual.sh backup    snapshot of one member, packed, into S3
-#   usual.sh restore   fetch, copy to every node, stop, move aside, restore node by node, start, wait for health
+#   usual.sh backup    snapshot of one member, packed, encrypted, into S3
+#   usual.sh restore   fetch, open, copy to every node, stop, move aside, restore node by node, start, wait for health
 # Given by the environment: NODES ("name=address ..."), ENDPOINTS, CA CERT KEY, SSH_KEY KNOWN_HOSTS, WORK,
-# ETCDCTL, OBJECT, UPLOAD and DOWNLOAD (commands: FILE OBJECT, OBJECT FILE), DATA_DIR OWNER, CONTROL_PLANE (names or
-# empty). With units no more; with static pods MANIFESTS (the kubelet's directory), ASIDE (where a manifest is out of its
+# ETCDCTL, AGE, RECIPIENTS and IDENTITY (a file), OBJECT, UPLOAD and DOWNLOAD (commands: FILE OBJECT, OBJECT FILE),
+# DATA_DIR OWNER, CONTROL_PLANE (names or empty). With units no more; with static pods MANIFESTS (the kubelet's directory), ASIDE (where a manifest is out of its
 # sight, %s its name) and ETCDUTL (a program to bring along: kubeadm puts none on a node).
 set -euo pipefail
 
@@ -66,10 +66,12 @@ wait_for() {
 }
 
 backup() {
-  local one=${ENDPOINTS%%,*}
+  local one=${ENDPOINTS%%,*} each recipients=()
+  for each in $RECIPIENTS; do recipients+=(-r "$each"); done
   "$ETCDCTL" --endpoints "$one" --cacert "$CA" --cert "$CERT" --key "$KEY" snapshot save "$WORK/usual.db" >/dev/null
-  zstd -q -f -T0 "$WORK/usual.db" -o "$WORK/usual.db.zst"
-  $UPLOAD "$WORK/usual.db.zst" "$OBJECT"
+  zstd -q -f -3 -T0 "$WORK/usual.db" -o "$WORK/usual.db.zst"
+  "$AGE" "${recipients[@]}" -o "$WORK/usual.db.zst.age" "$WORK/usual.db.zst"
+  $UPLOAD "$WORK/usual.db.zst.age" "$OBJECT"
 }
 
 restore() {
@@ -80,8 +82,8 @@ restore() {
   done
 
   say fetch
-  $DOWNLOAD "$OBJECT" "$WORK/fetched.db.zst"
-  zstd -q -f -d "$WORK/fetched.db.zst" -o "$WORK/fetched.db"
+  $DOWNLOAD "$OBJECT" "$WORK/fetched.db.zst.age"
+  "$AGE" -d -i "$IDENTITY" "$WORK/fetched.db.zst.age" | zstd -q -f -d -o "$WORK/fetched.db"
 
   say copy
   for node in $NODES; do

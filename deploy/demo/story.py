@@ -90,8 +90,8 @@ class Story:
     def a_backup(self, quorate: Quorate, before: Before) -> None:
         self.teller.chapter(
             "A backup in S3",
-            "A snapshot streams from one member into the store, compressed on its way. Then it is read back and "
-            "examined, and only then published: a backup that nobody could restore does not count.",
+            "A snapshot streams from one member into the store, compressed and encrypted on its way. Then it is read "
+            "back, opened and examined, and only then published: a backup that nobody could restore does not count.",
         )
         quorate.shown("backup", NAME)
         newest = quorate.read("inspect", NAME, fine=(0, FINDINGS))["backups"][0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from docker.errors import APIError, DockerException, NotFound
 
-from deploy.lab import addresses, engine, image, machine, parts, pod_images, s3
+from deploy.lab import addresses, age, engine, image, machine, parts, pod_images, s3
 from deploy.lab.cache import held
 from deploy.lab.digest import Digest, digest
 from deploy.lab.errors import LabError
@@ -139,7 +139,7 @@ def write_lab(spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...],
     write_identity(folder / "ssh", trust.operator)
     store = s3.start(folder / "s3", spec.name)
     config = folder / "quorate.yaml"
-    config.write_text(quorate_yaml(spec, nodes, store, outside))
+    config.write_text(quorate_yaml(spec, nodes, store, age.recipients(folder), outside))
     etcd = Etcd(
         tuple(node.client_url for node in nodes),
         *(str(pki / name) for name in ("ca.crt", "client.crt", "client.key")),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from deploy.lab.age import OURS
 from deploy.lab.cache import cache
 from deploy.lab.s3 import REGION
 from deploy.lab.supervised import MANIFESTS, supervised
@@ -18,19 +19,23 @@ if TYPE_CHECKING:
 CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
-def quorate_yaml(spec: LabSpec, nodes: tuple[Node, ...], store: S3, outside: tuple[Node, ...] = ()) -> str:
+def quorate_yaml(
+    spec: LabSpec, nodes: tuple[Node, ...], store: S3, recipients: tuple[str, ...], outside: tuple[Node, ...] = ()
+) -> str:
     """Everything by absolute path, so that it can be read from anywhere."""
     text = {
         "apiVersion": "quorate/v1",
         "state_dir": str(spec.folder / "state"),
         "temporal": {"binary": str(cache() / "bin" / "temporal")},
-        "clusters": {spec.name: cluster(spec, nodes, outside)},
+        "clusters": {spec.name: cluster(spec, nodes, recipients, outside)},
         "stores": {"offsite": {"s3": offsite(spec, store)}},
     }
     return yaml.safe_dump(text, sort_keys=False, width=110)
 
 
-def cluster(spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...]) -> dict[str, object]:
+def cluster(
+    spec: LabSpec, nodes: tuple[Node, ...], recipients: tuple[str, ...], outside: tuple[Node, ...]
+) -> dict[str, object]:
     text: dict[str, object] = {
         "environment": "staging",
         "ssh": {
@@ -57,7 +62,17 @@ def cluster(spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...]) -
             "kubeconfig": secret(spec.folder, "admin.kubeconfig"),
             "api_urls": [node.api_url for node in outside or nodes],
         }
-    return text | {"backup": {"store": "offsite", "every": "15m"}, "objectives": {"rto": "15m", "rpo": "30m"}}
+    return text | {"backup": backup(spec, recipients), "objectives": {"rto": "15m", "rpo": "30m"}}
+
+
+def backup(spec: LabSpec, recipients: tuple[str, ...]) -> dict[str, object]:
+    """Encrypted, as it should be everywhere."""
+    return {
+        "store": "offsite",
+        "every": "15m",
+        "recipients": list(recipients),
+        "identities": [secret(spec.folder, OURS)],
+    }
 
 
 def process(spec: LabSpec, name: str) -> dict[str, object]:

@@ -194,9 +194,8 @@ def empty(place: Place) -> None:
 
 def flip_stored(place: Place) -> None:
     """One byte in the middle of the newest snapshot; flipped once more it is as it was."""
-    newest = max(
-        (place.lab.folder / "s3" / "data").glob("**/snapshot.db.zst"), key=lambda path: path.stat().st_mtime_ns
-    )
+    stored = (place.lab.folder / "s3" / "data").glob("**/snapshot.db.zst.age")
+    newest = max(stored, key=lambda path: path.stat().st_mtime_ns)
     with newest.open("r+b") as file:
         file.seek(newest.stat().st_size // 2)
         byte = file.read(1)[0]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.lab.age import ESCROW, OURS
 from deploy.lab.binaries import AGE, make
 from deploy.lab.lab import Lab, node_exec
 from tests.e2e.conftest import product
@@ -20,24 +21,13 @@ from tests.e2e.test_restore import etcdctl
 pytestmark = pytest.mark.lab
 HEALTHY = ("--override-gate", "quorum-healthy", "--reason", "it is a test")
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOmX4mmf6I+vSqJkxg1QRyTwU49gx4g4kif2s0r5PhgQ"
-OURS, ESCROW = "age.key", "escrow.key"
 
 
 @pytest.fixture(scope="module")
 def sealed(alone_lab: Lab) -> Iterator[Product]:
     """For two recipients, of which one lies where the daemon runs and one in a safe."""
     make(AGE, print)
-    recipients = [made_key(alone_lab, name) for name in (OURS, ESCROW)]
-    policy(alone_lab, recipients=recipients, identities=[f"file:{alone_lab.folder / OURS}"])
     yield from product(alone_lab)
-
-
-def made_key(made: Lab, name: str) -> str:
-    """Its recipient."""
-    said = subprocess.run(
-        [AGE.path("age-keygen"), "-o", made.folder / name], capture_output=True, text=True, check=True
-    ).stderr
-    return said.split()[-1]
 
 
 def policy(made: Lab, **fields: object) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import paramiko
 import pytest
 from botocore.exceptions import ClientError
 
-from deploy.lab import s3
+from deploy.lab import age, s3
 from deploy.lab.lab import Lab, LabError, LabSpec, digest, down, load, node_exec, up, wreck
 from deploy.lab.process import runs
 from deploy.lab.ready import await_ready, etcd_healthy, missing
@@ -42,6 +42,12 @@ def test_a_second_up_of_the_same_shape_changes_nothing(lab: Lab) -> None:
     said: list[str] = []
     assert up(lab.spec, said.append) == lab
     assert said == [f"lab: {lab.name} is up already"]
+
+
+def test_a_second_up_keeps_the_keys_that_open_what_is_stored(lab: Lab) -> None:
+    keys = [(lab.folder / name).read_text() for name in (age.OURS, age.ESCROW)]
+    up(lab.spec)
+    assert [(lab.folder / name).read_text() for name in (age.OURS, age.ESCROW)] == keys
 
 
 def test_a_healthy_lab_of_another_shape_is_not_thrown_away(lab: Lab) -> None:

@@ -10,11 +10,13 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 
+import pyrage
 import pytest
 import yaml
 from cryptography import x509
+from pyrage import x25519
 
-from deploy.lab import binaries, image, spec
+from deploy.lab import age, binaries, image, spec
 from deploy.lab.addresses import POOL, address, routes, subnet
 from deploy.lab.digest import fold
 from deploy.lab.errors import LabError
@@ -35,6 +37,7 @@ SHAPE = LabSpec("demo")
 POD_SHAPE = replace(SHAPE, control_plane="static-pods")
 NODES = tuple(Node(f"demo-{n}", f"172.30.7.1{n}", f"quorate-demo-{n}") for n in (1, 2, 3))
 SAMPLES = Path(__file__).parent / "samples"
+RECIPIENTS = ("age1ours", "age1escrow")
 STORE = S3("http://127.0.0.1:9000", "quorate-demo", "access", "5ec3e7")
 
 
@@ -131,32 +134,53 @@ class TestSpec:
 
 class TestConfig:
     def test_every_file_it_names_is_absolute(self) -> None:
-        text = quorate_yaml(SHAPE, NODES, STORE)
+        text = quorate_yaml(SHAPE, NODES, STORE, RECIPIENTS)
         named = [line.split("file:")[1] for line in text.splitlines() if "file:" in line]
-        assert len(named) == 7
+        assert len(named) == 8
         assert all(name.startswith("/") for name in named)
         assert STORE.secret_key not in text
 
+    def test_backups_are_encrypted_for_two_and_opened_by_one(self) -> None:
+        backup = yaml.safe_load(quorate_yaml(SHAPE, NODES, STORE, RECIPIENTS))["clusters"]["demo"]["backup"]
+        assert backup["recipients"] == list(RECIPIENTS)
+        assert backup["identities"] == [f"file:{SHAPE.folder / 'age.key'}"]
+
     def test_without_a_control_plane_nothing_speaks_of_one(self) -> None:
-        cluster = yaml.safe_load(quorate_yaml(replace(SHAPE, control_plane="none"), NODES, STORE))["clusters"]["demo"]
+        cluster = yaml.safe_load(quorate_yaml(replace(SHAPE, control_plane="none"), NODES, STORE, RECIPIENTS))[
+            "clusters"
+        ]["demo"]
         assert not {"control_plane", "kubernetes"} & set(cluster)
 
     def test_api_servers_elsewhere_are_named_and_nothing_of_theirs_is_kept_by_a_node(self) -> None:
         external, outside = replace(SHAPE, control_plane="external"), (Node("demo-4", "172.30.7.14", "x"),)
-        cluster = yaml.safe_load(quorate_yaml(external, NODES, STORE, outside))["clusters"]["demo"]
+        cluster = yaml.safe_load(quorate_yaml(external, NODES, STORE, RECIPIENTS, outside))["clusters"]["demo"]
         assert (external.outside, "control_plane" in cluster) == (1, False)
         assert cluster["kubernetes"]["api_urls"] == ["https://172.30.7.14:6443"]
 
     def test_the_keys_of_a_cluster_come_in_the_products_order(self) -> None:
-        text = yaml.safe_load(quorate_yaml(SHAPE, NODES, STORE))
+        text = yaml.safe_load(quorate_yaml(SHAPE, NODES, STORE, RECIPIENTS))
         assert list(text) == ["apiVersion", "state_dir", "temporal", "clusters", "stores"]
         assert list(text["clusters"]["demo"]) == [
             "environment", "ssh", "etcd", "members", "control_plane", "kubernetes", "backup", "objectives",
         ]  # fmt: skip
 
     def test_etcd_3_4_restores_with_etcdctl(self) -> None:
-        text = yaml.safe_load(quorate_yaml(replace(SHAPE, etcd="3.4"), NODES, STORE))
+        text = yaml.safe_load(quorate_yaml(replace(SHAPE, etcd="3.4"), NODES, STORE, RECIPIENTS))
         assert text["clusters"]["demo"]["etcd"]["restore_tool"] == "/usr/local/bin/etcdctl"
+
+
+class TestAge:
+    def test_each_key_is_for_its_owner_alone_and_opens_what_is_for_its_recipient(self, tmp_path: Path) -> None:
+        made = age.recipients(tmp_path)
+        assert len(set(made)) == 2
+        for name, recipient in zip(("age.key", "escrow.key"), made, strict=True):
+            assert (tmp_path / name).stat().st_mode & 0o077 == 0
+            identity = x25519.Identity.from_str((tmp_path / name).read_text().splitlines()[-1])
+            sealed = pyrage.encrypt(b"kept", [x25519.Recipient.from_str(recipient)])
+            assert pyrage.decrypt(sealed, [identity]) == b"kept"
+
+    def test_a_key_that_is_there_is_kept(self, tmp_path: Path) -> None:
+        assert age.recipients(tmp_path) == age.recipients(tmp_path)
 
 
 class TestUnits:
