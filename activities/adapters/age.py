@@ -195,5 +195,5 @@ def translated(error: BaseException, what: str) -> BaseException:
     if isinstance(error, pyrage.DecryptError) and "matching keys" in str(error):
         return Denied(f"{what}: none of the identities opens it, or its header was changed")
     if isinstance(error, (pyrage.DecryptError, OSError)):
-        return Corrupt(f"{what} cannot be decrypted: {error}")
+        return Corrupt(f"{what} cannot be decrypted: its bytes are not what was encrypted ({error})")
     return Denied(f"{what} cannot be encrypted: {error}") if isinstance(error, pyrage.EncryptError) else error

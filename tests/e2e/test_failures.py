@@ -78,7 +78,7 @@ def test_a_corrupted_snapshot_is_found_before_anything_is_stopped(quorate: Produ
     )
     result = quorate.restore(*OVERRIDE, exit_code=9)
     assert (result["outcome"], result["error"]["kind"]) == ("undone", "corrupt")
-    assert "in the store is not what was stored" in result["error"]["message"]
+    assert f"{key} cannot be decrypted: its bytes are not what was encrypted" in result["error"]["message"]
     quorate.backup()
 
 
