@@ -52,6 +52,15 @@ SETTLE_S = 10.0  # an election, or a member that catches up
 NODES_S = 1.0  # that a node may take longer than the members
 
 
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A snapshot that was not taken by us: its bytes, as often as they are asked for, its time and revision."""
+
+    chunks: Callable[[], Iterator[bytes]]
+    taken: int
+    revision: int
+
+
 @dataclass(frozen=True)
 class Snapshots:
     etcds: RecordedEtcds
@@ -100,8 +109,19 @@ class Snapshots:
 
     def taken(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Manifest:
         """Stream, read back and publish in one go, for a member that has been chosen already."""
+        return self._proved(task, lambda: self._stream(task, ticket, tick), ticket, tick)
+
+    def imported(self, task: BackupTask, source: Import, ticket: Ticket, tick: Tick) -> Manifest:
+        """The same for what somebody else has saved."""
+
+        def put() -> Streamed:
+            return self._put(task, lambda: joined(source.chunks()), source.taken, source.revision, ticket, tick)
+
+        return self._proved(task, put, ticket, tick)
+
+    def _proved(self, task: BackupTask, put: Callable[[], Streamed], ticket: Ticket, tick: Tick) -> Manifest:
         began = self.clock.monotonic()
-        task = replace(task, streamed=self._stream(task, ticket, tick))
+        task = replace(task, streamed=put())
         read_back = self._read_back(task, ticket, tick)
         task = replace(task, duration_s=self.clock.monotonic() - began, read_back=read_back)
         self._publish(task, ticket, tick)
@@ -158,26 +178,48 @@ class Snapshots:
 
     def _stream(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Streamed:
         request, choice = task.request, chosen(task)
+        with self.etcds.at(choice.target, ticket) as etcd:
+            started, floor = int(self.clock.time()), floor_of(etcd, choice)
+
+            def sent() -> Iterator[bytes]:
+                return paced(joined(etcd.snapshot()), request.rate_bytes_s, self.clock)
+
+            put = self._put(task, sent, started, floor, ticket, tick)
+            tick("counting keys")
+            keys, hash_kv, found = measured(etcd, put.revision)
+            alike = Comparison(self.etcds, self.clock).of(task, ticket, put, hash_kv, tick)
+            counted = census(etcd, put.revision, keys.get("", 0), put.size_bytes, self.clock, tick)
+        return replace(
+            put,
+            keys=keys,
+            hash_kv=hash_kv,
+            findings=(*found, *alike.findings),
+            notes=(*alike.notes, *counted.notes),
+            live=counted.live,
+        )
+
+    def _put(
+        self,
+        task: BackupTask,
+        chunks: Callable[[], Iterator[bytes]],
+        started: int,
+        floor: int,
+        ticket: Ticket,
+        tick: Tick,
+    ) -> Streamed:
+        """Examined, compressed and encrypted as it passes; what is not sound does not come to be stored."""
+        request, choice = task.request, chosen(task)
         store = self.stores.at(request.store, ticket)
         store.sweep(f"{request.cluster}/{choice.cluster_id}/")
         name, sealed = self._sealed(request.recipients)
-        with self.etcds.at(choice.target, ticket) as etcd:
-            started, floor = int(self.clock.time()), floor_of(etcd, choice)
-            where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
-            passing = Passing(floor)
-            with (
-                ahead(paced(joined(etcd.snapshot()), request.rate_bytes_s, self.clock), AHEAD, tick) as sent,
-                ahead(passing.examined(sent), AHEAD, tick) as pieces,
-            ):
-                try:
-                    stored = store.put(key_of(where, name), passing.out(sealed(compressed(pieces))), tick)
-                except AlreadyThere as error:
-                    raise Failed(f"{error}: another attempt began in the same second") from error
-            tick("counting keys")
-            facts = passing.known()
-            keys, hash_kv, found = measured(etcd, facts.revision)
-            alike = Comparison(self.etcds, self.clock).of(task, ticket, facts, hash_kv, tick)
-            counted = census(etcd, facts.revision, keys.get("", 0), facts.size_bytes, self.clock, tick)
+        where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
+        passing = Passing(floor)
+        with ahead(chunks(), AHEAD, tick) as sent, ahead(passing.examined(sent), AHEAD, tick) as pieces:
+            try:
+                stored = store.put(key_of(where, name), passing.out(sealed(compressed(pieces))), tick)
+            except AlreadyThere as error:
+                raise Failed(f"{error}: another attempt began in the same second") from error
+        facts = passing.known()
         return Streamed(
             directory=where,
             key=stored.key,
@@ -189,12 +231,8 @@ class Snapshots:
             stored_sha256=passing.stored.sha256,
             level=LEVEL,
             started=started,
-            keys=keys,
-            hash_kv=hash_kv,
-            findings=(*found, *alike.findings),
-            notes=(*alike.notes, *counted.notes),
+            keys={},
             uses=told(passing.uses),
-            live=counted.live,
         )
 
     def _sealed(self, recipients: tuple[str, ...]) -> tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]]:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from quorate.catalogue import Contents, Encryption, Hash, Live, Manifest, PagesSeen, Peer, Source, Verification, id_of
@@ -321,3 +321,25 @@ def result(manifest: Manifest, notes: tuple[str, ...] = (), unlocked: tuple[str,
         findings=(*manifest.findings, *unlocked),
         notes=notes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What nobody but whoever imports it knows of a snapshot: a database of etcd does not say whose it is."""
+
+    cluster_id: str
+    version: str
+    said: str
+
+
+def importing(request: BackupRequest, origin: Origin) -> BackupTask:
+    """A backup of no member, which says whose word it is."""
+    choice = Choice(
+        target=EtcdTarget("imported", ""),
+        member_id="0",
+        version=origin.version,
+        cluster_id=origin.cluster_id,
+        revision=0,
+        findings=(f"imported by {request.actor}: {origin.said}",),
+    )
+    return BackupTask(request=replace(request, lock=None, copies={}), step="import", turn=1, choice=choice)

@@ -25,6 +25,7 @@ from activities.approvals import Approvals
 from activities.copying import Copying
 from activities.discovery import Borrowed, Discovery
 from activities.forwarded import ForwardedEtcds
+from activities.importing import Importing
 from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
 from activities.listings import Listings
@@ -138,6 +139,13 @@ class Wiring:
     @cached_property
     def verifying(self) -> Verifying:
         return Verifying(RecordedStores(self.stores, self.journals.at, time), self.cipher, self.signatures)
+
+    @cached_property
+    def importing(self) -> Importing:
+        hosts = RecordedHosts(self.hosts, self.journals.at, time)
+        etcds = RecordedEtcds(self.etcds, self.journals.at, time)
+        stores = RecordedStores(self.stores, self.journals.at, time)
+        return Importing(Snapshots(etcds, stores, hosts, self.cipher, self.signing))
 
     def marking(self, cluster: str, store: str, ticket: Ticket) -> Store:
         """A store of the cluster, with everything that is done to it on record as what this operation does."""

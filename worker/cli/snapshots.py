@@ -6,6 +6,7 @@ import typer
 
 from quorate.errors import BadInput
 from worker.cli.fetching import SnapshotId, pull, verify
+from worker.cli.importing import import_snapshot
 from worker.cli.marking import protect, unprotect
 from worker.cli.options import As, Output, StoreName, given, say, say_json
 from worker.cli.pruning import prune
@@ -63,6 +64,7 @@ def show(ctx: typer.Context, snapshot: SnapshotId, store: StoreName = "", output
 app.command()(verify)
 app.command()(pull)
 app.command()(prune)
+app.command("import")(import_snapshot)
 app.command()(protect)
 app.command()(unprotect)
 
