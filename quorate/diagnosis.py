@@ -184,7 +184,7 @@ def backups(case: Case) -> Iterator[Finding]:
         yield Finding("store-unreachable", "FAIL", message, case.seen.store, instead)
         return
     objectives = case.settings.objectives
-    allowed_s = objectives.rpo if objectives else LATE * case.settings.backup.every
+    allowed_s = objectives.rpo if objectives else LATE * case.settings.backup.expected_s
     take = f"quorate backup {case.name}" if case.seen.has_quorum else f"quorate snapshots ls {case.name}"
     if case.claim:
         return  # until it is over, its new cluster id is on no record

@@ -34,6 +34,7 @@ DEFAULT_TOOL = "/usr/local/bin/etcdutl"
 BACKUP = (
     Entry("store", "offsite"),
     Entry("every", "1h", decide="how often"),
+    Entry("schedule", "off", decide="on: the daemon takes one each `every`; off: a timer of yours does"),
     Entry(
         "recipients", (), decide="whose age keys open a backup; while it is empty, everybody who reads the store does"
     ),

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from quorate.cron import checked, parsed
 from quorate.sshsig import Signer, public_key
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -18,6 +19,12 @@ def seconds(value: object) -> object:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     raise ValueError("expected a duration such as 30s, 15m, 2h or 7d")
+
+
+def written(seconds_: float) -> str:
+    """As a person writes it: 90s, 15m, 2h."""
+    unit, size = next(((unit, size) for unit, size in reversed(UNITS_S.items()) if seconds_ % size == 0), ("s", 1))
+    return f"{seconds_ / size:g}{unit}"
 
 
 def url(value: str) -> str:
@@ -213,6 +220,39 @@ class Lock(Strict):
     mode: LockMode = "compliance"
 
 
+SHORTEST_S = 10.0  # Temporal catches up on nothing shorter
+
+
+def switched(value: object) -> object:
+    """`on` is a schedule with nothing said, `off` is none; YAML reads both as truth values."""
+    if value is True or value == "on":
+        return {}
+    return None if value is False or value == "off" else value
+
+
+class Schedule(Strict):
+    """When the daemon takes backups by itself: by `cron` in `time_zone`, or each `every`; each up to `jitter` later.
+
+    With neither it is each `every` of the policy. `on` says no more than that, `off` is no schedule.
+    """
+
+    cron: Annotated[str, AfterValidator(checked)] | None = None
+    every: Annotated[Duration, Field(ge=SHORTEST_S)] | None = None
+    jitter: Annotated[Duration, Field(ge=0)] = 0.0
+    time_zone: str = Field(default="UTC", pattern=r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$")
+
+    @model_validator(mode="after")
+    def check_one(self) -> Self:
+        if self.cron and self.every:
+            raise ValueError("expected cron or every, not both")
+        if self.cron is None and self.time_zone != "UTC":
+            raise ValueError("expected a time_zone only with cron: an interval is the same in every zone")
+        return self
+
+
+Switch = Schedule | Literal["on", "off"] | bool | None
+
+
 class Backup(Strict):
     """Where to and how often, and which other stores get a copy.
 
@@ -220,12 +260,14 @@ class Backup(Strict):
 
     A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect. Up to `compare_mib` of
     database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
-    than `rate_mib_s`. What was not proved for `verify_within` is fetched and compared by the next `verify`.
+    than `rate_mib_s`. What was not proved for `verify_within` is fetched and compared by the next `verify`. Nothing is
+    taken by itself without a `schedule`; `every` alone says when one is late.
     """
 
     store: str
     copies: tuple[str, ...] = ()
     every: Duration = 3600.0
+    schedule: Annotated[Schedule | None, BeforeValidator(switched, json_schema_input_type=Switch)] = None
     shrink_percent: int = Field(default=50, ge=0, le=100)
     compare_mib: int = Field(default=1024, ge=0)
     rate_mib_s: int | None = Field(default=None, ge=1)
@@ -247,6 +289,21 @@ class Backup(Strict):
     def stores(self) -> tuple[str, ...]:
         """By name, the one that is written first in front."""
         return (self.store, *self.copies)
+
+    @model_validator(mode="after")
+    def check_schedule(self) -> Self:
+        if self.schedule and self.expected_s < SHORTEST_S:
+            raise ValueError(f"expected every of at least {SHORTEST_S:.0f}s where backups are scheduled")
+        if self.schedule and self.schedule.jitter >= self.expected_s:
+            raise ValueError(f"expected schedule.jitter below the interval, which is {self.expected_s:.0f}s")
+        return self
+
+    @property
+    def expected_s(self) -> float:
+        """From one backup to the next, at most."""
+        if self.schedule and self.schedule.cron:
+            return parsed(self.schedule.cron).longest_s
+        return (self.schedule.every if self.schedule else None) or self.every
 
 
 class Objectives(Strict):

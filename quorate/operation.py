@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quorate.inventory import Cluster, Store
+from quorate.kept import ULID
 from quorate.listing import Difference
 from quorate.plan import Choice, Chosen, Plan
 from quorate.sshsig import Signer
@@ -30,6 +31,12 @@ EXIT = {
     Outcome.UNDONE: 9,
     Outcome.HELD: 10,
 }
+
+
+def named(kind: str, at_ms: int, chance: int) -> str:
+    """`restore-01J…`: the kind and a ULID, so that ids sort by time and are safe in paths."""
+    number = at_ms << 80 | chance
+    return f"{kind}-" + "".join(ULID[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 @dataclass(frozen=True, slots=True)

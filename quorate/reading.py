@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import ValidationError
@@ -31,6 +32,8 @@ def parse(text: str, name: str) -> Inventory:
         mistakes += [placed(loc, what, lines) for loc, what in between(document)]
     except yaml.YAMLError as error:
         raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+    else:
+        mistakes += [placed(loc, what, lines) for loc, what in zones(inventory)]
     if mistakes:
         raise BadInput("\n".join(f"{name}:{line}: {what}" for line, what in sorted(set(mistakes))))
     return inventory
@@ -77,6 +80,17 @@ def between(document: object) -> Iterator[tuple[Loc, str]]:
             yield ("clusters", name, "backup", "lock"), f"needs a store that can lock: {store} is a directory"
         for what, values in shared(section(cluster).get("members")):
             yield ("clusters", name), f"two members have the {what} {', '.join(values)}"
+
+
+def zones(inventory: Inventory) -> Iterator[tuple[Loc, str]]:
+    """By this machine's own list of them: what travels as a payload must not depend on that, so only a file does."""
+    asked = {name: each.backup.schedule for name, each in inventory.clusters.items() if each.backup.schedule}
+    wanted = {name: each.time_zone for name, each in asked.items() if each.time_zone != "UTC"}
+    known = available_timezones() if wanted else set()
+    for name, zone in wanted.items():
+        if zone not in known:
+            allowed = "must be the name of a time zone, such as Europe/Zurich"
+            yield ("clusters", name, "backup", "schedule", "time_zone"), f"{allowed}, found {zone!r}"
 
 
 def shared(members: object) -> Iterator[tuple[str, list[str]]]:

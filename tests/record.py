@@ -9,6 +9,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,19 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL
+from quorate.due import DueResult
 from quorate.kept import Kept
 from quorate.operation import Approval, RestoreResult
 from quorate.plan import Choice
 from quorate.tidy import Judged
 from tests.factory import LIVE
 from tests.fences import Fences
+from tests.schedules import settings, workers
+from tests.test_backup import Bench
 from tests.world import World, approve, held, resolve
+from worker.schedules import wanted
+from workflows.due import BackupDue
+from workflows.patience import STEPS_QUEUE
 from workflows.restore import Restore
 
 Handle = WorkflowHandle[Restore, RestoreResult]
@@ -86,6 +93,17 @@ async def tidied(world: World) -> Handle:
     return await world.start("tidy")
 
 
+async def backup_due(world: World) -> WorkflowHandle[BackupDue, DueResult]:
+    """With its workers, which are a daemon's, and its backup."""
+    async with workers(world.client, Bench(name="demo")):
+        (only,) = wanted(settings(world.root)).values()
+        handle = await world.client.start_workflow(
+            BackupDue.run, only.due, id="quorate/demo/backup.due", task_queue=STEPS_QUEUE
+        )
+        await handle.result()
+    return handle
+
+
 def cleaned(history: str, places: dict[str, str]) -> str:
     """Without stacks and without the paths of the machine that it was recorded on."""
 
@@ -104,7 +122,7 @@ def cleaned(history: str, places: dict[str, str]) -> str:
     return json.dumps(clean(json.loads(history)), indent=1) + "\n"
 
 
-ENDINGS: tuple[Callable[[World], Awaitable[Handle]], ...] = (
+ENDINGS: tuple[Callable[[World], Awaitable[WorkflowHandle[Any, Any]]], ...] = (
     restored,
     undone,
     held_then_retried,
@@ -112,6 +130,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[Handle]], ...] = (
     from_member,
     approved_by_two,
 )
+DUE = (backup_due,)
 FENCED = (frozen, thawed, tidied)  # plans that are made of what is seen on the machines
 
 
@@ -121,10 +140,10 @@ async def main(directory: Path, *names: str) -> None:
     )
     directory.mkdir(parents=True, exist_ok=True)
     async with environment:
-        for ending in (each for each in (*ENDINGS, *FENCED) if not names or each.__name__ in names):
+        for ending in (each for each in (*ENDINGS, *FENCED, *DUE) if not names or each.__name__ in names):
             with tempfile.TemporaryDirectory() as root:
                 world = (Fences if ending in FENCED else World)(environment.client, Path(root))
-                async with world.worker():
+                async with nullcontext() if ending in DUE else world.worker():
                     handle = await ending(world)
                     await handle.result()
                 history = await handle.fetch_history()

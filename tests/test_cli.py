@@ -15,13 +15,14 @@ from quorate.audit import GENESIS, canonical, chained
 from quorate.catalogue import MANIFEST, Contents, Live, Manifest, PagesSeen
 from quorate.freeze import NOTHING
 from quorate.gates import IDS
+from quorate.kept import ULID
 from quorate.records import plan_text
 from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan
 from tests.manifests import manifest
 from worker.__main__ import answer
 from worker.cli.plan import FIELDS as PLAN_FIELDS
 from worker.cli.results import BACKUP_FIELDS, RESTORE_FIELDS
-from worker.operations import ULID, new_id
+from worker.operations import new_id
 
 Capture = pytest.CaptureFixture[str]
 

@@ -14,7 +14,7 @@ from quorate.writing import decisions, text
 from tests.factory import SSH
 from tests.meetings import FOLDER, TOOLS, Kept, client, flags, met, peer, silent
 
-BACKUP = ("backup.every", "backup.recipients", "backup.identities")
+BACKUP = ("backup.every", "backup.schedule", "backup.recipients", "backup.identities")
 ALWAYS = {"temporal", "stores.offsite", "environment", *BACKUP, "objectives", "approval"}
 BEHIND = Ssh.model_validate({**SSH.model_dump(), "jump": {"host": "bastion", "port": 2222}})
 CONTROL = (API, "kube-controller-manager", "kube-scheduler")

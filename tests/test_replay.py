@@ -32,7 +32,13 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
         "approved-by-two",
         "approved-unchecked",
     }
-    others = {("backup", "verified"), ("freeze", "frozen"), ("thaw", "thawed"), ("tidy", "tidied")}
+    others = {
+        ("backup", "verified"),
+        ("freeze", "frozen"),
+        ("thaw", "thawed"),
+        ("tidy", "tidied"),
+        ("due", "backup-due"),
+    }
     assert recorded >= {("restore", ending) for ending in endings} | others
 
 

@@ -27,8 +27,10 @@ from tests.runbooks import (
     title,
 )
 from tests.world import machine
+from worker.cli import schedule
 from worker.cli.plan import FIELDS as PLAN_FIELDS
 from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, FENCE_FIELDS, PRUNE_FIELDS, RESTORE_FIELDS, VERIFY_FIELDS
+from worker.wiring import WORKFLOWS
 
 PAGES = {path.stem: path.read_text() for path in ROOT.glob("runbooks/*.md")}
 STEPS = {
@@ -43,6 +45,7 @@ STEPS = {
 PAGE = PAGES["restore"]
 HAND = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
 STOPS = "When it stops"
+SCHEDULE_FIELDS = (schedule.LS_FIELDS, schedule.RUN_FIELDS, schedule.SWITCH_FIELDS, schedule.HISTORY_FIELDS)
 
 
 def stops(page: str) -> dict[str, list[str]]:
@@ -58,9 +61,16 @@ def typed_by_hand(line: str) -> bool:
 
 
 def test_every_workflow_has_a_page_and_every_page_a_workflow() -> None:
-    helpers = {"operation", "patience", "straight"}
+    helpers = {"operation", "patience", "straight", "due"}  # what is due is a runbook that has a page
     workflows = {path.stem.replace("_", "-") for path in ROOT.glob("workflows/[!_]*.py")} - helpers
     assert workflows == set(PAGES) == set(STEPS)
+
+
+def test_what_is_due_is_told_on_the_page_of_its_runbook() -> None:
+    names = [each.__temporal_workflow_definition.name for each in WORKFLOWS]
+    due = [name.removesuffix(".due") for name in names if name.endswith(".due")]
+    assert due
+    assert [name for name in due if "## On a schedule" not in PAGES[name]] == []
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))
@@ -213,7 +223,8 @@ class TestReadme:
         assert codes == sorted({0, BACKUP_EXIT["degraded"], *(kind.exit_code for kind in kinds())})
 
     @pytest.mark.parametrize(
-        "fields", [BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PLAN_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS]
+        "fields",
+        [BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PLAN_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS, *SCHEDULE_FIELDS],
     )
     def test_every_field_for_scripts_is_listed(self, fields: tuple[str, ...]) -> None:
         scripts = self.text.partition("## For scripts")[2].partition("\n### ")[0]

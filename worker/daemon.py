@@ -13,12 +13,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.boundary import Boundary
 from quorate.errors import Denied, Unreachable
 from worker import embedded, presence, temporal
 from worker.operations import Operations
+from worker.schedules import reconcile
 from worker.settings import Settings
 from worker.telemetry import configure
 from worker.upgrade import SANDBOX, refuse_what_does_not_go_on
@@ -31,6 +33,7 @@ WORKFLOW_SLOTS = 16
 GRACE = timedelta(seconds=20)
 PATIENCE_S = 5.0  # for a server that is just starting; for longer, whoever supervises us starts us again
 M_ARENA_MAX = -8  # malloc.h
+SCHEDULES_S = 30.0  # until they are laid down once more
 RETENTION_S = 90 * 86400
 log = structlog.get_logger("quorate.daemon")
 
@@ -55,12 +58,36 @@ async def serve(settings: Settings) -> None:
         stack.callback(wiring.hosts.close)
         for worker in workers(client, wiring, stack):
             await stack.enter_async_context(worker)
+        await lay_schedules(settings, client, stack)
         presence.tell_ready(settings)
         notify("READY=1")
         log.info("ready", state_dir=str(settings.state), clusters=sorted(settings.inventory.clusters))
         await stop.wait()
         notify("STOPPING=1")
         log.info("stopping", grace_s=GRACE.total_seconds())
+
+
+async def lay_schedules(settings: Settings, client: Client, stack: AsyncExitStack) -> None:
+    """Before we say that we are ready; where that fails it is tried on, for a restore must not wait for it."""
+    if not await laid(settings, client):
+        again = asyncio.create_task(keep_laying(settings, client))
+        stack.callback(again.cancel)
+
+
+async def keep_laying(settings: Settings, client: Client) -> None:
+    while True:
+        await asyncio.sleep(SCHEDULES_S)
+        if await laid(settings, client):
+            return
+
+
+async def laid(settings: Settings, client: Client) -> bool:
+    try:
+        await reconcile(settings, client)
+    except RPCError as error:
+        log.error("the schedules are not as the inventory has them", error=error.message)  # noqa: TRY400 - no stack
+        return False
+    return True
 
 
 async def connected(settings: Settings, stack: AsyncExitStack) -> Client:

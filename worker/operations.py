@@ -34,6 +34,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.backup import STEPS, BackupProgress, BackupResult
+from quorate.due import WORKFLOW as DUE
 from quorate.errors import (
     BadInput,
     Busy,
@@ -47,7 +48,7 @@ from quorate.errors import (
     Unreachable,
     kinds,
 )
-from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone
+from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone, named
 from quorate.prune import PruneResult
 from quorate.verify import VerifyResult
 from worker import presence
@@ -56,7 +57,6 @@ from worker.settings import Settings
 from worker.temporal import RPC, connected, described, refused
 from workflows.patience import STEPS_QUEUE
 
-ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 LOOK = timedelta(seconds=2)
 ANSWER = timedelta(seconds=30)
 POLL_S = 0.3
@@ -80,9 +80,8 @@ Result = RestoreResult | BackupResult | PruneResult | VerifyResult
 
 
 def new_id(kind: str) -> str:
-    """`restore-01J…`: the kind and a ULID, so that ids sort by time and are safe in paths."""
-    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
-    return f"{kind}-" + "".join(ULID[number >> shift & 31] for shift in range(125, -1, -5))
+    """Of an operation that begins now."""
+    return named(kind, time.time_ns() // 1_000_000, secrets.randbits(80))
 
 
 def version() -> str:
@@ -268,8 +267,8 @@ class Operations:
         return tuple(seen.values())
 
     async def recent(self) -> tuple[Found, ...]:
-        """What the server still knows, running or over."""
-        query = "WorkflowId STARTS_WITH 'quorate/'"
+        """What the server still knows, running or over; the run of a schedule is shown by what it began."""
+        query = f"WorkflowId STARTS_WITH 'quorate/' AND WorkflowType != '{DUE}'"
         return tuple([await found_in(each) async for each in self.client.list_workflows(query, limit=LISTED)])
 
     async def find(self, operation: str) -> Found:

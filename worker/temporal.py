@@ -109,6 +109,12 @@ async def attributes(client: Client) -> frozenset[str]:
     return frozenset(name for name in ATTRIBUTES if found.custom_attributes.get(name) == keyword)
 
 
+async def in_order(client: Client) -> tuple[str, ...]:
+    """For cluster, kind and operation; "" for one that the namespace has not."""
+    there = await attributes(client)
+    return tuple(name if name in there else "" for name in ATTRIBUTES)
+
+
 async def described(client: Client, values: Mapping[str, str]) -> TypedSearchAttributes:
     """Those of the values that the namespace has an attribute for: an unknown one would be refused."""
     there = await attributes(client)

@@ -24,6 +24,7 @@ from activities.adapters.x509 import X509
 from activities.approvals import Approvals
 from activities.copying import Copying
 from activities.discovery import Borrowed, Discovery
+from activities.due import Outset
 from activities.forwarded import ForwardedEtcds
 from activities.importing import Importing
 from activities.kubernetes import Kubernetes
@@ -44,7 +45,9 @@ from quorate.command import Node, Ticket
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Secrets, Store
 from worker.settings import Settings
+from worker.temporal import in_order
 from workflows.backup import Backup
+from workflows.due import BackupDue
 from workflows.freeze import Freeze
 from workflows.prune import Prune
 from workflows.restore import Restore
@@ -52,7 +55,7 @@ from workflows.thaw import Thaw
 from workflows.tidy import Tidy
 from workflows.verify import Verify
 
-WORKFLOWS = (Restore, Backup, Freeze, Thaw, Tidy, Prune, Verify)
+WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify)
 Activities = list[Callable[..., Any]]
 T = TypeVar("T")
 SIGNING = "signing.key"  # in the state directory
@@ -151,6 +154,10 @@ class Wiring:
         """A store of the cluster, with everything that is done to it on record as what this operation does."""
         return RecordedStores(self.stores, self.journals.at, time).at(self.settings.store(cluster, store), ticket)
 
+    def record(self, ticket: Ticket, place: str, argv: tuple[str, ...], act: Callable[[], T]) -> T:
+        """An act of a command in its own process that an auditor will ask about."""
+        return Pen(self.journals.at(ticket.operation), ticket, place, time).called(argv, act)
+
     def steps(self) -> Activities:
         """What runs on the queue of steps."""
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
@@ -177,6 +184,7 @@ class Wiring:
             listings.before,
             listings.differ,
             kubernetes.verify,
+            Outset(in_order).situation,
             self.ledger.write,
             self.ledger.seal,
         ]

@@ -21,6 +21,7 @@ from worker.cli import (
     operations,
     plan,
     restore,
+    schedule,
     snapshots,
     tidy,
 )
@@ -72,6 +73,7 @@ app.command()(adopt.adopt)
 app.add_typer(operations.app, name="operations")
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(keyring.app, name="keys")
+app.add_typer(schedule.app, name="schedule")
 app.add_typer(audit.app, name="audit")
 app.add_typer(hosts.app, name="hosts")
 app.add_typer(config.app, name="config")

@@ -18,12 +18,13 @@ BACKUPS_SHOWN = 5
 
 
 def status(ctx: typer.Context, output: Output) -> int:
-    from worker.cli.looking import look_at_all, running
+    from worker.cli.looking import look_at_all, now
 
     here = given(ctx)
     wiring = here.wiring()
-    looked = look_at_all(wiring)
-    runs = running(wiring.settings)
+    known = now(wiring.settings)
+    looked = tuple(known.told(each) if known else each for each in look_at_all(wiring))
+    runs = known.runs if known else None
     if output is Output.JSON:
         say_json({"daemon": runs is not None, "clusters": [short(each, runs or {}, here) for each in looked]})
     else:

@@ -1,10 +1,7 @@
 """`quorate hosts`: which host keys are pinned and shown, and the way forward when one has changed."""
 
-import json
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -64,6 +61,7 @@ def trust(
 ) -> int:
     """Pin the key that the machine shows now, if it is the one with this fingerprint; on record."""
     from quorate.command import Ticket
+    from worker.cli.records import closed
     from worker.operations import new_id
 
     here, wanted = given(ctx), fingerprint.rstrip("=")
@@ -76,7 +74,7 @@ def trust(
         wiring = here.wiring()
         there = one(wiring, node, cluster)
         ticket = Ticket(new_id("hosts-trust"), 1, 1, "trust", actor(who))
-        with closed(wiring, ticket.operation, fields):
+        with closed(wiring, ticket.operation, "trusted", fields):
             pinned = wiring.trust.pin(there, wanted, ticket, reason)
             fields.update(told(there, pinned, ticket.operation if pinned.changed else None))
     if output is Output.JSON:
@@ -120,22 +118,6 @@ def told(node: "Node", pinned: "Pinned", operation: str | None) -> dict[str, Any
         "known_hosts": node.ssh.known_hosts,
         "kept": pinned.kept or None,
     }
-
-
-@contextmanager
-def closed(wiring: "Wiring", operation: str, fields: dict[str, Any]) -> Iterator[None]:
-    """Where something was begun: its outcome on record and its audit trail sealed, also when it failed."""
-    outcome = "failed"
-    try:
-        yield
-        outcome = "trusted"
-    finally:
-        home = wiring.settings.operations / operation
-        if home.exists():
-            part = home / "outcome.part"
-            part.write_text(json.dumps({**fields, "operation": operation, "outcome": outcome}))
-            part.rename(home / "outcome.json")
-            wiring.journals.at(operation).seal()
 
 
 def sentence(node: "Node", pinned: "Pinned", said: dict[str, Any], here: Given) -> str:

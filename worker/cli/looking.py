@@ -1,6 +1,6 @@
 """A cluster as commands look at it: surveyed in this process, with nothing else running."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from quorate.cluster import ClusterSeen
 from quorate.diagnosis import Finding, diagnose
 
 if TYPE_CHECKING:
+    from worker.operations import Operations
     from worker.settings import Settings
     from worker.wiring import Wiring
 
@@ -34,6 +35,17 @@ class Looked:
         return f"holds, {count}" if self.seen.has_quorum else f"LOST, {count}"
 
 
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What the server knows by cluster: the operation that runs, and what is wrong with the schedule."""
+
+    runs: dict[str, str]
+    schedules: dict[str, tuple[Finding, ...]]
+
+    def told(self, looked: Looked) -> Looked:
+        return replace(looked, findings=(*looked.findings, *self.schedules.get(looked.case.name, ())))
+
+
 def look(wiring: "Wiring", name: str) -> Looked:
     settings = wiring.settings
     cluster = settings.cluster(name)
@@ -50,9 +62,27 @@ def look_at_all(wiring: "Wiring") -> tuple[Looked, ...]:
         return tuple(pool.map(lambda name: look(wiring, name), names))
 
 
-def running(settings: "Settings") -> dict[str, str] | None:
-    """What runs by cluster; None where no daemon and no server can tell."""
+def now(settings: "Settings") -> Now | None:
+    """None where no daemon and no server can tell."""
     from worker.cli.operations import asked
 
-    found = asked(settings, lambda client: client.open())
-    return None if found is None else {each.cluster: each.operation for each in found}
+    async def seen(operations: "Operations") -> Now:
+        runs = {each.cluster: each.operation for each in await operations.open()}
+        return Now(runs, await unscheduled(operations))
+
+    return asked(settings, seen)
+
+
+async def unscheduled(operations: "Operations") -> dict[str, tuple[Finding, ...]]:
+    """By cluster; nothing is asked where the inventory has no schedule, and nothing is said where nobody tells."""
+    if not any(each.backup.schedule for each in operations.settings.inventory.clusters.values()):
+        return {}
+    from temporalio.service import RPCError
+
+    from worker.schedules import findings, surveyed
+
+    try:
+        found = await surveyed(operations.settings, operations.client)
+    except RPCError:
+        return {}
+    return {want.cluster: findings(want.cluster, want, there) for want, there in found.values() if want}

@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from worker.operations import Found, Operations, Result
     from worker.settings import Settings
 
-    Ask = Callable[[Operations], Awaitable[tuple[Found, ...]]]
 
 T = TypeVar("T")
 DIGEST_MIN = 12
@@ -331,11 +330,11 @@ def steer(settings: "Settings", operation: str, send: "Callable[[Operations, Fou
     return asyncio.run(run())
 
 
-def asked(settings: "Settings", ask: "Ask") -> "tuple[Found, ...] | None":
+def asked(settings: "Settings", ask: "Callable[[Operations], Awaitable[T]]") -> T | None:
     """None where nobody can tell."""
     from worker.operations import operations
 
-    async def run() -> "tuple[Found, ...]":
+    async def run() -> T:
         async with operations(settings) as client:
             return await ask(client)
 
@@ -391,7 +390,7 @@ def finished(outcome: dict[str, Any]) -> Any:
     from quorate.prune import PruneResult
     from quorate.verify import VerifyResult
 
-    if "known_hosts" in outcome:
+    if {"known_hosts", "schedule"} & outcome.keys():
         operation = outcome.get("operation")
         raise BadInput(f"{operation} is over, there is nothing to watch", next=f"quorate audit show {operation}")
     kinds: dict[str, Any] = {"stored_bytes": BackupResult, "freed_bytes": PruneResult, "verified_bytes": VerifyResult}

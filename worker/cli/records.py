@@ -1,6 +1,8 @@
 """Records of operations: in the state directory, else in the stores of the clusters."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,3 +93,19 @@ def in_store(wiring: "Wiring", cluster: str, operation: str) -> Record | None:
     keys = [each.key for each in store.ls(prefix)] if "/" not in operation else []
     files = {key.removeprefix(prefix): b"".join(store.get(key)).decode(errors="replace") for key in keys}
     return Record(operation, f"{settings.url}/{prefix}", files) if files else None
+
+
+@contextmanager
+def closed(wiring: "Wiring", operation: str, success: str, fields: dict[str, Any]) -> Iterator[None]:
+    """Where an act of this process was begun: its outcome on record and its trail sealed, also when it failed."""
+    outcome = "failed"
+    try:
+        yield
+        outcome = success
+    finally:
+        home = wiring.settings.operations / operation
+        if home.exists():
+            part = home / "outcome.part"
+            part.write_text(json.dumps({**fields, "operation": operation, "outcome": outcome}))
+            part.rename(home / "outcome.json")
+            wiring.journals.at(operation).seal()

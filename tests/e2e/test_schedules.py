@@ -1,0 +1,112 @@
+"""Schedules of a real daemon, a real Temporal server and a real etcd, by the clock on the wall."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.product import Product, alone, until
+from tests.real_etcd import Cluster, made
+
+pytestmark = pytest.mark.server
+
+
+@pytest.fixture
+def etcd(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = made("3.6", tmp_path / "etcd", ("a",), tls=False, data=None)
+    cluster.start()
+    yield cluster
+    cluster.kill()
+
+
+@pytest.fixture
+def quorate(tmp_path: Path, temporal_binary: Path, etcd: Cluster) -> Iterator[Product]:
+    product = alone(tmp_path / "demo", etcd.first.target.url, {"binary": str(temporal_binary)})
+    schedule(product, {"every": "10s"})
+    yield product
+    product.down()
+
+
+def schedule(product: Product, wanted: object) -> None:
+    text = yaml.safe_load(product.config.read_text())
+    text["clusters"]["demo"]["backup"]["schedule"] = wanted
+    product.config.write_text(yaml.safe_dump(text))
+
+
+def row(product: Product, exit_code: int = 0) -> dict[str, Any]:
+    (only,) = product.json("schedule", "ls", "demo", exit_code=exit_code)["schedules"]
+    return only  # type: ignore[no-any-return]
+
+
+def runs(product: Product) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = product.json("schedule", "history", "demo")["runs"]
+    return found
+
+
+def verified(product: Product) -> list[dict[str, Any]]:
+    return [each for each in runs(product) if each["outcome"] == "verified"]
+
+
+def test_a_backup_is_taken_when_it_is_due_and_none_while_it_is_paused(quorate: Product) -> None:
+    alone = quorate.json("schedule", "ls", exit_code=6)["error"]
+    assert (alone["kind"], "up --detach" in alone["next"]) == ("no-daemon", True)
+    quorate.up()
+    assert row(quorate)["timing"] == "every 10s"
+    until(lambda: bool(verified(quorate)), 40, 0.5)
+    taken = verified(quorate)[-1]
+    record = json.loads((quorate.state / "operations" / taken["operation"] / "outcome.json").read_text())
+    assert (record["outcome"], record["snapshot"]) == ("verified", taken["snapshot"])
+    assert quorate.json("audit", "verify", taken["operation"])["sealed"]
+    (manifest,) = Path(quorate.config.parent / "store").glob(
+        f"demo/*/{taken['snapshot'].split('/')[1]}/manifest.json"
+    )
+    assert json.loads(manifest.read_text())["actor"] == "schedule"
+
+    paused = quorate.json("schedule", "pause", "demo", "--reason", "CHG-7", "--as", "kim")
+    assert (paused["paused"], paused["note"]) == (True, "paused by kim: CHG-7")
+    assert quorate.json("audit", "verify", paused["operation"])["sealed"]
+    assert quorate.json("schedule", "pause", "demo", "--reason", "again", exit_code=4)["error"]["kind"] == "refused"
+    until(lambda: not any(each["outcome"] == "running" for each in runs(quorate)), 20, 0.2)
+    before = len(runs(quorate))
+    quorate.down()
+    schedule(quorate, {"every": "11s"})
+    quorate.up()
+    seen = row(quorate, exit_code=3)
+    (found,) = seen["findings"]
+    assert (seen["timing"], seen["paused"], found["evidence"]) == ("every 11s", True, "paused by kim: CHG-7")
+    (cluster,) = quorate.json(exit_code=3)["clusters"]
+    assert [each["next"] for each in cluster["findings"] if each["id"] == "schedule-paused"]
+    told = quorate.json("schedule", "run-now", "demo")
+    assert quorate.run("watch", told["operation"]).returncode == 0
+    until(lambda: len(verified(quorate)) == before + 1, 20, 0.2)
+    assert quorate.json("schedule", "resume", "demo", "--as", "lee")["paused"] is False
+    until(lambda: len(verified(quorate)) > before + 1, 40, 0.5)
+    assert {each["kind"] for each in quorate.json("operations", "ls")["operations"] if "kind" in each} == {"backup"}
+
+
+def test_of_a_time_without_a_server_one_run_is_made_up_for_and_the_rest_is_counted(quorate: Product) -> None:
+    quorate.up()
+    until(lambda: bool(verified(quorate)), 40, 0.5)
+    quorate.down()
+    gone, away_s = time.monotonic(), 35
+    until(lambda: time.monotonic() - gone > away_s, away_s + 5, 0.5)
+    quorate.up()
+    until(lambda: row(quorate)["missed"] >= 2, 30, 0.5)
+    assert row(quorate)["missed"] <= 3
+
+
+def test_a_run_that_fails_is_told_and_on_record_as_any_other(quorate: Product, etcd: Cluster) -> None:
+    etcd.kill()
+    schedule(quorate, {"cron": "0 3 * * *", "time_zone": "Europe/Zurich"})
+    quorate.up()
+    told = quorate.json("schedule", "run-now", "demo")
+    until(lambda: runs(quorate)[0]["outcome"] == "failed", 120, 0.5)
+    (failed,) = runs(quorate)
+    assert (failed["operation"], failed["snapshot"]) == (told["operation"], None)
+    assert "no member of demo answers" in failed["reason"]
+    assert quorate.json("audit", "verify", told["operation"])["sealed"]
+    assert row(quorate, exit_code=3)["findings"][0]["message"] == "the last scheduled backup of demo: failed"

@@ -1,0 +1,64 @@
+"""A daemon's workers for what is due, on the real server: real workflows on a cluster and a store of memory."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.boundary import Boundary
+from activities.due import Outset
+from quorate.reading import parse
+from tests.factory import INVENTORY
+from tests.test_backup import Bench, sealed
+from worker.settings import Settings
+from worker.temporal import in_order
+from workflows.backup import Backup
+from workflows.due import BackupDue
+from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
+
+ID = "quorate/demo/backup"
+T = TypeVar("T")
+
+
+def settings(root: Path, schedule: str = "on", cluster: str = "demo") -> Settings:
+    text = INVENTORY.format(state=root / "state", store=root / "store").replace("  demo:", f"  {cluster}:")
+    text = text.replace("backup: {store: here}", f"backup: {{store: here, schedule: {schedule}}}")
+    return Settings(root / "quorate.yaml", parse(text, "quorate.yaml"))
+
+
+@asynccontextmanager
+async def workers(client: Client, bench: Bench) -> AsyncIterator[None]:
+    snapshots = bench.snapshots
+    steps = [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, sealed]
+    with ThreadPoolExecutor(4) as pool:
+        flows = Worker(
+            client,
+            task_queue=STEPS_QUEUE,
+            workflows=[Backup, BackupDue],
+            activities=[Outset(in_order).situation],
+            max_cached_workflows=0,
+        )
+        streams = Worker(
+            client,
+            task_queue=STREAMS_QUEUE,
+            activities=steps,
+            activity_executor=pool,
+            interceptors=[Boundary()],
+        )
+        async with flows, streams:
+            yield
+
+
+async def until(what: Callable[[], Awaitable[T]], deadline_s: float = 30) -> T:
+    """The first answer that says something."""
+    deadline = time.monotonic() + deadline_s
+    while not (answer := await what()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        await asyncio.sleep(0.1)
+    return answer
