@@ -22,6 +22,7 @@ from tests.manifests import manifest
 from worker.__main__ import answer
 from worker.cli.plan import FIELDS as PLAN_FIELDS
 from worker.cli.results import BACKUP_FIELDS, RESTORE_FIELDS
+from worker.cli.schedule import HISTORY_FIELDS, RUN_FIELDS, SWITCH_FIELDS
 from worker.operations import new_id
 
 Capture = pytest.CaptureFixture[str]
@@ -107,6 +108,12 @@ class TestUsage:
             ("audit", "verify", "../../etc"),
             ("operations", "show", ".."),
             ("doctor", "other"),
+            ("schedule", "ls", "other"),
+            ("schedule", "pause", "demo"),
+            ("schedule", "pause", "demo", "--reason", " "),
+            ("schedule", "pause", "demo", "--reason", "CHG-7"),  # nothing is scheduled
+            ("schedule", "run-now", "demo"),
+            ("schedule", "history", "demo", "--limit", "0"),
         ],
     )
     def test_what_makes_no_sense_is_exit_2_with_a_sentence(self, cli: Cli, words: tuple[str, ...]) -> None:
@@ -142,6 +149,26 @@ class TestWithoutADaemon:
         code, said = cli.json("backup", "demo")
         assert (code, said["error"]["kind"]) == (6, "no-daemon")
         assert set(BACKUP_FIELDS) < set(said)
+
+    @pytest.mark.parametrize(
+        ("words", "fields"),
+        [
+            (("ls",), ("schedules",)),
+            (("run-now", "demo"), RUN_FIELDS),
+            (("pause", "demo", "--reason", "CHG-7"), SWITCH_FIELDS),
+            (("resume", "demo"), SWITCH_FIELDS),
+            (("history", "demo"), HISTORY_FIELDS),
+        ],
+    )
+    def test_so_does_whatever_is_asked_of_a_schedule_and_nothing_is_on_record(
+        self, cli: Cli, words: tuple[str, ...], fields: tuple[str, ...]
+    ) -> None:
+        cli.config.write_text(cli.config.read_text().replace("{store: here}", "{store: here, schedule: on}"))
+        code, said = cli.json("schedule", *words)
+        assert (code, said["error"]["kind"]) == (6, "no-daemon")
+        assert said["error"]["next"] == f"quorate --config {cli.config} up --detach"
+        assert set(fields) < set(said)
+        assert not (cli.root / "state" / "operations").exists()
 
     @pytest.mark.parametrize("verb", ["retry", "abort", "cancel", "watch"])
     def test_what_steers_an_operation_does_too(self, cli: Cli, verb: str) -> None:

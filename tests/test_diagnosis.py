@@ -9,6 +9,7 @@ import pytest
 from quorate.case import Case
 from quorate.cluster import ClusterSeen, Silence
 from quorate.diagnosis import Finding, diagnose
+from quorate.inventory import Schedule
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
@@ -107,6 +108,16 @@ def test_each_trouble_has_its_own_finding(seen: ClusterSeen, wanted: list[str], 
 def test_a_backup_that_is_older_than_it_may_be_is_a_finding(tmp_path: Path) -> None:
     (late,) = found(WELL, tmp_path, timedelta(hours=3))
     assert (late.id, late.level, late.next) == ("backup-late", "WARN", "quorate backup demo")
+
+
+@pytest.mark.parametrize(("cron", "late_hours"), [("0 */6 * * *", 12), ("0 0,18 * * *", 36)])
+def test_what_is_late_goes_by_the_longest_gap_of_the_schedule(cron: str, late_hours: int, tmp_path: Path) -> None:
+    settings = inventory(tmp_path).clusters["demo"]
+    policy = settings.backup.model_copy(update={"schedule": Schedule(cron=cron)})
+    scheduled = settings.model_copy(update={"backup": policy})
+    ages = [timedelta(hours=late_hours, minutes=minutes) for minutes in (-10, 10)]
+    late = [len(diagnose(Case("demo", scheduled, WELL, AT + age))) for age in ages]
+    assert late == [0, 1]
 
 
 def test_every_finding_says_what_to_run(tmp_path: Path) -> None:

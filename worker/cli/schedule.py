@@ -26,25 +26,14 @@ from worker.cli.options import (
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from worker.operations import Operations
     from worker.schedules import Run, Standing, Wanted
     from worker.settings import Settings
 
 FINDINGS = 3
 BEGINS_S, POLL_S = 20.0, 0.2
 LISTED = 20
-LS_FIELDS = (
-    "cluster",
-    "schedule",
-    "timing",
-    "next",
-    "last",
-    "paused",
-    "note",
-    "missed",
-    "skipped",
-    "findings",
-)  # of each of `schedules`
+STATE = ("timing", "next", "last", "paused", "note", "missed", "skipped", "findings")
+LS_FIELDS = ("cluster", "schedule", *STATE)  # of each of `schedules`
 RUN_FIELDS = ("cluster", "schedule", "operation", "outcome", "next")
 SWITCH_FIELDS = ("cluster", "schedule", "operation", "paused", "note")
 HISTORY_FIELDS = ("cluster", "schedule", "runs")
@@ -100,24 +89,16 @@ def pause(
     ctx: typer.Context, cluster: ClusterName, *, reason: Reason, who: Actor = "", output: As = Output.TABLE
 ) -> int:
     """No run until `resume`, whatever becomes of the daemon or the inventory; who and why is on record."""
-
-    def refusal(now: "Standing") -> str:
-        return f"the schedule of {cluster} is paused already: {now.note or 'nobody said why'}" if now.paused else ""
-
     if not reason.strip():
         raise BadInput("--reason is empty: whoever finds the schedule paused must know why")
-    note = f"paused by {actor(who)}: {reason}"
-    return switched(given(ctx), output, cluster, "pause", actor(who), note, refusal)
+    note = f"paused by {actor(who)}: {' '.join(reason.split())}"
+    return switched(given(ctx), output, cluster, "pause", actor(who), note)
 
 
 @app.command()
 def resume(ctx: typer.Context, cluster: ClusterName, *, who: Actor = "", output: As = Output.TABLE) -> int:
     """The next run is at its next time; what was missed meanwhile is not made up for."""
-
-    def refusal(now: "Standing") -> str:
-        return "" if now.paused else f"the schedule of {cluster} is not paused"
-
-    return switched(given(ctx), output, cluster, "resume", actor(who), f"resumed by {actor(who)}", refusal)
+    return switched(given(ctx), output, cluster, "resume", actor(who), f"resumed by {actor(who)}")
 
 
 @app.command()
@@ -138,15 +119,12 @@ def history(ctx: typer.Context, cluster: ClusterName, *, limit: Limit = LISTED, 
 
 
 def ask(settings: "Settings", what: "Callable[[Client], Awaitable[T]]") -> T:
-    return with_operations(settings, lambda operations: what(operations.client))
-
-
-def with_operations(settings: "Settings", what: "Callable[[Operations], Awaitable[T]]") -> T:
+    """NoDaemon where there is no server to ask."""
     from worker.operations import operations
 
     async def run() -> T:
-        async with operations(settings) as client:
-            return await what(client)
+        async with operations(settings) as found:
+            return await what(found.client)
 
     return asyncio.run(run())
 
@@ -214,15 +192,7 @@ def after(run: "Run", cluster: str) -> str:
     return f"quorate watch {run.operation}" if run.operation else f"quorate schedule history {cluster}"
 
 
-def switched(
-    here: Given,
-    output: Output,
-    cluster: str,
-    verb: str,
-    who: str,
-    note: str,
-    refusal: "Callable[[Standing], str]",
-) -> int:
+def switched(here: Given, output: Output, cluster: str, verb: str, who: str, note: str) -> int:
     """Told to the server, and on record: an auditor asks who has stopped the backups."""
     from quorate.command import Ticket
     from worker import schedules
@@ -233,10 +203,7 @@ def switched(
         wiring = here.wiring()
         fields["schedule"] = id_ = scheduled(wiring.settings, cluster)
         now = ask(wiring.settings, lambda client: schedules.standing(client, id_))
-        if now is None:
-            raise missing(cluster)
-        if said := refusal(now):
-            raise Refusal(said, next=f"quorate schedule ls {cluster}")
+        refuse(verb, cluster, now)
         ticket = Ticket(new_id(f"schedule-{verb}"), 1, 1, verb, who)
         fields |= {"operation": ticket.operation, "note": note}
         with closed(wiring, ticket.operation, f"{verb}d", fields):
@@ -249,6 +216,15 @@ def switched(
     else:
         say(f"{cluster}: {note}\n  on record  {record}")
     return 0
+
+
+def refuse(verb: str, cluster: str, now: "Standing | None") -> None:
+    """A second pause would put its reason in the place of the first."""
+    if now is None:
+        raise missing(cluster)
+    if now.paused == (verb == "pause"):
+        said = f"paused already: {now.note or 'nobody has said why'}" if now.paused else "not paused"
+        raise Refusal(f"the schedule of {cluster} is {said}", next=f"quorate schedule ls {cluster}")
 
 
 def told(settings: "Settings", id_: str, verb: str, note: str) -> str:
@@ -307,12 +283,6 @@ def pasts(runs: "tuple[Run, ...]") -> str:
     for each in map(as_run, runs):
         reason = "; ".join(filter(None, (each["reason"], *each["findings"])))
         cells.append(
-            [
-                each["at"],
-                colour.state(each["outcome"]),
-                each["operation"] or "-",
-                each["snapshot"] or "-",
-                reason,
-            ]
+            [each["at"], colour.state(each["outcome"]), each["operation"] or "-", each["snapshot"] or "-", reason]
         )
     return table(cells)
