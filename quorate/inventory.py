@@ -260,8 +260,8 @@ class Backup(Strict):
 
     A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect. Up to `compare_mib` of
     database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
-    than `rate_mib_s`. What was not proved for `verify_within` is fetched and compared by the next `verify`. Nothing is
-    taken by itself without a `schedule`; `every` alone says when one is late.
+    than `rate_mib_s`. What was not proved for `verify_within` is fetched and compared by the next `verify`. Without
+    a `schedule` nothing is taken by itself; `every` alone says when one is late.
     """
 
     store: str

@@ -45,6 +45,7 @@ STEPS = {
 PAGE = PAGES["restore"]
 HAND = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
 STOPS = "When it stops"
+OPERATION_FIELDS = (BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS)
 SCHEDULE_FIELDS = (schedule.LS_FIELDS, schedule.RUN_FIELDS, schedule.SWITCH_FIELDS, schedule.HISTORY_FIELDS)
 
 

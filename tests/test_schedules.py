@@ -15,7 +15,7 @@ from temporalio.client import Client, ScheduleState, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from quorate.backup import request
+from quorate.backup import STEPS, request
 from quorate.catalogue import load
 from quorate.due import Due, DueResult
 from quorate.errors import BadInput
@@ -27,6 +27,7 @@ from tests.schedules import ID, settings, until, workers
 from tests.test_backup import Bench, a_cluster, wrong_trailer
 from worker.embedded import ATTRIBUTES
 from worker.schedules import (
+    LONGEST,
     ORPHANED,
     Run,
     Standing,
@@ -40,7 +41,7 @@ from worker.schedules import (
     wanted,
 )
 from worker.temporal import attributes
-from workflows.patience import STEPS_QUEUE
+from workflows.patience import STEPS_QUEUE, stream
 
 HELD = "held-tests"
 STATE = ScheduleState()
@@ -130,6 +131,9 @@ class TestWanted:
         other = replace(made.due, request=replace(made.due.request, recipients=("age1x",)))
         assert replace(made, due=other).digest != made.digest
 
+    def test_no_backup_takes_longer_than_its_run_may(self) -> None:
+        assert sum((stream(step.patience_s)["schedule_to_close_timeout"] for step in STEPS), timedelta()) < LONGEST
+
     def test_one_that_was_missed_is_made_up_for_and_no_other(self, tmp_path: Path) -> None:
         for schedule, hours in (("on", 1), ("{cron: '0 0,6 * * *'}", 18)):
             laid = one(tmp_path, schedule).laid(STATE)
@@ -173,11 +177,14 @@ class TestFindings:
 
     def test_and_one_that_nobody_carried_out(self, tmp_path: Path) -> None:
         last = replace(LAST, state="timed_out", result=None)
-        assert self.found(tmp_path, replace(NOW, last=last)) == [("schedule-run", "nobody carried it out within 6 h")]
+        assert self.found(tmp_path, replace(NOW, last=last)) == [
+            ("schedule-run", "nobody carried it out within 12 h")
+        ]
 
     def test_and_one_that_is_not_there_or_is_another(self, tmp_path: Path) -> None:
         assert [each for each, _ in self.found(tmp_path, None)] == ["schedule-differs"]
         assert [each for each, _ in self.found(tmp_path, replace(NOW, digest="other"))] == ["schedule-differs"]
+        assert [each.id for each in findings("demo", None, NOW)] == ["schedule-differs"]
 
     def test_one_that_the_inventory_has_no_more_has_none(self) -> None:
         assert findings("demo", None, replace(NOW, paused=True, note=ORPHANED)) == ()

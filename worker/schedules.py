@@ -1,7 +1,7 @@
 """Temporal's Schedules as the inventory wants them: made, changed, paused when nobody wants them; never deleted."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ from workflows.patience import STEPS_QUEUE
 
 PREFIX = "quorate/"
 OVERLAP = ScheduleOverlapPolicy.SKIP  # the next run is soon due; one that was put off would only be late as well
-LONGEST = timedelta(hours=6)  # of one run, or one that nobody carries out would hold up all after it
+LONGEST = timedelta(hours=12)  # of one run, or one that nobody carries out would hold up all after it
 FINE = {"verified", "running"}
 FINAL = (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 ORPHANED = "paused by Quorate: the inventory has no such schedule any more"
@@ -49,6 +49,10 @@ log = structlog.get_logger("quorate.daemon")
 
 def id_of(cluster: str) -> str:
     return f"{PREFIX}{cluster}/backup"
+
+
+def cluster_of(id_: str) -> str:
+    return id_.removeprefix(PREFIX).partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,26 +246,31 @@ class Standing:
 
 
 def findings(cluster: str, want: Wanted | None, now: Standing | None) -> tuple[Finding, ...]:
-    """What somebody should know. One that is not in the inventory is paused, and that is as it should be."""
-    if want is None:
-        return ()
-    again = "quorate down  # then: quorate up --detach"
-    if now is None or now.digest != want.digest:
-        message = f"the schedule of {cluster} is not as the inventory has it ({want.timing})"
-        has = f"the server has {now.timing}" if now else "the server has none, or has refused it"
-        differs = [Finding("schedule-differs", "WARN", message, f"{has}: see the daemon's log", again)]
-    else:
-        differs = []
-    if now is None:
-        return tuple(differs)
-    if now.paused:
-        resume, note = f"quorate schedule resume {cluster}", now.note or "nobody has said by whom or why"
-        differs.append(Finding("schedule-paused", "WARN", f"the schedule of {cluster} does not run", note, resume))
-    if now.last and now.last.outcome not in FINE:
+    """What somebody should know. One that the inventory has no more is paused, and that is as it should be."""
+    return (*differing(cluster, want, now), *stopped(cluster, want, now), *ended(cluster, want, now))
+
+
+def differing(cluster: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
+    """The server has what the inventory had when the daemon began."""
+    if (want.digest if want else None) == (now.digest if now else None) or (want is None and now and now.paused):
+        return
+    message = f"the schedule of {cluster} is not as the inventory has it: {want.timing if want else 'none'}"
+    evidence = f"the server has {now.timing if now else 'none'}; the daemon began before that, or its log says why"
+    yield Finding("schedule-differs", "WARN", message, evidence, "quorate down  # then: quorate up --detach")
+
+
+def stopped(cluster: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
+    if want and now and now.paused:
+        note = now.note or "nobody has said by whom or why"
+        resume = f"quorate schedule resume {cluster}"
+        yield Finding("schedule-paused", "WARN", f"the schedule of {cluster} does not run", note, resume)
+
+
+def ended(cluster: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
+    if want and now and now.last and now.last.outcome not in FINE:
         message = f"the last scheduled backup of {cluster}: {now.last.outcome}"
         evidence = now.last.reason or "its findings say why"
-        differs.append(Finding("schedule-run", "WARN", message, evidence, f"quorate schedule history {cluster}"))
-    return tuple(differs)
+        yield Finding("schedule-run", "WARN", message, evidence, f"quorate schedule history {cluster}")
 
 
 async def surveyed(

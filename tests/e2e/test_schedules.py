@@ -110,3 +110,21 @@ def test_a_run_that_fails_is_told_and_on_record_as_any_other(quorate: Product, e
     assert "no member of demo answers" in failed["reason"]
     assert quorate.json("audit", "verify", told["operation"])["sealed"]
     assert row(quorate, exit_code=3)["findings"][0]["message"] == "the last scheduled backup of demo: failed"
+
+
+def test_a_killed_daemon_goes_on_with_what_was_due(quorate: Product, etcd: Cluster) -> None:
+    with etcd.first.at() as member:
+        for number in range(8):
+            member.put(f"/large/{number}", bytes(1 << 20))
+    text = yaml.safe_load(quorate.config.read_text())
+    text["clusters"]["demo"]["backup"] |= {"schedule": {"every": "1h"}, "rate_mib_s": 1}
+    quorate.config.write_text(yaml.safe_dump(text))
+    quorate.up()
+    told = quorate.json("schedule", "run-now", "demo")
+    assert quorate.json("schedule", "run-now", "demo", exit_code=11)["error"]["kind"] == "busy"
+    quorate.kill("daemon")
+    assert quorate.json("schedule", "ls", exit_code=6)["error"]["kind"] == "no-daemon"
+    quorate.up()
+    until(lambda: runs(quorate)[0]["outcome"] != "running", 90, 0.5)
+    (only,) = runs(quorate)
+    assert (only["outcome"], only["operation"]) == ("verified", told["operation"])

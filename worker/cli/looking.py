@@ -79,10 +79,10 @@ async def unscheduled(operations: "Operations") -> dict[str, tuple[Finding, ...]
         return {}
     from temporalio.service import RPCError
 
-    from worker.schedules import findings, surveyed
+    from worker.schedules import cluster_of, findings, surveyed
 
     try:
         found = await surveyed(operations.settings, operations.client)
     except RPCError:
         return {}
-    return {want.cluster: findings(want.cluster, want, there) for want, there in found.values() if want}
+    return {cluster_of(id_): findings(cluster_of(id_), want, there) for id_, (want, there) in found.items()}

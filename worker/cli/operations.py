@@ -416,6 +416,8 @@ def page(found: "Record", here: Given) -> str:
         source = f" from {plan['snapshot']['id']}" if plan["snapshot"]["id"] else ""
         lines.append(f"{plan['runbook']} of {plan['cluster']}{source}, digest {digest(found)}")
         lines += [f"  lost: {each}" for each in (found.plan or {}).get("losses", [])]
+    if found.outcome and "note" in found.outcome:
+        lines.append(f"{found.outcome['outcome']}  {found.outcome['cluster']}: {found.outcome['note']}")
     if found.outcome and "steps" in found.outcome:
         result = finished(found.outcome)
         lines.append(restore_text(result, here))

@@ -142,9 +142,9 @@ def scheduled(settings: "Settings", cluster: str) -> str:
 
 
 def row(id_: str, want: "Wanted | None", now: "Standing | None") -> dict[str, Any]:
-    from worker.schedules import findings, when
+    from worker.schedules import cluster_of, findings, when
 
-    cluster = id_.split("/")[1]
+    cluster = cluster_of(id_)
     return {
         "cluster": cluster,
         "schedule": id_,
