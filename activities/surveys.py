@@ -44,6 +44,11 @@ PARALLEL = 32
 OPENED_BYTES = 1 << 17
 
 
+def unclocked(_cluster: str) -> int:
+    """Where no daemon keeps a revision clock."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Surveyor:
     hosts: Hosts
@@ -52,6 +57,7 @@ class Surveyor:
     certificates: Certificates
     cipher: Cipher
     signatures: Signatures
+    clocked: Callable[[str], int] = unclocked  # the highest revision on the revision clock, by cluster
 
     def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
         """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
@@ -61,7 +67,7 @@ class Surveyor:
             nodes = {m.name: pool.submit(answer, self._node, name, cluster, m) for m in cluster.members}
             etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
             stored = pool.submit(answer, self._stored, name, store)
-        known = stored.result()
+        known, clocked = stored.result(), answer(self.clocked, name)
         stock, links = (Shelf((), {}), ()) if isinstance(known, Silence) else known
         seen = {member: each.result() for member, each in nodes.items()}
         heard = {member: each.result() for member, each in etcd.items()}
@@ -80,6 +86,7 @@ class Surveyor:
             doubted=dict(doubted(stock.manifests, cluster.trust, self.signatures)),
             quarantined=dict(stock.quarantined),
             lineages=links,
+            clocked=clocked if isinstance(clocked, int) else 0,  # a clock that is damaged keeps nobody from restoring
             store=known.reason if isinstance(known, Silence) else "",
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
             certificates={member: self._read_certificates(each) for member, each in seen.items()},

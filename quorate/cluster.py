@@ -46,6 +46,7 @@ class ClusterSeen:
     doubted: dict[str, str] = field(default_factory=dict)  # snapshots that nobody vouches for who is trusted, and why
     quarantined: dict[str, str] = field(default_factory=dict)  # snapshots that were found damaged, and when
     sealed: dict[str, str] = field(default_factory=dict)  # why the snapshot that is asked for cannot be opened
+    clocked: int = 0  # the highest revision on the revision clock, of whatever cluster id
     left_out: tuple[str, ...] = ()  # of what is planned, because they are gone for good
 
     @property
@@ -111,6 +112,7 @@ class ClusterSeen:
                 *(seen.revision for seen in self.answering.values()),
                 *(each.revision for each in self.manifests),
                 *(link.served_revision for link in self.lineages),
+                self.clocked,
             ],
             default=0,
         )

@@ -16,6 +16,7 @@ from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.known_hosts import HostKey
 from quorate.listing import PAGE_KEYS, Key
+from quorate.revision_clock import Tick as ClockTick
 from quorate.seen import Look, NodeSeen
 from quorate.sshsig import Signature
 
@@ -118,6 +119,20 @@ class Etcd(Protocol):
 
 class Etcds(Protocol):
     def at(self, target: EtcdTarget) -> AbstractContextManager[Etcd]: ...
+
+
+class Ticks(Protocol):
+    """What the revision clock has seen of each cluster."""
+
+    def add(self, cluster: str, ticks: tuple[ClockTick, ...]) -> None: ...
+
+    def since(self, cluster: str, at: float) -> tuple[ClockTick, ...]: ...
+
+    def highest(self, cluster: str) -> int:
+        """The highest revision that any cluster of this name is known to have served; 0 for none."""
+
+    def thin(self, cluster: str, now: float) -> None:
+        """Forget what is superfluous by its age."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 
+from activities.adapters.sqlite import SqliteTicks
 from quorate.audit import GENESIS, canonical, chained
 from quorate.catalogue import MANIFEST, Contents, Live, Manifest, PagesSeen
 from quorate.freeze import NOTHING
 from quorate.gates import IDS
 from quorate.kept import ULID
 from quorate.records import plan_text
+from quorate.revision_clock import Tick
 from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan
-from tests.manifests import manifest
+from tests.manifests import AT, manifest
 from worker.__main__ import answer
 from worker.cli.plan import FIELDS as PLAN_FIELDS
 from worker.cli.results import BACKUP_FIELDS, RESTORE_FIELDS
@@ -180,6 +182,18 @@ class TestWithoutADaemon:
         assert (code, said["state"], said["quorum"]["holds"]) == (3, "FAIL", False)
         assert [member["node"]["reachable"] for member in said["members"]] == [False] * 3
         assert all(finding["evidence"] and finding["next"] for finding in said["findings"])
+
+    def test_what_would_be_lost_now_is_told_between_two_looks_of_the_clock(self, cli: Cli) -> None:
+        cli.keep_snapshot()
+        assert cli.json("inspect", "demo")[1]["rpo_now"]["least_s"] == 0.0
+        since, ticks = AT.timestamp(), SqliteTicks(cli.root / "state" / "clock.db")
+        ticks.add("demo", tuple(Tick(since + at, since + at, "c1", at, led=True) for at in (41, 42, 7242)))
+        assert cli.json("inspect", "demo")[1]["rpo_now"]["least_s"] == 7200.0
+        _, out, _ = cli("inspect", "demo")
+        assert "a restore now loses 2 h 0 min to " in out
+        _, out, _ = cli()
+        assert "RPO NOW" in out
+        assert " 2 h 0 min to " in out
 
     def test_inspect_is_plain_text_where_there_is_no_terminal(self, cli: Cli) -> None:
         code, out, err = cli("inspect", "demo")

@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 from activities.boundary import Boundary
 from quorate.errors import Denied, Unreachable
-from worker import embedded, presence, temporal
+from worker import embedded, eyes, presence, temporal
 from worker.operations import Operations
 from worker.schedules import reconcile
 from worker.settings import Settings
@@ -59,6 +59,7 @@ async def serve(settings: Settings) -> None:
         for worker in workers(client, wiring, stack):
             await stack.enter_async_context(worker)
         await lay_schedules(settings, client, stack)
+        stack.enter_context(eyes.open_on(wiring))
         presence.tell_ready(settings)
         notify("READY=1")
         log.info("ready", state_dir=str(settings.state), clusters=sorted(settings.inventory.clusters))

@@ -19,9 +19,11 @@ from activities.adapters.own_key import OwnKey, own_key
 from activities.adapters.s3 import S3Stores
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
+from activities.adapters.sqlite import SqliteTicks
 from activities.adapters.ssh import SshHosts
 from activities.adapters.x509 import X509
 from activities.approvals import Approvals
+from activities.clock import RevisionClock
 from activities.copying import Copying
 from activities.discovery import Borrowed, Discovery
 from activities.due import Outset
@@ -112,7 +114,16 @@ class Wiring:
 
     @cached_property
     def surveyor(self) -> Surveyor:
-        return Surveyor(self.hosts, self.etcds, self.stores, X509(), self.cipher, self.signatures)
+        return Surveyor(self.hosts, self.etcds, self.stores, X509(), self.cipher, self.signatures, self.ticks.highest)
+
+    @cached_property
+    def ticks(self) -> SqliteTicks:
+        """Apart from Temporal's: it is a figure, and may be lost."""
+        return SqliteTicks(self.settings.state / "clock.db")
+
+    @cached_property
+    def clock(self) -> RevisionClock:
+        return RevisionClock(self.etcds, self.ticks, time.time)
 
     @cached_property
     def planning(self) -> Planning:

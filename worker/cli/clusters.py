@@ -48,7 +48,7 @@ def inspect(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE)
 def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Given, colour: "Paint") -> str:
     from worker.screen import table
 
-    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "RPO", "RUNNING"]]
+    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "RPO", "RPO NOW", "RUNNING"]]
     for each in looked:
         objectives = each.case.settings.objectives
         rows.append(
@@ -58,6 +58,7 @@ def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Gi
                 each.quorum,
                 newest(each),
                 spanned(objectives.rpo) if objectives else "-",
+                lost(each),
                 "unknown: no daemon" if runs is None else runs.get(each.case.name, "-"),
             ]
         )
@@ -80,8 +81,9 @@ def page(looked: "Looked", here: Given, colour: "Paint") -> str:
     case, seen = looked.case, looked.seen
     head = f"{colour(case.name, 'bold')}  {case.settings.environment}  {colour.state(looked.state)}"
     ids = ", ".join(seen.cluster_ids) or "unknown"
+    rpo = f" · a restore now loses {lost(looked)} of writes" if looked.loss else ""
     parts = [
-        f"{head}  quorum {looked.quorum}\ncluster id {ids} · {case.now:%Y-%m-%d %H:%M:%S}Z",
+        f"{head}  quorum {looked.quorum}\ncluster id {ids} · {case.now:%Y-%m-%d %H:%M:%S}Z{rpo}",
         table([HEADINGS, *(row(looked, name, colour) for name in seen.etcd)]),
         table(backup_rows(looked)) if seen.manifests else f"no backups: {seen.store or 'the store holds none'}",
     ]
@@ -187,6 +189,14 @@ def newest(looked: "Looked") -> str:
     return f"{age(looked, looked.case.newest)} ago" if looked.case.newest else "none"
 
 
+def lost(looked: "Looked") -> str:
+    """Never a point: etcd does not say when it has written."""
+    if looked.loss is None:
+        return "-"
+    least, most = spanned(looked.loss.least_s), spanned(looked.loss.most_s)
+    return f"{least} to {most}" if looked.loss.least_s else f"at most {most}"
+
+
 def age(looked: "Looked", manifest: "Manifest") -> str:
     return spanned((looked.case.now - manifest.created_at).total_seconds())
 
@@ -203,6 +213,7 @@ def short(looked: "Looked", runs: dict[str, str], here: Given) -> dict[str, Any]
         "state": looked.state,
         "quorum": quorum(looked),
         "newest_backup": backup(looked, looked.case.newest) if looked.case.newest else None,
+        "rpo_now": plain(looked.loss) if looked.loss else None,
         "running": runs.get(looked.case.name),
         "findings": [found(each, here) for each in looked.findings],
     }
@@ -245,6 +256,7 @@ def whole(looked: "Looked", here: Given) -> dict[str, Any]:
         "members": [member(looked, name) for name in seen.etcd],
         "backups": [backup(looked, each) for each in reversed(seen.manifests)],
         "store_error": seen.store or None,
+        "rpo_now": plain(looked.loss) if looked.loss else None,
         "findings": [found(each, here) for each in looked.findings],
     }
 

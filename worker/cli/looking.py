@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from quorate.case import Case
 from quorate.cluster import ClusterSeen
 from quorate.diagnosis import Finding, diagnose
+from quorate.errors import Failed
+from quorate.revision_clock import Loss, loss
 
 if TYPE_CHECKING:
     from worker.operations import Operations
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 class Looked:
     case: Case
     findings: tuple[Finding, ...]
+    loss: Loss | None = None  # if it were restored now from its newest backup; None where there is none
 
     @property
     def seen(self) -> ClusterSeen:
@@ -51,7 +54,19 @@ def look(wiring: "Wiring", name: str) -> Looked:
     cluster = settings.cluster(name)
     seen = wiring.surveyor.survey(name, cluster, settings.store(name))
     case = Case(name, cluster, seen, datetime.now(UTC))
-    return Looked(case, diagnose(case))
+    return Looked(case, diagnose(case), loss_now(wiring, case))
+
+
+def loss_now(wiring: "Wiring", case: Case) -> Loss | None:
+    """By the revision clock; where that cannot be read, by the age of the backup alone."""
+    if (newest := case.newest) is None:
+        return None
+    since = newest.created_at.timestamp()
+    try:
+        ticks = wiring.ticks.since(case.name, since)
+    except Failed:
+        ticks = ()
+    return loss(ticks, newest.cluster_id, newest.revision, since, case.now.timestamp())
 
 
 def look_at_all(wiring: "Wiring") -> tuple[Looked, ...]:
