@@ -10,7 +10,7 @@ from temporalio import activity
 from activities.pipeline import beaten
 from quorate.errors import AlreadyThere, QuorateError
 from quorate.ports import Store, Stores
-from quorate.records import Entry, home
+from quorate.records import CLUSTER, Entry, home
 
 
 class Sealable(Protocol):
@@ -27,18 +27,23 @@ class Ledger:
 
     @activity.defn(name="ledger.write")
     def write(self, entry: Entry) -> None:
-        self._write(entry.operation, entry.name, entry.text)
+        self._write(entry)
         self._copy(entry, (entry.name,))
 
     @activity.defn(name="ledger.seal")
     def seal(self, entry: Entry) -> None:
         """The outcome, then the seal, then everything into the store; without the store: say so, go on."""
-        self._write(entry.operation, entry.name, entry.text)
+        self._write(entry)
         self.journals(entry.operation).seal()
         audit = sorted(path.name for path in (self.root / entry.operation / "audit").glob("*.jsonl"))
         self._copy(entry, (*(f"audit/{name}" for name in audit), entry.name))
 
-    def _write(self, operation: str, name: str, text: str) -> None:
+    def _write(self, entry: Entry) -> None:
+        """With whose it is, which not every outcome says."""
+        for name, text in ((CLUSTER, entry.cluster), (entry.name, entry.text)):
+            self._replace(entry.operation, name, text)
+
+    def _replace(self, operation: str, name: str, text: str) -> None:
         path = self.root / operation / name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = path.with_suffix(".part")

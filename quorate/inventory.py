@@ -34,6 +34,17 @@ def url(value: str) -> str:
     return value
 
 
+def listening(value: str) -> str:
+    parts = urlsplit(f"//{value}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or port is None or parts.netloc != value or "@" in value:
+        raise ValueError("expected host:port, such as 127.0.0.1:9642 or [::1]:9642")
+    return value
+
+
 def absolute(value: str) -> str:
     """A path that no shell and no `..` can turn into another one."""
     path = PurePosixPath(value)
@@ -433,10 +444,25 @@ class Temporal(Strict):
     binary: Path | None = None
 
 
+class Metrics(Strict):
+    """Where `/metrics` is served, as host:port; port 0 is any that is free. Whoever reaches it reads the figures."""
+
+    listen: Annotated[str, AfterValidator(listening)]
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
 class Inventory(Strict):
     apiVersion: Literal["quorate/v1"]  # noqa: N815 - the field's name in the file
     state_dir: Path
     temporal: Temporal = Temporal()
+    metrics: Metrics | None = None
     stores: dict[Name, Store] = Field(min_length=1)
     clusters: dict[Name, Cluster] = Field(min_length=1)
 

@@ -128,6 +128,9 @@ class Ticks(Protocol):
 
     def since(self, cluster: str, at: float) -> tuple[ClockTick, ...]: ...
 
+    def last(self, cluster: str) -> ClockTick | None:
+        """Of two cluster ids that were heard at once, the one that is further."""
+
     def highest(self, cluster: str) -> int:
         """The highest revision that any cluster of this name is known to have served; 0 for none."""
 

@@ -16,6 +16,7 @@ from quorate.plan import Plan
 from quorate.ports import Store
 
 OUTCOME = re.compile(r"/outcome(-\d+)?\.json$")  # an operation that was taken over has one more
+CLUSTER = "cluster"  # the file in the state directory that says whose operation it was
 RESULT: TypeAdapter[RestoreResult] = TypeAdapter(RestoreResult)
 PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
 

@@ -18,7 +18,7 @@ from temporalio.worker import Worker
 
 from activities.boundary import Boundary
 from quorate.errors import Denied, Unreachable
-from worker import embedded, eyes, presence, temporal
+from worker import embedded, eyes, metrics, presence, temporal
 from worker.operations import Operations
 from worker.schedules import reconcile
 from worker.settings import Settings
@@ -53,13 +53,15 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with AsyncExitStack() as stack:
         client = await connected(settings, stack)
-        await refuse_what_does_not_go_on(Operations(settings, client))
+        operations = Operations(settings, client)
+        await refuse_what_does_not_go_on(operations)
         wiring = Wiring(settings, chain_name())
         stack.callback(wiring.hosts.close)
         for worker in workers(client, wiring, stack):
             await stack.enter_async_context(worker)
         await lay_schedules(settings, client, stack)
         stack.enter_context(eyes.open_on(wiring))
+        open_eyes(wiring, operations, stack)
         presence.tell_ready(settings)
         notify("READY=1")
         log.info("ready", state_dir=str(settings.state), clusters=sorted(settings.inventory.clusters))
@@ -89,6 +91,17 @@ async def laid(settings: Settings, client: Client) -> bool:
         log.error("the schedules are not as the inventory has them", error=error.message)  # noqa: TRY400 - no stack
         return False
     return True
+def open_eyes(wiring: Wiring, operations: Operations, stack: AsyncExitStack) -> None:
+    """A port that is taken keeps no daemon from its work; it is said, and tried again at the next start."""
+    board, wanted = stack.enter_context(eyes.open_on(wiring, operations)).board, wiring.settings.inventory.metrics
+    if wanted is None:
+        return
+    try:
+        port = stack.enter_context(metrics.served(board, wanted.host, wanted.port))
+    except Unreachable as error:
+        log.error("no metrics", error=str(error))  # noqa: TRY400 - the reason, not our stack
+        return
+    presence.tell(wiring.settings, metrics=f"{wanted.listen.rpartition(':')[0]}:{port}")
 
 
 async def connected(settings: Settings, stack: AsyncExitStack) -> Client:

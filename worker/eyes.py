@@ -1,5 +1,6 @@
 """The daemon's eyes: what it looks at all the time, beside its work and without a hand in it."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -7,35 +8,187 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
+from temporalio.service import RPCError
 
-from quorate.cluster import Silence
-from quorate.errors import QuorateError
-from quorate.etcd import EtcdSeen
+from activities.catalogued import Catalogued
+from quorate.catalogue import Manifest, newest
+from quorate.errors import QuorateError, Unreachable
+from quorate.gauges import (
+    Figure,
+    loss_of,
+    of_active,
+    of_attempts,
+    of_catalogue,
+    of_clock,
+    of_credentials,
+    of_loss,
+    of_members,
+    of_runs,
+    of_settings,
+)
 from quorate.inventory import Cluster
+from quorate.provenance import why_not
 from quorate.revision_clock import EVERY_S
+from worker.metrics import Board, Kept
+from worker.operations import Operations, version
+from worker.past import Past, of_audit
 from worker.wiring import Wiring
 
+CATALOGUE_S = 60.0
+RECORDS_S = 15.0
+ACTIVE_S = 10.0
+CREDENTIALS_S = 3600.0
 THIN_S = 3600.0
+ANSWER_S = 30.0
 log = structlog.get_logger("quorate.eyes")
 
 
+@dataclass(slots=True)
+class Watched:
+    """One cluster: its revision clock, and its snapshots as the store tells them."""
+
+    wiring: Wiring
+    board: Board
+    kept: Kept
+    name: str
+    cluster: Cluster
+    catalogued: Catalogued = field(default_factory=Catalogued)
+    doubts: dict[str, str] = field(default_factory=dict)  # by snapshot, "" where there is none
+    latest: Manifest | None = None
+    attempted: float = 0.0
+    thinned: float = 0.0
+
+    def begin(self) -> None:
+        """What was known when the last daemon ended."""
+        self.board.tell(f"settings of {self.name}", of_settings(self.name, self.cluster))
+        self.latest, figures = self.kept.of(self.name)
+        self.attempted = self.latest.created_at.timestamp() if self.latest else 0.0
+        self.board.tell(f"catalogue of {self.name}", figures)
+        self.tell_clock()
+
+    def tick(self) -> None:
+        """What one member did not say is no failure here: the figures say who is silent."""
+        heard = self.wiring.clock.tick(self.name, self.cluster)
+        self.board.tell(f"members of {self.name}", of_members(self.name, heard))
+        self.tell_clock()
+        if (now := time.monotonic()) - self.thinned > THIN_S:
+            self.wiring.ticks.thin(self.name, time.time())
+            self.thinned = now
+
+    def tell_clock(self) -> None:
+        figures = [*of_clock(self.name, self.wiring.ticks.last(self.name))]
+        if self.latest:
+            ticks = self.wiring.ticks.since(self.name, self.latest.created_at.timestamp())
+            figures += of_loss(self.name, loss_of(self.latest, ticks, time.time()))
+        self.board.tell(f"clock of {self.name}", figures)
+
+    def read(self) -> None:
+        """Where the store does not answer what was known stays, and that it was not read is told."""
+        reachable = 0.0
+        try:
+            self.tell_catalogue()
+            reachable = 1.0
+        finally:
+            self.board.tell(f"store of {self.name}", [Figure("quorate_store_reachable", (self.name,), reachable)])
+
+    def tell_catalogue(self) -> None:
+        store = self.wiring.stores.at(self.wiring.settings.store(self.name))
+        shelf = self.catalogued.look(store, self.name)
+        self.doubts = {each.id: self.doubt(each) for each in shelf.manifests}
+        doubted = {snapshot: why for snapshot, why in self.doubts.items() if why}
+        self.latest = newest((each for each in shelf.manifests if each.id not in doubted), ())
+        self.attempted = max((each.created_at.timestamp() for each in shelf.manifests), default=0.0)
+        read = Figure("quorate_catalogue_read_timestamp_seconds", (self.name,), time.time())
+        figures = (*of_catalogue(self.name, shelf, doubted), read)
+        self.board.tell(f"catalogue of {self.name}", figures)
+        self.kept.keep(self.name, self.latest, figures)
+
+    def doubt(self, manifest: Manifest) -> str:
+        """Signatures are proved once: neither a manifest nor `trust` changes while a daemon runs."""
+        if not self.cluster.trust:
+            return ""
+        known = self.doubts.get(manifest.id)
+        return why_not(manifest, self.cluster.trust, self.wiring.signatures) if known is None else known
+
+    def expiries(self) -> None:
+        """One that cannot be read has no figure; `quorate doctor` says why."""
+        found = self.wiring.expiries(self.cluster)
+        self.board.tell(f"credentials of {self.name}", of_credentials(self.name, found))
+
+
+@dataclass(slots=True)
+class Eyes:
+    """All that one daemon looks at."""
+
+    wiring: Wiring
+    operations: Operations
+    loop: asyncio.AbstractEventLoop
+    board: Board = field(default_factory=Board)
+    clusters: tuple[Watched, ...] = ()
+    past: Past = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.wiring.settings
+        kept = Kept(settings.state / "figures.json")
+        self.past = Past(settings.operations)
+        self.clusters = tuple(
+            Watched(self.wiring, self.board, kept, name, cluster)
+            for name, cluster in settings.inventory.clusters.items()
+        )
+        self.board.tell("build", [Figure("quorate_build_info", (version(),), 1.0)])
+
+    @property
+    def looks(self) -> Iterator[tuple[str, Callable[[], None], float]]:
+        """What is looked at, how, and how often."""
+        for each in self.clusters:
+            yield f"clock of {each.name}", each.tick, EVERY_S
+            yield f"catalogue of {each.name}", each.read, CATALOGUE_S
+            yield f"credentials of {each.name}", each.expiries, CREDENTIALS_S
+        yield "records", self.records, RECORDS_S
+        yield "operations", self.active, ACTIVE_S
+
+    def begin(self) -> None:
+        """What needs nobody's answer is there before anybody can ask."""
+        for name, look in (*((each.name, each.begin) for each in self.clusters), ("records", self.records)):
+            if trouble := troubled(look):
+                log.warning("failing", what=name, error=trouble)
+
+    def records(self) -> None:
+        past = self.past.look()
+        runs = [run for told in past.values() for run in told.runs]
+        attempted = {each.name: each.attempted for each in self.clusters}
+        self.board.tell("runs", (*of_runs(runs, attempted), *of_attempts(runs, attempted)))
+        self.board.tell("audit", of_audit(past))
+
+    def active(self) -> None:
+        """Temporal knows what runs."""
+        asked = asyncio.run_coroutine_threadsafe(self.running(), self.loop)
+        try:
+            active, held = asked.result(ANSWER_S)
+        except (RPCError, TimeoutError) as error:
+            raise Unreachable(f"the Temporal server: {error or 'no answer'}") from error
+        self.board.tell("active", of_active([each.name for each in self.clusters], active, held))
+
+    async def running(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """By cluster and kind: what runs, and what of it is held."""
+        found = await self.operations.open()
+        seen = await asyncio.gather(*(self.operations.glimpse_of(each) for each in found))
+        held = [(each.found.cluster, each.found.kind) for each in seen if each.hold]
+        return [(each.cluster, each.kind) for each in found], held
+
+
 @contextmanager
-def open_on(wiring: Wiring) -> Iterator[None]:
+def open_on(wiring: Wiring, operations: Operations) -> Iterator[Eyes]:
     """A thread for each thing that is looked at, so that one that is slow keeps no other waiting."""
     closed = threading.Event()
-    clusters = wiring.settings.inventory.clusters
-    for name, cluster in clusters.items():
-        started(f"clock of {name}", Clock(wiring, name, cluster).tick, EVERY_S, closed)
+    eyes = Eyes(wiring, operations, asyncio.get_running_loop())
+    eyes.begin()
+    for look in eyes.looks:
+        threading.Thread(target=repeated, args=(*look, closed), name=look[0], daemon=True).start()
     try:
-        yield
+        yield eyes
     finally:
         closed.set()
-
-
-def started(what: str, look: Callable[[], None], every_s: float, closed: threading.Event) -> threading.Thread:
-    thread = threading.Thread(target=repeated, args=(what, look, every_s, closed), name=what, daemon=True)
-    thread.start()
-    return thread
 
 
 def repeated(what: str, look: Callable[[], None], every_s: float, closed: threading.Event) -> None:
@@ -62,21 +215,3 @@ def troubled(look: Callable[[], None]) -> str:
         log.exception("a defect of ours; what was looked at is looked at again")
         return f"{type(error).__name__}: {error}"
     return ""
-
-
-@dataclass(slots=True)
-class Clock:
-    """One cluster's revision clock; `heard` is what its members said last."""
-
-    wiring: Wiring
-    name: str
-    cluster: Cluster
-    heard: dict[str, EtcdSeen | Silence] = field(default_factory=dict)
-    thinned: float = 0.0
-
-    def tick(self) -> None:
-        """What one member did not say is no failure here: who asks for the members sees who is silent."""
-        self.heard = self.wiring.clock.tick(self.name, self.cluster)
-        if (now := time.monotonic()) - self.thinned > THIN_S:
-            self.wiring.ticks.thin(self.name, time.time())
-            self.thinned = now

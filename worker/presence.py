@@ -74,5 +74,9 @@ def read(path: Path) -> dict[str, object]:
 
 
 def tell_ready(settings: Settings) -> None:
-    record = {**read(settings.state / "daemon.json"), "ready": True}
+    tell(settings, ready=True)
+
+
+def tell(settings: Settings, **more: object) -> None:
+    record = {**read(settings.state / "daemon.json"), **more}
     embedded.replace(settings.state / "daemon.json", json.dumps(record))

@@ -49,6 +49,15 @@ class SqliteTicks:
             row = database.execute("SELECT max(revision) FROM ticks WHERE cluster = ?", (cluster,)).fetchone()
             return int(row[0] or 0)
 
+    def last(self, cluster: str) -> Tick | None:
+        if not self.path.exists():
+            return None
+        with self._opened() as database:
+            found = read(
+                database, "cluster = ? AND heard = (SELECT max(heard) FROM ticks WHERE cluster = ?)", (cluster,) * 2
+            )
+            return max(found, key=lambda tick: tick.revision, default=None)
+
     def thin(self, cluster: str, now: float) -> None:
         if not self.path.exists():
             return

@@ -1,0 +1,216 @@
+"""The figures that are watched from outside: what each is called, and what it is by the catalogue and the records."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from quorate.catalogue import Manifest, Shelf, age, newest
+from quorate.cluster import Silence
+from quorate.etcd import EtcdSeen
+from quorate.inventory import Cluster
+from quorate.operation import Outcome
+from quorate.revision_clock import Loss, Tick, loss
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Of a counter the name is what is scraped, with `_total`."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ("cluster",)
+    kind: Literal["gauge", "counter"] = "gauge"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One sample; its labels stand in the order of its metric's."""
+
+    name: str
+    labels: tuple[str, ...]
+    value: float
+
+
+METRICS = (
+    Metric("quorate_build_info", "1, with the version that runs.", ("version",)),
+    Metric(
+        "quorate_snapshot_last_success_timestamp_seconds",
+        "When the newest snapshot that counts was begun; 0 is never. A degraded one counts, a suspect one does not.",
+    ),
+    Metric(
+        "quorate_snapshot_last_verified_timestamp_seconds",
+        "When the newest snapshot without a finding was begun: read back from the store, opened and compared. "
+        "0 is never. That it was restored is not part of it.",
+    ),
+    Metric(
+        "quorate_snapshot_last_attempt_timestamp_seconds",
+        "When the last backup was begun, whether or not anything came of it; 0 is never.",
+    ),
+    Metric(
+        "quorate_snapshot_size_bytes",
+        "Of the newest snapshot that counts: what etcd sent (db), and what lies in the store (stored).",
+        ("cluster", "stage"),
+    ),
+    Metric("quorate_snapshot_revision", "Of the newest snapshot that counts."),
+    Metric("quorate_snapshot_keys", "In the newest snapshot that counts; absent where they were not counted."),
+    Metric("quorate_snapshot_duration_seconds", "How long the newest snapshot that counts took, read back included."),
+    Metric(
+        "quorate_snapshots",
+        "In the store, by what they are worth; doubted: nobody whom `trust` names has signed it; "
+        "damaged: its manifest is not believed.",
+        ("cluster", "state"),
+    ),
+    Metric(
+        "quorate_snapshot_suspect_since_success", "Suspect snapshots that are newer than the newest one that counts."
+    ),
+    Metric("quorate_schedule_expected_interval_seconds", "How often a backup should be begun (`backup.every`)."),
+    Metric("quorate_rpo_objective_seconds", "`objectives.rpo`; absent where there is none."),
+    Metric("quorate_rto_objective_seconds", "`objectives.rto`; absent where there is none."),
+    Metric(
+        "quorate_rpo_current_seconds",
+        "How much time's writes a restore from the newest snapshot would lose now, by the revision clock: "
+        "no less than least, no more than most. Absent without a snapshot.",
+        ("cluster", "bound"),
+    ),
+    Metric("quorate_cluster_revision", "The highest that the revision clock has heard of the cluster last."),
+    Metric("quorate_clock_last_tick_timestamp_seconds", "When the revision clock last heard a member; 0 is never."),
+    Metric(
+        "quorate_target_reachable",
+        "Whether the daemon was answered when it looked last (1, 0): host is a member, check is etcd.",
+        ("cluster", "host", "check"),
+    ),
+    Metric(
+        "quorate_store_reachable",
+        "Whether the catalogue could be read from the store when that was tried last; if not, what is told of "
+        "snapshots is what was known before.",
+    ),
+    Metric(
+        "quorate_catalogue_read_timestamp_seconds", "When the catalogue was last read from the store; 0 is never."
+    ),
+    Metric(
+        "quorate_runs",
+        "Operations on record in the state directory, by how they ended.",
+        ("cluster", "kind", "result"),
+        "counter",
+    ),
+    Metric("quorate_run_active", "Operations that run now.", ("cluster", "kind")),
+    Metric("quorate_run_held", "Operations that have stopped and wait for a person.", ("cluster", "kind")),
+    Metric(
+        "quorate_credential_expiry_timestamp_seconds",
+        "When a certificate of the inventory expires; absent for one that cannot be read.",
+        ("cluster", "kind"),
+    ),
+    Metric("quorate_audit_chain_ok", "Whether no sealed audit trail in the state directory was changed (1, 0).", ()),
+    Metric("quorate_audit_trails", "Audit trails in the state directory: sealed, or still open.", ("state",)),
+    Metric("quorate_audit_last_seal_timestamp_seconds", "When an audit trail was last sealed; 0 is never.", ()),
+)
+
+ENDS = {
+    "backup": ("verified", "degraded", "suspect", "failed"),
+    "restore": (Outcome.RESTORED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
+    "freeze": (Outcome.FROZEN, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
+    "thaw": (Outcome.THAWED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
+    "tidy": (Outcome.TIDIED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
+}
+WORTH = ("verified", "degraded", "suspect", "doubted", "damaged")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How one operation ended."""
+
+    cluster: str
+    kind: str
+    result: str
+    began: float
+
+
+def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:
+    yield Figure("quorate_schedule_expected_interval_seconds", (name,), cluster.backup.every)
+    if cluster.objectives:
+        yield Figure("quorate_rpo_objective_seconds", (name,), cluster.objectives.rpo)
+        yield Figure("quorate_rto_objective_seconds", (name,), cluster.objectives.rto)
+
+
+def of_catalogue(name: str, shelf: Shelf, doubted: Mapping[str, str]) -> Iterator[Figure]:
+    counting = [each for each in shelf.manifests if each.id not in doubted]
+    latest = newest(counting, ())
+    verified = [each for each in counting if each.outcome == "verified"]
+    began = max((each.created_at.timestamp() for each in verified), default=0.0)
+    yield Figure("quorate_snapshot_last_verified_timestamp_seconds", (name,), began)
+    began = latest.created_at.timestamp() if latest else 0.0
+    yield Figure("quorate_snapshot_last_success_timestamp_seconds", (name,), began)
+    suspect = [each for each in counting if not each.counts and (latest is None or age(each) > age(latest))]
+    yield Figure("quorate_snapshot_suspect_since_success", (name,), len(suspect))
+    worth = Counter("doubted" if each.id in doubted else each.outcome for each in shelf.manifests)
+    worth["damaged"] = len(shelf.damaged)
+    for state in WORTH:
+        yield Figure("quorate_snapshots", (name, state), worth[state])
+    if latest:
+        yield from of_snapshot(name, latest)
+
+
+def of_snapshot(name: str, latest: Manifest) -> Iterator[Figure]:
+    yield Figure("quorate_snapshot_size_bytes", (name, "db"), latest.size_bytes)
+    yield Figure("quorate_snapshot_size_bytes", (name, "stored"), latest.stored_bytes)
+    yield Figure("quorate_snapshot_revision", (name,), latest.revision)
+    yield Figure("quorate_snapshot_duration_seconds", (name,), latest.duration_s)
+    if "" in latest.keys:
+        yield Figure("quorate_snapshot_keys", (name,), latest.keys[""])
+
+
+def loss_of(latest: Manifest, ticks: Iterable[Tick], now: float) -> Loss:
+    """What a restore of this snapshot would lose now."""
+    return loss(ticks, latest.cluster_id, latest.revision, latest.created_at.timestamp(), now)
+
+
+def of_loss(name: str, lost: Loss) -> Iterator[Figure]:
+    yield Figure("quorate_rpo_current_seconds", (name, "least"), lost.least_s)
+    yield Figure("quorate_rpo_current_seconds", (name, "most"), lost.most_s)
+
+
+def of_members(name: str, heard: Mapping[str, EtcdSeen | Silence]) -> Iterator[Figure]:
+    for member, said in heard.items():
+        answers = isinstance(said, EtcdSeen)
+        yield Figure("quorate_target_reachable", (name, member, "etcd"), float(answers))
+
+
+def of_clock(name: str, last: Tick | None) -> Iterator[Figure]:
+    yield Figure("quorate_clock_last_tick_timestamp_seconds", (name,), last.heard if last else 0.0)
+    if last:
+        yield Figure("quorate_cluster_revision", (name,), last.revision)
+
+
+def of_runs(runs: Iterable[Run], clusters: Iterable[str]) -> Iterator[Figure]:
+    """Every way to end is there from the first day on, so that the first failure is a rise."""
+    counts = Counter(
+        {(cluster, kind, str(end)): 0 for cluster in clusters for kind, ends in ENDS.items() for end in ends}
+    )
+    counts.update((run.cluster, run.kind, run.result) for run in runs)
+    for labels, count in sorted(counts.items()):
+        yield Figure("quorate_runs", labels, count)
+
+
+def of_credentials(name: str, expiries: Mapping[str, float]) -> Iterator[Figure]:
+    for kind, at in expiries.items():
+        yield Figure("quorate_credential_expiry_timestamp_seconds", (name, kind), at)
+
+
+def of_active(
+    clusters: Iterable[str], active: Iterable[tuple[str, str]], held: Iterable[tuple[str, str]]
+) -> Iterator[Figure]:
+    """Both by cluster and kind."""
+    run, wait = Counter(active), Counter(held)
+    for cluster in clusters:
+        for kind in ENDS:
+            yield Figure("quorate_run_active", (cluster, kind), run[cluster, kind])
+            yield Figure("quorate_run_held", (cluster, kind), wait[cluster, kind])
+
+
+def of_attempts(runs: Iterable[Run], succeeded: Mapping[str, float]) -> Iterator[Figure]:
+    """Of each cluster in `succeeded`, which says when its newest snapshot was begun, by whomever."""
+    tried = [run for run in runs if run.kind == "backup"]
+    for cluster, at in succeeded.items():
+        began = max((run.began for run in tried if run.cluster == cluster), default=0.0)
+        yield Figure("quorate_snapshot_last_attempt_timestamp_seconds", (cluster,), max(at, began))

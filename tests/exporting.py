@@ -1,0 +1,144 @@
+"""A daemon's figures as a scrape sees them: a store and records on disk, etcd of memory."""
+
+import asyncio
+import urllib.request
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from activities.adapters.directory import DirectoryStore
+from deploy.lab.pki import authority
+from quorate.audit import GENESIS, canonical, chained
+from quorate.catalogue import SNAPSHOT, Manifest, directory, id_of, key_of
+from quorate.errors import Unreachable
+from quorate.gauges import of_active
+from quorate.inventory import Store as StoreSettings
+from quorate.ports import Store
+from tests.factory import INVENTORY
+from tests.fakes.etcd import FakeCluster
+from tests.manifests import AT, manifest
+from worker.eyes import Eyes
+from worker.metrics import registered
+from worker.operations import Operations
+from worker.settings import Settings, load
+from worker.wiring import Wiring
+
+Scrape = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+OURS = "quorate_"
+
+
+def snapshot(at_s: float = 0.0, revision: int = 41, **changes: Any) -> Manifest:
+    made = manifest(revision)
+    at = AT + timedelta(seconds=at_s)
+    where = directory("demo", made.cluster_id, at, revision)
+    said = {"id": id_of(where), "key": key_of(where, SNAPSHOT), "created_at": at, **changes}
+    return Manifest.model_validate({**made.model_dump(), **said})
+
+
+class Site:
+    """A machine with an inventory, its state directory, a store that is a directory, and a cluster."""
+
+    def __init__(self, root: Path, more: str = "") -> None:
+        self.root, self.cluster = root, FakeCluster(id="c1", revision=100)
+        (root / "state").mkdir()
+        (root / "store").mkdir()
+        ca = authority("ca")
+        ca.pair.write(root, "ca")
+        ca.sign("client").write(root, "client")
+        tls = f"tls: {{ca: file:{root}/ca.crt, cert: file:{root}/client.crt, key: file:{root}/client.key}}"
+        text = INVENTORY.format(state=root / "state", store=root / "store").replace(
+            "etcd: {data_dir: /var/lib/etcd/default}", f"etcd: {{data_dir: /var/lib/etcd/default, {tls}}}"
+        )
+        (root / "quorate.yaml").write_text(text + more)
+
+    @property
+    def settings(self) -> Settings:
+        return load(self.root / "quorate.yaml")
+
+    def keep(self, made: Manifest) -> Manifest:
+        store = DirectoryStore(str(self.root / "store"))
+        store.put(made.key, (b"x" * made.stored_bytes,), lambda _: None)
+        store.put(made.manifest_key, (made.encode(),), lambda _: None)
+        return made
+
+    def record(self, operation: str, outcome: dict[str, Any], cluster: str = "demo") -> Path:
+        """As an operation that is over leaves it, its trail sealed."""
+        home = self.root / "state" / "operations" / operation
+        (home / "audit").mkdir(parents=True)
+        (home / "cluster").write_text(cluster)
+        (home / "outcome.json").write_text(canonical(outcome))
+        last, lines = GENESIS, []
+        acts = ({"event": "begin", "chain": "one", "follows": {}}, {"event": "intent", "argv": ["ls"]})
+        for seq, act in enumerate(acts):
+            linked = chained({**act, "seq": seq, "time": "2026-11-21T10:46:00.000+00:00"}, last)
+            lines, last = [*lines, canonical(linked)], linked["hash"]
+        seal = {"event": "seal", "heads": {"one.jsonl": last}, "seq": 2, "time": "2026-11-21T10:47:00.000+00:00"}
+        lines.append(canonical(chained(seal, last)))
+        (home / "audit" / "one.jsonl").write_text("\n".join(lines) + "\n")
+        return home
+
+    def exporter(self) -> "Exporter":
+        """As one daemon has it, from its start to its end; Temporal is not asked."""
+        wiring = Wiring(self.settings, "cli")
+        vars(wiring)["etcds"] = self.cluster
+        eyes = Eyes(wiring, Operations(self.settings, None), asyncio.new_event_loop())  # type: ignore[arg-type]
+        eyes.begin()
+        eyes.board.tell("active", of_active(["demo"], [], []))
+        return Exporter(eyes)
+
+
+class Away:
+    """A store that does not answer."""
+
+    def at(self, _: StoreSettings) -> Store:
+        raise Unreachable("the store does not answer")
+
+
+class Exporter:
+    def __init__(self, eyes: Eyes) -> None:
+        self.eyes = eyes
+
+    @property
+    def text(self) -> str:
+        return generate_latest(registered(self.eyes.board)).decode()
+
+    def look(self) -> None:
+        """Everything once, as the threads do; what fails is the figures' to tell."""
+        for each in self.eyes.clusters:
+            each.tick()
+            each.read()
+            each.tell_clock()
+            each.expiries()
+        self.eyes.records()
+
+    def lose_the_store(self) -> None:
+        vars(self.eyes.wiring)["stores"] = Away()
+
+    def scrape(self) -> Scrape:
+        return parsed(self.text)
+
+    def figure(self, name: str, **labels: str) -> float | None:
+        return self.scrape().get((name, tuple(sorted(labels.items()))))
+
+
+def scraped(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def parsed(text: str) -> Scrape:
+    samples = (each for family in text_string_to_metric_families(text) for each in family.samples)
+    return {(each.name, tuple(sorted(each.labels.items()))): each.value for each in samples}
+
+
+def names(text: str) -> set[str]:
+    """Of every series that there is, as a query names it."""
+    return {name for name, _ in parsed(text)}
+
+
+def figures(found: Scrape) -> Scrape:
+    """Ours; not what the process says of itself."""
+    return {key: value for key, value in found.items() if key[0].startswith(OURS)}

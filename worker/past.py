@@ -1,0 +1,104 @@
+"""What the records in the state directory tell of operations that are over."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from quorate.audit import broken, sealed
+from quorate.gauges import ENDS, Figure, Run
+from quorate.records import CLUSTER, OUTCOME
+from worker.cli.records import Record, local
+from worker.operations import ULID
+
+Signature = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One operation: how it ended, each time that it did, and what its audit trail is worth."""
+
+    runs: tuple[Run, ...] = ()
+    sealed_at: float = 0.0  # 0: it is open
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Past:
+    """Reads a record again only when one of its files is another one than before."""
+
+    root: Path
+    known: dict[str, tuple[Signature, Told]] = field(default_factory=dict)
+
+    def look(self) -> dict[str, Told]:
+        names = [path.name for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
+        self.known = {name: self._again(name) for name in names}
+        return {name: told for name, (_, told) in self.known.items()}
+
+    def _again(self, operation: str) -> tuple[Signature, Told]:
+        now = signature(self.root / operation)
+        before = self.known.get(operation)
+        if before and before[0] == now:
+            return before
+        record = local(self.root, operation)
+        return now, told(record, whose(self.root / operation, record)) if record else Told()
+
+
+def signature(home: Path) -> Signature:
+    paths = sorted([*home.glob("outcome*.json"), *home.glob("audit/*.jsonl")])
+    return tuple((path.name, (seen := path.stat()).st_mtime_ns, seen.st_size) for path in paths)
+
+
+def whose(home: Path, record: Record | None) -> str:
+    """One that was written before it was noted says it by its snapshot."""
+    try:
+        return (home / CLUSTER).read_text()
+    except FileNotFoundError:
+        return str(((record and record.outcome) or {}).get("snapshot", "")).rpartition("/")[0]
+
+
+def told(record: Record, cluster: str) -> Told:
+    runs = tuple(runs_of(record, cluster))
+    closed = any(sealed(lines) for lines in record.chains.values())
+    if not closed:
+        return Told(runs)  # the last line may just be written
+    return Told(runs, max(map(sealed_at, record.chains.values()), default=0.0), broken(record.chains))
+
+
+def runs_of(record: Record, cluster: str) -> Iterator[Run]:
+    kind = record.operation.rpartition("-")[0]
+    if kind not in ENDS:
+        return
+    for name in record.files:
+        if OUTCOME.search(f"/{name}") and (outcome := record.json(name)):
+            yield Run(cluster, kind, str(outcome.get("outcome", "")), began(record.operation))
+
+
+def sealed_at(lines: list[str]) -> float:
+    for line in reversed(lines):
+        if sealed([line]):
+            try:
+                return datetime.fromisoformat(json.loads(line)["time"]).timestamp()
+            except (ValueError, KeyError, TypeError):
+                return 0.0
+    return 0.0
+
+
+def began(operation: str) -> float:
+    """The first ten letters of a ULID are the milliseconds since 1970; 0 for what is none."""
+    letters = operation.rpartition("-")[2][:10]
+    if len(letters) < 10 or not set(letters) <= set(ULID):
+        return 0.0
+    number = 0
+    for letter in letters:
+        number = number * 32 + ULID.index(letter)
+    return number / 1000
+
+
+def of_audit(past: dict[str, Told]) -> Iterator[Figure]:
+    closed = [told for told in past.values() if told.sealed_at]
+    yield Figure("quorate_audit_chain_ok", (), float(not any(told.broken for told in past.values())))
+    yield Figure("quorate_audit_trails", ("sealed",), len(closed))
+    yield Figure("quorate_audit_trails", ("open",), len(past) - len(closed))
+    yield Figure("quorate_audit_last_seal_timestamp_seconds", (), max((t.sealed_at for t in closed), default=0.0))
