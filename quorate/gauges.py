@@ -209,8 +209,8 @@ def of_active(
 
 
 def of_attempts(runs: Iterable[Run], succeeded: Mapping[str, float]) -> Iterator[Figure]:
-    """Of each cluster in `succeeded`, which says when its newest snapshot was begun, by whomever."""
-    tried = [run for run in runs if run.kind == "backup"]
+    """Of each cluster in `succeeded`, which says when its newest snapshot was begun; a failed one has left none."""
+    tried = [run for run in runs if run.kind == "backup" and run.result == "failed"]
     for cluster, at in succeeded.items():
         began = max((run.began for run in tried if run.cluster == cluster), default=0.0)
         yield Figure("quorate_snapshot_last_attempt_timestamp_seconds", (cluster,), max(at, began))

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from activities.adapters.directory import DirectoryStore
 from deploy.lab.pki import authority
+from deploy.lab.process import wait
 from quorate.audit import GENESIS, canonical, chained
 from quorate.catalogue import SNAPSHOT, Manifest, directory, id_of, key_of
 from quorate.errors import Unreachable
@@ -142,3 +143,13 @@ def names(text: str) -> set[str]:
 def figures(found: Scrape) -> Scrape:
     """Ours; not what the process says of itself."""
     return {key: value for key, value in found.items() if key[0].startswith(OURS)}
+
+
+def missing(wanted: set[str], urls: list[str]) -> set[str]:
+    """Which of these series none of them exports, once they had time: etcd probes its peers now and then."""
+
+    def left() -> set[str]:
+        return wanted - set[str]().union(*(names(scraped(url)) for url in urls))
+
+    wait(lambda: not left(), 30)
+    return left()

@@ -1,0 +1,52 @@
+"""promtool, from Debian's package: unpacked into the cache, not installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+from deploy.lab.cache import cache, held
+from deploy.lab.errors import LabError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deploy.lab.process import Say
+
+PACKAGE = "prometheus"
+
+
+def promtool() -> Path:
+    return cache() / PACKAGE / "promtool"
+
+
+def make_promtool(say: Say) -> Path:
+    """Fetched unless the cache has it; LabError says what is missing."""
+    with held(f"build-{PACKAGE}"):
+        if not promtool().is_file():
+            say("lab: unpacking promtool from Debian's package prometheus (usually 10 s)")
+            unpack()
+    return promtool()
+
+
+def unpack() -> None:
+    work = cache() / "work" / PACKAGE
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    for argv in (("apt-get", "-qq", "update"), ("apt-get", "-qq", "download", PACKAGE)):
+        fetched(argv, work)
+    for package in work.glob("*.deb"):
+        fetched(("dpkg-deb", "-x", str(package), str(work / "unpacked")), work)
+    promtool().parent.mkdir(parents=True, exist_ok=True)
+    (work / "unpacked" / "usr" / "bin" / "promtool").replace(promtool())
+    shutil.rmtree(work)
+
+
+def fetched(argv: tuple[str, ...], folder: Path) -> None:
+    try:
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise LabError(f"promtool comes from Debian's packages, and there is no {argv[0]} here") from error
+    if done.returncode:
+        raise LabError(f"`{' '.join(argv)}` exited {done.returncode}: {done.stderr.strip()[-300:]}")
