@@ -209,6 +209,9 @@ class Shelf:
         return {each.id: quarantine(at) for each in self.manifests if (at := self.standing(each).quarantined)}
 
 
+NONE_KNOWN: Mapping[str, Manifest] = {}
+
+
 def directory(cluster: str, cluster_id: str, at: datetime, revision: int) -> str:
     return f"{cluster}/{cluster_id}/{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{revision}"
 
@@ -238,10 +241,11 @@ def parse(text: bytes, key: str) -> Manifest:
     return manifest
 
 
-def shelf(store: Store, cluster: str) -> Shelf:
+def shelf(store: Store, cluster: str, known: Mapping[str, Manifest] = NONE_KNOWN) -> Shelf:
     """Every snapshot of the cluster that is believed, every manifest that is not, and how they stand.
 
-    One whose removal has begun is not there any more.
+    One whose removal has begun is not there any more. What is `known`, by its key, is not read again: a manifest is
+    never written twice.
     """
     sizes = {stored.key: stored.size_bytes for stored in store.ls(f"{cluster}/")}
     marks = standings(sizes)
@@ -250,7 +254,7 @@ def shelf(store: Store, cluster: str) -> Shelf:
     for key in sizes:
         if key.endswith(f"/{MANIFEST}") and home_of(key) not in going:
             try:
-                manifests.append(believed(parse(read(store, key), key), sizes))
+                manifests.append(believed(known.get(key) or parse(read(store, key), key), sizes))
             except Corrupt as error:
                 damaged[key] = str(error)
     kept = {home_of(each) for each in (*damaged, *(each.manifest_key for each in manifests))}

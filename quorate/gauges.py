@@ -57,12 +57,23 @@ METRICS = (
     Metric("quorate_snapshot_duration_seconds", "How long the newest snapshot that counts took, read back included."),
     Metric(
         "quorate_snapshots",
-        "In the store, by what they are worth; doubted: nobody whom `trust` names has signed it; "
-        "damaged: its manifest is not believed.",
+        "In the store, by what they are worth; quarantined: it was not what it should be when it was looked at "
+        "again; doubted: nobody whom `trust` names has signed it; damaged: its manifest is not believed.",
         ("cluster", "state"),
     ),
     Metric(
         "quorate_snapshot_suspect_since_success", "Suspect snapshots that are newer than the newest one that counts."
+    ),
+    Metric(
+        "quorate_snapshot_last_recheck_timestamp_seconds",
+        "When a snapshot was last fetched again and proved where it lies; 0 is never.",
+    ),
+    Metric(
+        "quorate_snapshot_last_restored_timestamp_seconds",
+        "When a snapshot was last proved by an etcd that was started from it; 0 is never.",
+    ),
+    Metric(
+        "quorate_hidden_objects", "Objects that somebody has deleted by name: hidden in the store, and there still."
     ),
     Metric("quorate_schedule_expected_interval_seconds", "How often a backup should be begun (`backup.every`)."),
     Metric("quorate_rpo_objective_seconds", "`objectives.rpo`; absent where there is none."),
@@ -94,6 +105,11 @@ METRICS = (
         ("cluster", "kind", "result"),
         "counter",
     ),
+    Metric(
+        "quorate_run_last_timestamp_seconds",
+        "When the last operation was begun that ended so; 0 is never.",
+        ("cluster", "kind", "result"),
+    ),
     Metric("quorate_run_active", "Operations that run now.", ("cluster", "kind")),
     Metric("quorate_run_held", "Operations that have stopped and wait for a person.", ("cluster", "kind")),
     Metric(
@@ -108,12 +124,14 @@ METRICS = (
 
 ENDS = {
     "backup": ("verified", "degraded", "suspect", "failed"),
+    "verify": ("sound", "unsound", "failed"),
+    "prune": ("pruned", "incomplete", "failed"),
     "restore": (Outcome.RESTORED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "freeze": (Outcome.FROZEN, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "thaw": (Outcome.THAWED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "tidy": (Outcome.TIDIED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
 }
-WORTH = ("verified", "degraded", "suspect", "doubted", "damaged")
+WORTH = ("verified", "degraded", "suspect", "quarantined", "doubted", "damaged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +151,40 @@ def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:
         yield Figure("quorate_rto_objective_seconds", (name,), cluster.objectives.rto)
 
 
+def counting(shelf: Shelf, doubted: Mapping[str, str]) -> tuple[Manifest, ...]:
+    """What is neither doubted nor in quarantine; suspect ones too."""
+    return tuple(each for each in shelf.manifests if each.id not in doubted and each.id not in shelf.quarantined)
+
+
 def of_catalogue(name: str, shelf: Shelf, doubted: Mapping[str, str]) -> Iterator[Figure]:
-    counting = [each for each in shelf.manifests if each.id not in doubted]
-    latest = newest(counting, ())
-    verified = [each for each in counting if each.outcome == "verified"]
-    began = max((each.created_at.timestamp() for each in verified), default=0.0)
-    yield Figure("quorate_snapshot_last_verified_timestamp_seconds", (name,), began)
+    sound = counting(shelf, doubted)
+    latest = newest(sound, ())
+    verified = [each.created_at.timestamp() for each in sound if each.outcome == "verified"]
+    suspect = [each for each in sound if not each.counts and (latest is None or age(each) > age(latest))]
     began = latest.created_at.timestamp() if latest else 0.0
     yield Figure("quorate_snapshot_last_success_timestamp_seconds", (name,), began)
-    suspect = [each for each in counting if not each.counts and (latest is None or age(each) > age(latest))]
+    yield Figure("quorate_snapshot_last_verified_timestamp_seconds", (name,), max(verified, default=0.0))
     yield Figure("quorate_snapshot_suspect_since_success", (name,), len(suspect))
-    worth = Counter("doubted" if each.id in doubted else each.outcome for each in shelf.manifests)
+    yield from of_marks(name, shelf)
+    yield from of_worth(name, shelf, doubted)
+    if latest:
+        yield from of_snapshot(name, latest)
+
+
+def of_marks(name: str, shelf: Shelf) -> Iterator[Figure]:
+    standings = [shelf.standing(each) for each in shelf.manifests]
+    again = [each.verified.timestamp() for each in standings if each.verified]
+    restored = [each.restored.timestamp() for each in standings if each.restored]
+    yield Figure("quorate_snapshot_last_recheck_timestamp_seconds", (name,), max(again, default=0.0))
+    yield Figure("quorate_snapshot_last_restored_timestamp_seconds", (name,), max(restored, default=0.0))
+
+
+def of_worth(name: str, shelf: Shelf, doubted: Mapping[str, str]) -> Iterator[Figure]:
+    marked = {**dict.fromkeys(doubted, "doubted"), **dict.fromkeys(shelf.quarantined, "quarantined")}
+    worth = Counter(marked.get(each.id, each.outcome) for each in shelf.manifests)
     worth["damaged"] = len(shelf.damaged)
     for state in WORTH:
         yield Figure("quorate_snapshots", (name, state), worth[state])
-    if latest:
-        yield from of_snapshot(name, latest)
 
 
 def of_snapshot(name: str, latest: Manifest) -> Iterator[Figure]:
@@ -184,12 +220,15 @@ def of_clock(name: str, last: Tick | None) -> Iterator[Figure]:
 
 def of_runs(runs: Iterable[Run], clusters: Iterable[str]) -> Iterator[Figure]:
     """Every way to end is there from the first day on, so that the first failure is a rise."""
-    counts = Counter(
-        {(cluster, kind, str(end)): 0 for cluster in clusters for kind, ends in ENDS.items() for end in ends}
-    )
-    counts.update((run.cluster, run.kind, run.result) for run in runs)
-    for labels, count in sorted(counts.items()):
-        yield Figure("quorate_runs", labels, count)
+    ways = [(cluster, kind, str(end)) for cluster in clusters for kind, ends in ENDS.items() for end in ends]
+    counts, last = Counter(dict.fromkeys(ways, 0)), dict.fromkeys(ways, 0.0)
+    for run in runs:
+        way = (run.cluster, run.kind, run.result)
+        counts[way] += 1
+        last[way] = max(last.get(way, 0.0), run.began)
+    for labels in sorted(counts):
+        yield Figure("quorate_runs", labels, counts[labels])
+        yield Figure("quorate_run_last_timestamp_seconds", labels, last[labels])
 
 
 def of_credentials(name: str, expiries: Mapping[str, float]) -> Iterator[Figure]:

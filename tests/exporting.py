@@ -17,7 +17,7 @@ from quorate.catalogue import SNAPSHOT, Manifest, directory, id_of, key_of
 from quorate.errors import Unreachable
 from quorate.gauges import of_active
 from quorate.inventory import Store as StoreSettings
-from quorate.ports import Store
+from quorate.ports import Store, Stores
 from tests.factory import INVENTORY
 from tests.fakes.etcd import FakeCluster
 from tests.manifests import AT, manifest
@@ -112,11 +112,12 @@ class Exporter:
             each.tick()
             each.read()
             each.tell_clock()
+            each.hidden()
             each.expiries()
         self.eyes.records()
 
-    def lose_the_store(self) -> None:
-        vars(self.eyes.wiring)["stores"] = Away()
+    def use(self, stores: Stores) -> None:
+        vars(self.eyes.wiring)["stores"] = stores
 
     def scrape(self) -> Scrape:
         return parsed(self.text)

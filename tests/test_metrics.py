@@ -5,21 +5,24 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
+from activities.adapters.directory import DirectoryStore
 from activities.adapters.journal import FileJournals
 from activities.ledger import Ledger
 from deploy.lab.process import wait
 from quorate.catalogue import MANIFEST, key_of
 from quorate.errors import BadInput, Unreachable
 from quorate.gauges import ENDS, METRICS, WORTH, of_active
+from quorate.marks import Kind, Mark, put
 from quorate.reading import parse
 from quorate.records import Entry
 from quorate.revision_clock import Tick
-from tests.exporting import AT, Exporter, Site, figures, parsed, scraped, snapshot
+from tests.exporting import AT, Away, Exporter, Site, figures, parsed, scraped, snapshot
 from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.real_etcd import running
@@ -93,7 +96,7 @@ class TestCatalogue:
         exporter = site.exporter()
         exporter.look()
         told = {state: exporter.figure("quorate_snapshots", cluster="demo", state=state) for state in WORTH}
-        assert told == {"verified": 0, "degraded": 0, "suspect": 0, "doubted": 1, "damaged": 1}
+        assert told == {"verified": 0, "degraded": 0, "suspect": 0, "quarantined": 0, "doubted": 1, "damaged": 1}
         assert exporter.figure("quorate_snapshot_last_success_timestamp_seconds", cluster="demo") == 0
 
     def test_an_object_that_has_gone_is_noticed_although_its_manifest_is_known(self, site: Site) -> None:
@@ -113,6 +116,36 @@ class TestCatalogue:
         manifest.write_bytes(b"x" * manifest.stat().st_size)
         exporter.look()
         assert exporter.figure("quorate_snapshots", cluster="demo", state="verified") == 1
+
+    def test_a_quarantined_one_counts_for_nothing_until_it_is_proved_again(self, site: Site) -> None:
+        site.keep(snapshot(0, 41))
+        bad = site.keep(snapshot(60, 50))
+        exporter = site.exporter()
+        store = DirectoryStore(str(site.root / "store"))
+        put(store, Mark(bad.directory, Kind.QUARANTINED, AT + timedelta(hours=1), "tester", "verify-1"))
+        exporter.look()
+        assert exporter.figure("quorate_snapshot_last_success_timestamp_seconds", cluster="demo") == AT.timestamp()
+        assert exporter.figure("quorate_snapshots", cluster="demo", state="quarantined") == 1
+        put(store, Mark(bad.directory, Kind.RESTORED, AT + timedelta(hours=2), "tester", "drill-1"))
+        exporter.look()
+        newest = AT.timestamp() + 60
+        assert exporter.figure("quorate_snapshot_last_success_timestamp_seconds", cluster="demo") == newest
+        assert exporter.figure("quorate_snapshots", cluster="demo", state="verified") == 2
+        for name in ("recheck", "restored"):
+            told = exporter.figure(f"quorate_snapshot_last_{name}_timestamp_seconds", cluster="demo")
+            assert told == AT.timestamp() + 7200
+
+    def test_what_somebody_has_deleted_by_name_is_told(self, site: Site) -> None:
+        kept = site.keep(snapshot(0, 41))
+        exporter = site.exporter()
+        exporter.look()
+        assert exporter.figure("quorate_hidden_objects", cluster="demo") == 0
+        store = MemoryStore()
+        store.put(kept.key, (b"x",), lambda _: None)
+        store.hide(kept.key)
+        exporter.use(MemoryStores(store))
+        exporter.eyes.clusters[0].hidden()
+        assert exporter.figure("quorate_hidden_objects", cluster="demo") == 1
 
 
 class TestClock:
@@ -221,7 +254,7 @@ class TestRestart:
         exporter.look()
         before = {key: value for key, value in lasting(exporter).items() if "snapshot" in key[0]}  # type: ignore[index]
         exporter = site.exporter()
-        exporter.lose_the_store()
+        exporter.use(Away())
         told = lasting(exporter)
         assert {key: told.get(key) for key in before} == before
         with pytest.raises(Unreachable, match="store"):

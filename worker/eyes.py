@@ -15,6 +15,7 @@ from quorate.catalogue import Manifest, newest
 from quorate.errors import QuorateError, Unreachable
 from quorate.gauges import (
     Figure,
+    counting,
     loss_of,
     of_active,
     of_attempts,
@@ -35,6 +36,7 @@ from worker.past import Past, of_audit
 from worker.wiring import Wiring
 
 CATALOGUE_S = 60.0
+HIDDEN_S = 600.0  # every version in the store is listed for it
 RECORDS_S = 15.0
 ACTIVE_S = 10.0
 CREDENTIALS_S = 3600.0
@@ -96,12 +98,17 @@ class Watched:
         shelf = self.catalogued.look(store, self.name)
         self.doubts = {each.id: self.doubt(each) for each in shelf.manifests}
         doubted = {snapshot: why for snapshot, why in self.doubts.items() if why}
-        self.latest = newest((each for each in shelf.manifests if each.id not in doubted), ())
+        self.latest = newest(counting(shelf, doubted), ())
         self.attempted = max((each.created_at.timestamp() for each in shelf.manifests), default=0.0)
         read = Figure("quorate_catalogue_read_timestamp_seconds", (self.name,), time.time())
         figures = (*of_catalogue(self.name, shelf, doubted), read)
         self.board.tell(f"catalogue of {self.name}", figures)
         self.kept.keep(self.name, self.latest, figures)
+
+    def hidden(self) -> None:
+        store = self.wiring.stores.at(self.wiring.settings.store(self.name))
+        found = len(store.hidden(f"{self.name}/"))
+        self.board.tell(f"hidden of {self.name}", [Figure("quorate_hidden_objects", (self.name,), found)])
 
     def doubt(self, manifest: Manifest) -> str:
         """Signatures are proved once: neither a manifest nor `trust` changes while a daemon runs."""
@@ -143,6 +150,7 @@ class Eyes:
         for each in self.clusters:
             yield f"clock of {each.name}", each.tick, EVERY_S
             yield f"catalogue of {each.name}", each.read, CATALOGUE_S
+            yield f"what is hidden of {each.name}", each.hidden, HIDDEN_S
             yield f"credentials of {each.name}", each.expiries, CREDENTIALS_S
         yield "records", self.records, RECORDS_S
         yield "operations", self.active, ACTIVE_S
