@@ -117,6 +117,11 @@ METRICS = (
         "When a certificate of the inventory expires; absent for one that cannot be read.",
         ("cluster", "kind"),
     ),
+    Metric(
+        "quorate_notices_waiting",
+        "What a webhook was not told yet; given up after a day.",
+        ("receiver",),
+    ),
     Metric("quorate_audit_chain_ok", "Whether no sealed audit trail in the state directory was changed (1, 0).", ()),
     Metric("quorate_audit_trails", "Audit trails in the state directory: sealed, or still open.", ("state",)),
     Metric("quorate_audit_last_seal_timestamp_seconds", "When an audit trail was last sealed; 0 is never.", ()),
@@ -136,12 +141,17 @@ WORTH = ("verified", "degraded", "suspect", "quarantined", "doubted", "damaged")
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """How one operation ended."""
+    """How one operation ended, as one file of its record tells; `why` is its error, else its findings."""
 
     cluster: str
     kind: str
     result: str
     began: float
+    operation: str = ""
+    file: str = ""
+    ended: float = 0.0
+    why: str = ""
+    snapshot: str = ""
 
 
 def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:

@@ -458,11 +458,35 @@ class Metrics(Strict):
         return int(self.listen.rpartition(":")[2])
 
 
+class Webhook(Strict):
+    """Who is told of what failed: any receiver of JSON, Slack, or PagerDuty by its routing key."""
+
+    form: Literal["json", "slack", "pagerduty"] = "json"
+    url: Reference | None = None
+    key: Reference | None = None
+
+    @model_validator(mode="after")
+    def check_form(self) -> Self:
+        if self.form == "pagerduty" and not self.key:
+            raise ValueError("form pagerduty needs key, the reference of a routing key; url is its own if left out")
+        if self.form != "pagerduty" and (self.key or not self.url):
+            raise ValueError(f"form {self.form} needs url, the reference of an address, and no key")
+        return self
+
+
+class Notify(Strict):
+    """`deadman` is an address that is called every minute while the daemon is well."""
+
+    deadman: Reference | None = None
+    webhooks: tuple[Webhook, ...] = ()
+
+
 class Inventory(Strict):
     apiVersion: Literal["quorate/v1"]  # noqa: N815 - the field's name in the file
     state_dir: Path
     temporal: Temporal = Temporal()
     metrics: Metrics | None = None
+    notify: Notify = Notify()
     stores: dict[Name, Store] = Field(min_length=1)
     clusters: dict[Name, Cluster] = Field(min_length=1)
 

@@ -253,6 +253,14 @@ class Apis(Protocol):
         """`dial` is a host:port to connect to instead of the URL's, which still names the certificate."""
 
 
+class Webhooks(Protocol):
+    def call(self, what: str, url: str, body: bytes = b"") -> None:
+        """A body is posted as JSON; without one it is only asked for. The URL is a secret, `what` is for errors.
+
+        Denied where it will answer the same again, Unreachable where it may not.
+        """
+
+
 class Signing(Protocol):
     """Our own key; what it signs anybody can prove with the public half and `ssh-keygen -Y verify`."""
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from deploy.lab.prometheus import make_promtool
-from tests.exporting import Site, missing, names, snapshot
+from tests.exporting import EVERYTHING, Site, missing, names, snapshot
 from tests.real_etcd import running
 from tests.runbooks import ROOT
 
@@ -64,7 +64,7 @@ class TestPages:
 
 class TestSeries:
     def test_every_rule_of_ours_names_series_that_a_daemon_exports(self, tmp_path: Path) -> None:
-        site = Site(tmp_path, "    objectives: {rto: 15m, rpo: 1h}\n")
+        site = Site(tmp_path, EVERYTHING)
         site.keep(snapshot())
         exporter = site.exporter()
         exporter.look()

@@ -22,7 +22,7 @@ from quorate.marks import Kind, Mark, put
 from quorate.reading import parse
 from quorate.records import Entry
 from quorate.revision_clock import Tick
-from tests.exporting import AT, Away, Exporter, Site, figures, parsed, scraped, snapshot
+from tests.exporting import AT, EVERYTHING, Away, Exporter, Site, figures, parsed, scraped, snapshot
 from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.real_etcd import running
@@ -31,7 +31,6 @@ from worker.operations import new_id
 from worker.past import began
 from worker.presence import read
 
-OBJECTIVES = "    objectives: {rto: 15m, rpo: 1h}\n"
 LOOKED = {  # they are the time of a look, or grow with it
     "quorate_catalogue_read_timestamp_seconds",
     "quorate_clock_last_tick_timestamp_seconds",
@@ -41,7 +40,7 @@ LOOKED = {  # they are the time of a look, or grow with it
 
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
-    return Site(tmp_path, OBJECTIVES)
+    return Site(tmp_path, EVERYTHING)
 
 
 def lasting(exporter: Exporter) -> dict[object, float]:

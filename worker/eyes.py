@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from temporalio.service import RPCError
@@ -15,6 +16,7 @@ from quorate.catalogue import Manifest, newest
 from quorate.errors import QuorateError, Unreachable
 from quorate.gauges import (
     Figure,
+    Run,
     counting,
     loss_of,
     of_active,
@@ -28,9 +30,11 @@ from quorate.gauges import (
     of_settings,
 )
 from quorate.inventory import Cluster
+from quorate.notices import Notice, of_ends, of_hold
 from quorate.provenance import why_not
 from quorate.revision_clock import EVERY_S
 from worker.metrics import Board, Kept
+from worker.notifying import Outbox, Receiver, Switch
 from worker.operations import Operations, version
 from worker.past import Past, of_audit
 from worker.wiring import Wiring
@@ -40,6 +44,8 @@ HIDDEN_S = 600.0  # every version in the store is listed for it
 RECORDS_S = 15.0
 ACTIVE_S = 10.0
 CREDENTIALS_S = 3600.0
+NOTICES_S = 5.0
+PING_S = 60.0
 THIN_S = 3600.0
 ANSWER_S = 30.0
 log = structlog.get_logger("quorate.eyes")
@@ -132,10 +138,19 @@ class Eyes:
     loop: asyncio.AbstractEventLoop
     board: Board = field(default_factory=Board)
     clusters: tuple[Watched, ...] = ()
+    receivers: tuple[Receiver, ...] = ()
     past: Past = field(init=False)
+    runs: tuple[Run, ...] = ()
+    holds: tuple[Notice, ...] = ()
+    answered: float = field(default_factory=time.monotonic)  # when Temporal did last
 
     def __post_init__(self) -> None:
         settings = self.wiring.settings
+        outbox = Outbox(settings.state / "notices.json")
+        self.receivers = tuple(
+            Receiver(each, self.wiring.webhooks, self.wiring.secrets, outbox, self.notices)
+            for each in settings.inventory.notify.webhooks
+        )
         kept = Kept(settings.state / "figures.json")
         self.past = Past(settings.operations)
         self.clusters = tuple(
@@ -154,16 +169,26 @@ class Eyes:
             yield f"credentials of {each.name}", each.expiries, CREDENTIALS_S
         yield "records", self.records, RECORDS_S
         yield "operations", self.active, ACTIVE_S
+        for receiver in self.receivers:
+            yield f"webhook {receiver.name}", partial(self.tell, receiver), NOTICES_S
+        if url := self.wiring.settings.inventory.notify.deadman:
+            yield (
+                "dead man's switch",
+                Switch(url, self.wiring.webhooks, self.wiring.secrets, self.silent_s).ping,
+                PING_S,
+            )
 
     def begin(self) -> None:
         """What needs nobody's answer is there before anybody can ask."""
-        for name, look in (*((each.name, each.begin) for each in self.clusters), ("records", self.records)):
+        looks: list[tuple[str, Callable[[], None]]] = [(each.name, each.begin) for each in self.clusters]
+        looks += [(each.name, partial(self.count, each)) for each in self.receivers]
+        for name, look in (*looks, ("records", self.records)):
             if trouble := troubled(look):
                 log.warning("failing", what=name, error=trouble)
 
     def records(self) -> None:
         past = self.past.look()
-        runs = [run for told in past.values() for run in told.runs]
+        self.runs = runs = tuple(run for told in past.values() for run in told.runs)
         attempted = {each.name: each.attempted for each in self.clusters}
         self.board.tell("runs", (*of_runs(runs, attempted), *of_attempts(runs, attempted)))
         self.board.tell("audit", of_audit(past))
@@ -172,17 +197,36 @@ class Eyes:
         """Temporal knows what runs."""
         asked = asyncio.run_coroutine_threadsafe(self.running(), self.loop)
         try:
-            active, held = asked.result(ANSWER_S)
+            active, held, self.holds = asked.result(ANSWER_S)
         except (RPCError, TimeoutError) as error:
             raise Unreachable(f"the Temporal server: {error or 'no answer'}") from error
+        self.answered = time.monotonic()
         self.board.tell("active", of_active([each.name for each in self.clusters], active, held))
 
-    async def running(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """By cluster and kind: what runs, and what of it is held."""
+    async def running(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]], tuple[Notice, ...]]:
+        """By cluster and kind: what runs, and what of it is held; and what is to be told of that."""
         found = await self.operations.open()
         seen = await asyncio.gather(*(self.operations.glimpse_of(each) for each in found))
-        held = [(each.found.cluster, each.found.kind) for each in seen if each.hold]
-        return [(each.cluster, each.kind) for each in found], held
+        held = [(each.found, each.hold) for each in seen if each.hold]
+        told = tuple(of_hold(found.cluster, found.kind, found.operation, hold) for found, hold in held)
+        return [(each.cluster, each.kind) for each in found], [(each.cluster, each.kind) for each, _ in held], told
+
+    def notices(self) -> Iterator[Notice]:
+        """Everything that is on record and that somebody should hear of."""
+        yield from of_ends(self.runs)
+        yield from self.holds
+
+    def tell(self, receiver: Receiver) -> None:
+        try:
+            receiver.send()
+        finally:
+            self.count(receiver)
+
+    def count(self, receiver: Receiver) -> None:
+        self.board.tell(f"notices for {receiver.name}", receiver.figures)
+
+    def silent_s(self) -> float:
+        return time.monotonic() - self.answered
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from quorate.audit import broken, sealed
 from quorate.gauges import ENDS, Figure, Run
@@ -42,7 +43,8 @@ class Past:
         if before and before[0] == now:
             return before
         record = local(self.root, operation)
-        return now, told(record, whose(self.root / operation, record)) if record else Told()
+        home = self.root / operation
+        return now, told(record, whose(home, record), ended(home)) if record else Told()
 
 
 def signature(home: Path) -> Signature:
@@ -58,21 +60,43 @@ def whose(home: Path, record: Record | None) -> str:
         return str(((record and record.outcome) or {}).get("snapshot", "")).rpartition("/")[0]
 
 
-def told(record: Record, cluster: str) -> Told:
-    runs = tuple(runs_of(record, cluster))
+def ended(home: Path) -> dict[str, float]:
+    """When each outcome was written."""
+    return {path.name: path.stat().st_mtime for path in home.glob("outcome*.json")}
+
+
+def told(record: Record, cluster: str, ended: dict[str, float]) -> Told:
+    runs = tuple(runs_of(record, cluster, ended))
     closed = any(sealed(lines) for lines in record.chains.values())
     if not closed:
         return Told(runs)  # the last line may just be written
     return Told(runs, max(map(sealed_at, record.chains.values()), default=0.0), broken(record.chains))
 
 
-def runs_of(record: Record, cluster: str) -> Iterator[Run]:
+def runs_of(record: Record, cluster: str, ended: dict[str, float]) -> Iterator[Run]:
     kind = record.operation.rpartition("-")[0]
     if kind not in ENDS:
         return
     for name in record.files:
         if OUTCOME.search(f"/{name}") and (outcome := record.json(name)):
-            yield Run(cluster, kind, str(outcome.get("outcome", "")), began(record.operation))
+            yield Run(
+                cluster=cluster,
+                kind=kind,
+                result=str(outcome.get("outcome", "")),
+                began=began(record.operation),
+                operation=record.operation,
+                file=name,
+                ended=ended.get(name, 0.0),
+                why=why(outcome),
+                snapshot=str(outcome.get("snapshot") or ""),
+            )
+
+
+def why(outcome: dict[str, Any]) -> str:
+    error = outcome.get("error")
+    if isinstance(error, dict):
+        return str(error.get("message", ""))
+    return "; ".join(map(str, outcome.get("findings") or ()))
 
 
 def sealed_at(lines: list[str]) -> float:

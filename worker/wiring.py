@@ -22,6 +22,7 @@ from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.sqlite import SqliteTicks
 from activities.adapters.ssh import SshHosts
+from activities.adapters.webhooks import HttpWebhooks
 from activities.adapters.x509 import X509
 from activities.approvals import Approvals
 from activities.clock import RevisionClock
@@ -132,6 +133,10 @@ class Wiring:
         """When the certificates that open etcd expire, by what they are; one that cannot be read is left out."""
         tls = cluster.etcd.tls
         return expiring(self.secrets, {"etcd-client": tls.cert, "etcd-ca": tls.ca}) if tls else {}
+
+    @cached_property
+    def webhooks(self) -> HttpWebhooks:
+        return HttpWebhooks()
 
     @cached_property
     def planning(self) -> Planning:
