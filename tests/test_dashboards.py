@@ -1,0 +1,79 @@
+"""The dashboards of deploy/grafana: every query is one, and names series that a daemon or etcd exports."""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.exporting import EVERYTHING, Site, missing, names, snapshot
+from tests.real_etcd import running
+from tests.runbooks import ROOT
+from tests.test_alerts import SERIES, promtool
+
+BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "deploy" / "grafana").glob("*.json")}
+NAMES = sorted(BOARDS)
+
+
+def queries(board: dict[str, Any]) -> Iterator[str]:
+    for panel in board["panels"]:
+        yield from (target["expr"] for target in panel["targets"])
+
+
+def series(board: dict[str, Any]) -> set[str]:
+    variables = (str(each["query"]) for each in board["templating"]["list"])
+    return {name for text in (*queries(board), *variables) for name in SERIES.findall(text)}
+
+
+def test_there_is_one_for_recoverability_and_one_for_etcd() -> None:
+    assert NAMES == ["etcd", "recoverability"]
+
+
+def test_recoverability_names_series_that_a_daemon_exports(tmp_path: Path) -> None:
+    site = Site(tmp_path, EVERYTHING)
+    site.keep(snapshot())
+    exporter = site.exporter()
+    exporter.look()
+    assert series(BOARDS["recoverability"]) - names(exporter.text) == set()
+
+
+@pytest.mark.server
+def test_etcd_names_series_that_three_members_export(tmp_path: Path) -> None:
+    with running("3.6", tmp_path, ("a", "b", "c")) as cluster:
+        urls = [f"{member.target.url}/metrics" for member in cluster.members]
+        assert missing(series(BOARDS["etcd"]), urls) == set()
+
+
+@pytest.mark.parametrize("name", NAMES)
+class TestBoard:
+    def test_every_panel_has_a_place_of_its_own_and_asks_something(self, name: str) -> None:
+        panels = BOARDS[name]["panels"]
+        assert len({panel["id"] for panel in panels}) == len(panels)
+        assert all(panel["title"] and panel["targets"] for panel in panels)
+        for one, other in combinations([panel["gridPos"] for panel in panels], 2):
+            beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+            assert beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+
+    def test_whoever_imports_it_chooses_the_source(self, name: str) -> None:
+        assert {panel["datasource"]["uid"] for panel in BOARDS[name]["panels"]} == {"${datasource}"}
+        assert "datasource" in {each["name"] for each in BOARDS[name]["templating"]["list"]}
+
+    def test_it_uses_the_variables_that_it_has(self, name: str) -> None:
+        known = {each["name"] for each in BOARDS[name]["templating"]["list"]}
+        used = set(re.findall(r"\$\{?(\w+)", " ".join(queries(BOARDS[name]))))
+        assert used == known - {"datasource"}
+
+    @pytest.mark.server
+    def test_every_query_is_one(self, name: str, tmp_path: Path) -> None:
+        """promtool takes it as a rule."""
+        rules = [
+            {"record": f"panel:{number}", "expr": re.sub(r"\$(\w+)", "any", query)}
+            for number, query in enumerate(queries(BOARDS[name]))
+        ]
+        (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+        done = promtool("check", "rules", "rules.yaml", folder=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
