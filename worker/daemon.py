@@ -60,7 +60,6 @@ async def serve(settings: Settings) -> None:
         for worker in workers(client, wiring, stack):
             await stack.enter_async_context(worker)
         await lay_schedules(settings, client, stack)
-        stack.enter_context(eyes.open_on(wiring))
         open_eyes(wiring, operations, stack)
         presence.tell_ready(settings)
         notify("READY=1")
@@ -91,6 +90,8 @@ async def laid(settings: Settings, client: Client) -> bool:
         log.error("the schedules are not as the inventory has them", error=error.message)  # noqa: TRY400 - no stack
         return False
     return True
+
+
 def open_eyes(wiring: Wiring, operations: Operations, stack: AsyncExitStack) -> None:
     """A port that is taken keeps no daemon from its work; it is said, and tried again at the next start."""
     board, wanted = stack.enter_context(eyes.open_on(wiring, operations)).board, wiring.settings.inventory.metrics

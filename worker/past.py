@@ -9,9 +9,9 @@ from typing import Any
 
 from quorate.audit import broken, sealed
 from quorate.gauges import ENDS, Figure, Run
+from quorate.kept import ULID
 from quorate.records import CLUSTER, OUTCOME
 from worker.cli.records import Record, local
-from worker.operations import ULID
 
 Signature = tuple[tuple[str, int, int], ...]
 
