@@ -152,7 +152,8 @@ class TestClock:
         kept = site.keep(snapshot(0, 41))
         exporter = site.exporter()
         since = kept.created_at.timestamp()
-        looks = [Tick(since + at, since + at, "c1", at, led=True) for at in (41, 42, 100)]
+        seen = {41: 290, 42: 310, 100: 650}  # each the last of its five minutes, so that none is forgotten
+        looks = [Tick(since + at, since + at, "c1", revision, led=True) for revision, at in seen.items()]
         exporter.eyes.wiring.ticks.add("demo", tuple(looks))
         exporter.look()
         least = exporter.figure("quorate_rpo_current_seconds", cluster="demo", bound="least")
