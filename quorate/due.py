@@ -1,8 +1,14 @@
-"""What a schedule starts when a backup is due: the request as the inventory had it, and what came of it."""
+"""What a schedule starts when a backup is due: the requests as the inventory had them, and what came of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quorate.backup import BackupRequest, BackupResult
+from quorate.backup import request as backup_request
+from quorate.inventory import Inventory
+from quorate.prune import PruneRequest
+from quorate.prune import request as prune_request
+from quorate.verify import VerifyRequest
+from quorate.verify import request as verify_request
 
 WORKFLOW = "backup.due"
 ACTOR = "schedule"  # who asks for what nobody asks for
@@ -11,10 +17,12 @@ TAKEN, FAILED, SKIPPED = ("verified", "degraded", "suspect"), "failed", "skipped
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """`request` has no operation yet: each run names its own."""
+    """The requests have no operation yet: each run names its own."""
 
     request: BackupRequest
     version: str = ""  # of the Quorate whose daemon laid the schedule down
+    verify: tuple[VerifyRequest, ...] = ()  # afterwards, of each store
+    prune: tuple[PruneRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,25 @@ class DueResult:
     snapshot: str = ""
     reason: str = ""
     findings: tuple[str, ...] = field(default_factory=tuple)
+
+
+def due(inventory: Inventory, cluster: str, version: str) -> Due:
+    """A backup, then whatever was not proved for a while, then what retention lets go where there is any."""
+    policy = inventory.clusters[cluster].backup
+    stores = [inventory.stores[name] for name in policy.stores]
+    verify, prune = verify_request(inventory, cluster, "", ACTOR), prune_request(inventory, cluster, "", ACTOR)
+    return Due(
+        backup_request(inventory, cluster, "", ACTOR),
+        version,
+        verify=tuple(replace(verify, store=store) for store in stores),
+        prune=tuple(replace(prune, store=store) for store in stores) if policy.retention else (),
+    )
+
+
+def followed(result: DueResult, findings: tuple[str, ...]) -> DueResult:
+    """A retention that is dead for weeks behind green backups is what nobody notices."""
+    outcome = "degraded" if findings and result.outcome == "verified" else result.outcome
+    return replace(result, outcome=outcome, findings=(*result.findings, *findings))
 
 
 def taken(cluster: str, result: BackupResult) -> DueResult:

@@ -1,5 +1,6 @@
 """The inventory: which clusters there are, how they are reached, where their backups go."""
 
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -264,6 +265,15 @@ class Schedule(Strict):
 Switch = Schedule | Literal["on", "off"] | bool | None
 
 
+PRESETS: Mapping[str, Mapping[str, object]] = {
+    "daily-7": {
+        "schedule": {"every": "24h", "jitter": "10m"},
+        "retention": {"keep_within": "7d", "daily": 7},
+        "verify_within": "1d",
+    }
+}
+
+
 class Backup(Strict):
     """Where to and how often, and which other stores get a copy.
 
@@ -272,9 +282,11 @@ class Backup(Strict):
     A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect. Up to `compare_mib` of
     database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
     than `rate_mib_s`. What was not proved for `verify_within` is fetched and compared by the next `verify`. Without
-    a `schedule` nothing is taken by itself; `every` alone says when one is late.
+    a `schedule` nothing is taken by itself; `every` alone says when one is late. A `preset` fills in what is left
+    out: `daily-7` is a backup a day, proved again every day, kept for seven.
     """
 
+    preset: Literal["daily-7"] | None = None
     store: str
     copies: tuple[str, ...] = ()
     every: Duration = 3600.0
@@ -287,6 +299,13 @@ class Backup(Strict):
     lock: Lock | None = None
     retention: Retention | None = None
     verify_within: Duration = 7 * 86400.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def preset_values(cls, given: object) -> object:
+        if isinstance(given, dict) and isinstance(preset := given.get("preset"), str):
+            return {**PRESETS.get(preset, {}), **given}
+        return given
 
     @model_validator(mode="after")
     def check_recipients(self) -> Self:

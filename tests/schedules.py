@@ -11,16 +11,23 @@ from typing import TypeVar
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.adapters.signatures import SshSignatures
 from activities.boundary import Boundary
 from activities.due import Outset
+from activities.pruning import Pruning
+from activities.recorded import RecordedStores
+from activities.verifying import Verifying
 from quorate.reading import parse
 from tests.factory import INVENTORY
-from tests.test_backup import Bench, sealed
+from tests.fakes.store import MemoryStores
+from tests.test_backup import AGE, Bench, sealed
 from worker.settings import Settings
 from worker.temporal import in_order
 from workflows.backup import Backup
 from workflows.due import BackupDue
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
+from workflows.prune import Prune
+from workflows.verify import Verify
 
 ID = "quorate/demo/backup"
 T = TypeVar("T")
@@ -35,12 +42,16 @@ def settings(root: Path, schedule: str = "on", cluster: str = "demo") -> Setting
 @asynccontextmanager
 async def workers(client: Client, bench: Bench) -> AsyncIterator[None]:
     snapshots = bench.snapshots
+    stores = RecordedStores(MemoryStores(bench.store), bench.journal, bench.clock)
+    verifying = Verifying(stores, AGE, SshSignatures(), bench.clock)
+    pruning = Pruning(stores, SshSignatures(), Path("/nonexistent"), bench.clock)
     steps = [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, sealed]
+    steps += [verifying.due, verifying.verify, pruning.judge, pruning.prune]
     with ThreadPoolExecutor(4) as pool:
         flows = Worker(
             client,
             task_queue=STEPS_QUEUE,
-            workflows=[Backup, BackupDue],
+            workflows=[Backup, BackupDue, Verify, Prune],
             activities=[Outset(in_order).situation],
             max_cached_workflows=0,
         )

@@ -20,11 +20,13 @@ from quorate.catalogue import load
 from quorate.due import Due, DueResult
 from quorate.errors import BadInput
 from quorate.inventory import Backup as Policy
-from quorate.inventory import Schedule, written
+from quorate.inventory import Retention, Schedule, written
+from quorate.prune import PruneRequest
 from quorate.reading import parse
 from tests.factory import INVENTORY
+from tests.fakes.store import MemoryStore
 from tests.schedules import ID, settings, until, workers
-from tests.test_backup import Bench, a_cluster, wrong_trailer
+from tests.test_backup import SETTINGS, Bench, a_cluster, wrong_trailer
 from worker.embedded import ATTRIBUTES
 from worker.schedules import (
     LONGEST,
@@ -71,6 +73,18 @@ class TestInventory:
     )
     def test_how_often_is_said_once(self, schedule: str, expected_s: float) -> None:
         assert self.told(schedule).expected_s == expected_s
+
+    def test_a_preset_is_one_line_and_gives_way_to_what_is_said(self) -> None:
+        text = INVENTORY.format(state="/state", store="/store")
+        one_line = parse(text.replace("store: here}", "store: here, preset: daily-7}"), "q.yaml")
+        policy = one_line.clusters["demo"].backup
+        assert (policy.expected_s, policy.verify_within) == (86400, 86400)
+        assert policy.retention is not None
+        assert (policy.retention.keep_within, policy.retention.min_verified) == (7 * 86400, 3)
+        said = text.replace("store: here}", "store: here, preset: daily-7, retention: {last: 30}}")
+        assert parse(said, "q.yaml").clusters["demo"].backup.retention == Retention(last=30)
+        with pytest.raises(BadInput, match="q.yaml:[0-9]+: clusters.demo.backup.preset: must be 'daily-7'"):
+            parse(text.replace("store: here}", "store: here, preset: weekly}"), "q.yaml")
 
     @pytest.mark.parametrize(
         ("schedule", "field", "what"),
@@ -375,6 +389,40 @@ class TestDue:
         scheduled = [each.activity_task_scheduled_event_attributes.activity_type.name for each in events]
         assert "ledger.seal" in scheduled
 
+    async def test_then_what_is_old_is_verified_and_what_may_go_is_pruned(
+        self, client: Client, tmp_path: Path
+    ) -> None:
+        bench = Bench(name="demo")
+        old = bench.carry_out().snapshot
+        bench.clock.now += 30 * 86400
+        made = replace(
+            one(tmp_path).due,
+            prune=(PruneRequest("", "demo", SETTINGS, "schedule", Retention(last=1, min_verified=1)),),
+        )
+        async with workers(client, bench):
+            result = await (await begun(client, made)).result()
+        assert (result.outcome, result.findings) == ("verified", ())
+        assert [each.id for each in load(bench.store, "demo")] == [result.snapshot]
+        assert any(f"{old.partition('/')[2]}/marks" in act and "verified" in act for act in bench.notes.acts)
+
+    async def test_a_retention_that_fails_is_a_finding_of_a_backup_that_does_not(
+        self, client: Client, tmp_path: Path
+    ) -> None:
+        bench = Bench(name="demo")
+        bench.carry_out()
+        assert isinstance(bench.store, MemoryStore)
+        lost = next(key for key in bench.store.objects if key.endswith("manifest.json"))
+        bench.store.hide(lost)
+        bench.clock.now += 86400
+        made = replace(
+            one(tmp_path).due,
+            prune=(PruneRequest("", "demo", SETTINGS, "schedule", Retention(last=1, min_verified=1)),),
+        )
+        async with workers(client, bench):
+            result = await (await begun(client, made)).result()
+        assert result.outcome == "degraded"
+        assert "hidden by a delete marker" in result.findings[-1]
+
     @pytest.mark.parametrize("end", ["terminate", "cancel"])
     async def test_whatever_ends_it_leaves_the_backup_alone(self, client: Client, tmp_path: Path, end: str) -> None:
         cluster, streams, go_on = a_cluster(), threading.Event(), threading.Event()
@@ -398,7 +446,10 @@ class TestDue:
 
 
 async def due(client: Client, root: Path) -> WorkflowHandle[object, DueResult]:
-    made: Due = one(root).due
+    return await begun(client, one(root).due)
+
+
+async def begun(client: Client, made: Due) -> WorkflowHandle[object, DueResult]:
     return await client.start_workflow(
         "backup.due", made, id=f"due-{uuid4()}", task_queue=STEPS_QUEUE, result_type=DueResult
     )

@@ -28,9 +28,8 @@ from temporalio.client import Schedule as Laid
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.audit import canonical
-from quorate.backup import request
 from quorate.diagnosis import Finding
-from quorate.due import ACTOR, WORKFLOW, Due, DueResult
+from quorate.due import ACTOR, WORKFLOW, Due, DueResult, due
 from quorate.inventory import Backup, written
 from worker.operations import version
 from worker.settings import Settings
@@ -125,7 +124,7 @@ class Wanted:
 def wanted(settings: Settings) -> dict[str, Wanted]:
     """By id, of every cluster that has a schedule."""
     found = [
-        Wanted(name, cluster.backup, Due(request(settings.inventory, name, "", ACTOR), version()))
+        Wanted(name, cluster.backup, due(settings.inventory, name, version()))
         for name, cluster in settings.inventory.clusters.items()
         if cluster.backup.schedule
     ]

@@ -5,6 +5,7 @@ Whatever ends it, even a time-out, leaves alone the backup that it has begun.
 """
 
 from dataclasses import replace
+from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -14,9 +15,16 @@ from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHand
 with workflow.unsafe.imports_passed_through():
     from quorate.backup import WORKFLOW as BACKUP
     from quorate.backup import BackupRequest, BackupResult
-    from quorate.due import FAILED, SKIPPED, WORKFLOW, Due, DueResult, Situation, taken
+    from quorate.due import FAILED, SKIPPED, WORKFLOW, Due, DueResult, Situation, followed, taken
     from quorate.operation import named
+    from quorate.prune import WORKFLOW as PRUNE
+    from quorate.prune import PruneRequest, PruneResult
+    from quorate.verify import WORKFLOW as VERIFY
+    from quorate.verify import VerifyRequest, VerifyResult
     from workflows import patience
+
+Request = BackupRequest | VerifyRequest | PruneRequest
+T = TypeVar("T")
 
 LOOK_S = 10.0
 
@@ -27,22 +35,47 @@ class BackupDue:
     async def run(self, due: Due) -> DueResult:
         """A backup that runs already, or an operation that has the nodes, is no failure: the next run comes."""
         cluster = due.request.cluster
-        operation = named(BACKUP, int(workflow.time() * 1000), workflow.random().getrandbits(80))
         try:
             now = await self.situation(cluster)
-            if now.why_not:
-                return DueResult(cluster, SKIPPED, reason=now.why_not)
-            backup = await self.begun(due, now, replace(due.request, operation=operation))
+        except ActivityError as error:
+            return DueResult(cluster, FAILED, reason=f"what runs on the cluster could not be asked: {said(error)}")
+        if now.why_not:
+            return DueResult(cluster, SKIPPED, reason=now.why_not)
+        return followed(await self.backup(due, now), await self.rest(due, now))
+
+    async def backup(self, due: Due, now: Situation) -> DueResult:
+        cluster, operation = due.request.cluster, new(BACKUP)
+        try:
+            backup = await self.begun(BACKUP, due, now, replace(due.request, operation=operation), BackupResult)
             workflow.upsert_memo({"operation": operation})  # where it is read with no worker alive
             return taken(cluster, await backup)
         except WorkflowAlreadyStartedError:
             return DueResult(cluster, SKIPPED, reason="another backup was begun at this moment")
-        except ActivityError as error:
-            return DueResult(cluster, FAILED, reason=f"what runs on the cluster could not be asked: {said(error)}")
         except ChildWorkflowError as error:
             if workflow.cancellation_reason() is not None:
                 raise
             return DueResult(cluster, FAILED, operation, reason=said(error))
+
+    async def rest(self, due: Due, now: Situation) -> tuple[str, ...]:
+        """One after another, and none is kept from running by one before; what is wrong with any is a finding."""
+        findings: list[str] = []
+        for request in due.verify:
+            findings += await self.follow(VERIFY, due, now, request, VerifyResult)
+        for request_ in due.prune:
+            findings += await self.follow(PRUNE, due, now, request_, PruneResult)
+        return tuple(findings)
+
+    async def follow(self, kind: str, due: Due, now: Situation, request: Request, result: type[Any]) -> list[str]:
+        operation = new(kind)
+        try:
+            ended = await (await self.begun(kind, due, now, replace(request, operation=operation), result))
+        except WorkflowAlreadyStartedError:
+            return []  # somebody does it already
+        except ChildWorkflowError as error:
+            if workflow.cancellation_reason() is not None:
+                raise
+            return [f"{operation}: {said(error)}"]
+        return [f"{operation}: {each}" for each in ended.findings]
 
     async def situation(self, cluster: str) -> Situation:
         now: Situation = await workflow.execute_activity(
@@ -51,27 +84,31 @@ class BackupDue:
         return now
 
     async def begun(
-        self, due: Due, now: Situation, request: BackupRequest
-    ) -> ChildWorkflowHandle[object, BackupResult]:
+        self, kind: str, due: Due, now: Situation, request: Request, result: type[T]
+    ) -> ChildWorkflowHandle[Any, T]:
         """As the command line begins one: the same id, so one at a time, and the same memo, so it is found."""
-        memo = {"operation": request.operation, "cluster": request.cluster, "kind": BACKUP, "actor": request.actor}
+        memo = {"operation": request.operation, "cluster": request.cluster, "kind": kind, "actor": request.actor}
         return await workflow.start_child_workflow(
-            BACKUP,
+            kind,
             request,
-            id=f"quorate/{request.cluster}/{BACKUP}",
+            id=f"quorate/{request.cluster}/{kind}",
             task_queue=patience.STEPS_QUEUE,
-            result_type=BackupResult,
+            result_type=result,
             cancellation_type=ChildWorkflowCancellationType.ABANDON,
             parent_close_policy=ParentClosePolicy.ABANDON,
             memo={**memo, "version": due.version},
-            search_attributes=described(now, request),
+            search_attributes=described(now, kind, request),
             static_summary=f"{request.operation} by {request.actor}",
         )
 
 
-def described(now: Situation, request: BackupRequest) -> TypedSearchAttributes:
+def new(kind: str) -> str:
+    return named(kind, int(workflow.time() * 1000), workflow.random().getrandbits(80))
+
+
+def described(now: Situation, kind: str, request: Request) -> TypedSearchAttributes:
     """By those that the server has: with an unknown one the backup could not begin at all."""
-    values = zip(now.attributes, (request.cluster, BACKUP, request.operation), strict=False)
+    values = zip(now.attributes, (request.cluster, kind, request.operation), strict=False)
     return TypedSearchAttributes(
         [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in values if name]
     )
