@@ -11,6 +11,7 @@ from quorate.content import Content
 from quorate.errors import Corrupt
 from quorate.ports import Cipher, Store
 from quorate.snapshot import Examination, Facts, joined
+from quorate.walk import Walked
 
 
 def fetched(
@@ -45,7 +46,9 @@ def looked_through(store: Store, cipher: Cipher, manifest: Manifest, identities:
     if manifest.content:
         walking = Walking(examination.uses)
         drain(walking.of(fetched(store, cipher, manifest, identities)))
-        same_content(walking.walked().content, manifest.content, manifest.id)
+        walked = walking.walked()
+        same_content(walked.content, manifest.content, manifest.id)
+        same_pages(walked, manifest)
 
 
 def same_content(found: Content, wanted: Contents, snapshot: str) -> None:
@@ -54,6 +57,12 @@ def same_content(found: Content, wanted: Contents, snapshot: str) -> None:
             f"{snapshot} holds {found.records} records with the content digest {found.digest[:12]}…, "
             f"its manifest says {wanted.records} with {wanted.digest[:12]}…"
         )
+
+
+def same_pages(found: Walked, manifest: Manifest) -> None:
+    seen = (found.used, found.free, found.torn)
+    if manifest.pages and seen != (wanted := (manifest.pages.used, manifest.pages.free, manifest.pages.torn)):
+        raise Corrupt(f"of {manifest.id} {seen} pages are in use, free and torn, its manifest says {wanted}")
 
 
 def same(facts: Facts, manifest: Manifest) -> None:

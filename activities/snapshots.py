@@ -250,28 +250,24 @@ class Snapshots:
             with ahead(store.get(wanted.key), AHEAD, tick) as chunks:
                 drain(stored.of(chunks))
             return same(ReadBack(wanted.size_bytes, wanted.sha256, stored.sha256, decrypted=False), wanted)
-        uses = heard(wanted.uses) or self._uses(task, store, tick)
-        walking = Walking(uses)
-        with (
-            self._clear(task, store, stored, tick) as pieces,
-            ahead(sent.of(pieces), AHEAD, tick) as hashed,  # each in a thread of its own, for they take as long
-        ):
-            drain(walking.of(hashed))
+        walking = Walking(heard(wanted.uses) or self._uses(task, store, tick))
+        with self._clear(task, store, stored, sent, tick) as pieces:
+            drain(walking.of(pieces))
         found = same(ReadBack(sent.size_bytes, sent.sha256, stored.sha256), wanted)
         return replace(found, walked=walking.walked())
 
     @contextmanager
-    def _clear(self, task: BackupTask, store: Store, stored: Sum, tick: Tick) -> Iterator[Iterator[bytes]]:
-        """What lies in the store, opened and expanded."""
+    def _clear(self, task: BackupTask, store: Store, stored: Sum, sent: Sum, tick: Tick) -> Iterator[Iterator[bytes]]:
+        """What lies in the store, opened and expanded: in threads that take about as long as each other."""
         request, key = task.request, streamed(task).key
         with ahead(store.get(key), AHEAD, tick) as chunks:
             clear = opened(self.cipher, stored.of(chunks), request.recipients, request.identities, key)
-            with ahead(expanded(clear, key), AHEAD, tick) as pieces:
+            with ahead(sent.of(expanded(clear, key)), AHEAD, tick) as pieces:
                 yield pieces
 
     def _uses(self, task: BackupTask, store: Store, tick: Tick) -> bytes:
         """Of its pages, by one more reading: they were too many and too strewn to be told by the step before."""
-        with self._clear(task, store, Sum(), tick) as pieces:
+        with self._clear(task, store, Sum(), Sum(), tick) as pieces:
             return learnt(pieces, streamed(task).revision)
 
     def _publish(self, task: BackupTask, ticket: Ticket, tick: Tick) -> BackupResult:

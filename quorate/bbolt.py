@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from quorate.errors import Corrupt
 
@@ -12,6 +13,7 @@ DB_BYTES_MAX = 1 << 40  # far above etcd's advised 8 GiB; a damaged header must 
 HEADER_BYTES = ELEMENT_BYTES = 16
 BRANCH, LEAF, FREELIST = 1, 2, 0x10
 BUCKET = 1
+OUTSIDE, UNORDERED = "an element points outside of it", "its keys are out of order"
 
 PAGE = struct.Struct("<QHHI")  # id, flags, count, overflow
 _META = struct.Struct("<IIIIQQQQQQ")  # magic, version, page size, flags, root, seq, freelist, high water, txid, sum
@@ -87,7 +89,7 @@ def table(data: bytes, page: int, count: int, end: int) -> memoryview:
 
 
 def keys_in(flags: int, data: bytes, page: int, count: int, end: int) -> list[bytes]:
-    """Of every element of the page that lies there; Corrupt where one does not lie in it."""
+    """Of every element of the page that lies there; Corrupt where one does not, or where they are out of order."""
     rows = table(data, page, count, end)
     if flags == BRANCH:
         spans = [(position, key_bytes, 0) for position, key_bytes, _ in BRANCH_ELEMENT.iter_unpack(rows)]
@@ -97,8 +99,10 @@ def keys_in(flags: int, data: bytes, page: int, count: int, end: int) -> list[by
     for at, (position, key_bytes, value_bytes) in enumerate(spans):
         key = page + HEADER_BYTES + ELEMENT_BYTES * at + position
         if key + key_bytes + value_bytes > end:
-            raise Corrupt("an element points outside of it")
+            raise Corrupt(OUTSIDE)
         keys.append(data[key : key + key_bytes])
+    if any(before >= after for before, after in pairwise(keys)):
+        raise Corrupt(UNORDERED)
     return keys
 
 

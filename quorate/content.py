@@ -5,13 +5,12 @@ The content digest is the sum, modulo 2^256, of `sha256(length ‖ key ‖ value
 The length is that of the key, in 8 bytes, the highest first. The sum is told as 64 hexadecimal digits.
 """
 
-import operator
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from quorate.bbolt import ELEMENT_BYTES, HEADER_BYTES, LEAF_ELEMENT, table
+from quorate.bbolt import ELEMENT_BYTES, HEADER_BYTES, LEAF_ELEMENT, OUTSIDE, UNORDERED, table
 from quorate.errors import Corrupt
 
 MODULUS = 1 << 256
@@ -68,41 +67,37 @@ class Tally:
 
         One loop with little in it, for it runs once for every record of a database.
         """
-        at, total, keys, prefixes = page + HEADER_BYTES, 0, list[bytes](), self._prefixes
+        at, before, prefixes = page + HEADER_BYTES, b"", self._prefixes
         for _, position, key_bytes, value_bytes in LEAF_ELEMENT.iter_unpack(table(data, page, count, end)):
             start = at + position
             value, stop = start + key_bytes, start + key_bytes + value_bytes
             if stop > end:
-                raise Corrupt("an element points outside of it")
+                raise Corrupt(OUTSIDE)
             at += ELEMENT_BYTES
-            keys.append(data[start:value])
+            key = data[start:value]
+            if key <= before:
+                raise Corrupt(UNORDERED)
+            before = key
             length = key_bytes.to_bytes(8, "big")
             if value_bytes < LARGE_BYTES:
                 digest = sha256(length + data[start:stop])
             else:
                 digest = sha256(length)
                 digest.update(memoryview(data)[start:stop])
-            total += int.from_bytes(digest.digest(), "big")
+            self._sum += int.from_bytes(digest.digest(), "big")
             if (prefix := prefix_in(data, value, stop)) in prefixes:
                 prefixes[prefix] += 1
             else:
                 self._first_of(prefix)
-        ordered(keys)
-        self._sum = (self._sum + total) % MODULUS
         self._records += count
 
     def content(self) -> Content:
         counts = {prefix.decode(errors="backslashreplace"): count for prefix, count in self._prefixes.items()}
         told = {prefix: counts[prefix] for prefix in most(counts)}
         rest = self._records - sum(told.values())
-        return Content(f"{self._sum:064x}", self._records, told | ({REST: rest} if rest else {}))
+        return Content(f"{self._sum % MODULUS:064x}", self._records, told | ({REST: rest} if rest else {}))
 
     def _first_of(self, prefix: bytes) -> None:
         """Too many are not counted one by one, so that nobody's keys fill our memory."""
         if len(self._prefixes) < COUNTED_MAX:
             self._prefixes[prefix] = 1
-
-
-def ordered(keys: list[bytes]) -> None:
-    if any(map(operator.ge, keys, keys[1:])):
-        raise Corrupt("its keys are out of order")

@@ -22,7 +22,7 @@ from quorate.bbolt import (
     table,
     torn,
 )
-from quorate.content import Content, Tally, ordered
+from quorate.content import Content, Tally
 from quorate.errors import Corrupt
 from quorate.pages import ABOVE, OTHER, RECORDS, UNUSED
 
@@ -76,7 +76,8 @@ class Walk:
             page, flags, count, overflow = PAGE.unpack_from(data, at)
             pages = 1
             if self._uses[self._number] != UNUSED:
-                pages += self._alone(page, overflow)
+                if overflow or page != self._number:
+                    pages += self._alone(page, overflow)
                 if at + pages * meta.page_bytes > len(data):
                     self._wanted_bytes = pages * meta.page_bytes
                     break
@@ -113,7 +114,7 @@ class Walk:
             if use == RECORDS:
                 self._tally.add(data, page, count, end)
             else:
-                ordered(keys_in(flags, data, page, count, end))
+                keys_in(flags, data, page, count, end)
             if use == OTHER:
                 self._records_in_a_bucket(data, page, count, end)
         except Corrupt as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from activities.fetched import fetched, looked_through
+from quorate.catalogue import PagesSeen
 from quorate.errors import BadInput, Corrupt, Denied, QuorateError
 from tests.fakes.store import MemoryStore
 from tests.test_backup import AGE, Bench, a_cluster, sent
@@ -68,6 +69,12 @@ def test_its_content_is_what_its_manifest_says(bench: Bench) -> None:
     for lie in ({"digest": "0" * 64}, {"records": 1}, {"prefixes": {}}):
         with pytest.raises(Corrupt, match=f"{bench.manifest().id} holds 501 records with the content digest"):
             looked(bench, **lie)
+
+
+def test_its_pages_are_as_many_as_its_manifest_says(bench: Bench) -> None:
+    lies = bench.manifest().model_copy(update={"pages": PagesSeen(used=1, free=0, torn=0)})
+    with pytest.raises(Corrupt, match=r"pages are in use, free and torn, its manifest says \(1, 0, 0\)"):
+        looked_through(bench.store, AGE, lies, bench.identities)
 
 
 def test_of_one_from_before_content_was_known_only_the_hashes_are_compared(bench: Bench) -> None:
