@@ -6,6 +6,7 @@ from deploy.bench.__main__ import ALL, parser, shapes
 from deploy.bench.measuring import Figures, Shape
 from deploy.bench.prober import Probes
 from deploy.bench.rows import HEAD, Row, compared, rows, table
+from deploy.bench.spent import moments
 from deploy.bench.usual import stages
 from deploy.bench.waiting import Waits, typical_waits, waited
 from deploy.demo.telling import StoryError, Teller
@@ -46,6 +47,12 @@ def test_of_several_rounds_the_median_of_each_figure_is_told():
 
 def test_the_moments_of_the_script_become_durations():
     assert stages("1.0 fetch\n3.5 copy\n4.0 done\n") == "fetch 2.5, copy 0.5"
+
+
+def test_the_steps_of_a_backup_are_told_by_its_audit_trail():
+    told = (("begin", "", 0), ("intent", "stream", 1), ("outcome", "", 6), ("intent", "stream", 6), ("seal", "", 9))
+    records = [{"event": what, "step": step, "time": f"2026-11-29T16:20:0{at}.000+00:00"} for what, step, at in told]
+    assert stages(moments(records)) == "stream 8.0"
 
 
 def test_a_missed_target_is_said():

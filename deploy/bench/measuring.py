@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from deploy.bench.floor import api_start_s, etcd_start_s
 from deploy.bench.memory import idle_mib, sampling
 from deploy.bench.prober import probing
+from deploy.bench.spent import spent
 from deploy.bench.ssh import round_trips_ms
 from deploy.bench.usual import stages, usual
 from deploy.bench.waiting import Waits, typical_waits, waits
@@ -167,8 +168,9 @@ def backups(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) 
         result = quorate.read("backup", lab.name)
         figures.backup_s = time.monotonic() - began
     figures.peak_mib, figures.written_mib = sampled.peak, written_mib(lab) - written
-    figures.usual_backup_s, _ = usual(lab, "backup", work)
-    say(f"bench: backup {figures.backup_s:.1f} s ({result['outcome']}), script {figures.usual_backup_s:.1f} s")
+    figures.usual_backup_s, said = usual(lab, "backup", work)
+    say(f"bench: backup {figures.backup_s:.1f} s ({result['outcome']}; {spent(lab, result['operation'])})")
+    say(f"bench: script: backup {figures.usual_backup_s:.1f} s ({stages(said)})")
 
 
 def restores(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) -> None:

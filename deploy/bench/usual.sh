@@ -68,10 +68,15 @@ wait_for() {
 backup() {
   local one=${ENDPOINTS%%,*} each recipients=()
   for each in $RECIPIENTS; do recipients+=(-r "$each"); done
+  say snapshot
   "$ETCDCTL" --endpoints "$one" --cacert "$CA" --cert "$CERT" --key "$KEY" snapshot save "$WORK/usual.db" >/dev/null
+  say pack
   zstd -q -f -3 -T0 "$WORK/usual.db" -o "$WORK/usual.db.zst"
+  say encrypt
   "$AGE" "${recipients[@]}" -o "$WORK/usual.db.zst.age" "$WORK/usual.db.zst"
+  say upload
   $UPLOAD "$WORK/usual.db.zst.age" "$OBJECT"
+  say done
 }
 
 restore() {
