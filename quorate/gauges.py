@@ -73,7 +73,14 @@ METRICS = (
         "When a snapshot was last proved by an etcd that was started from it; 0 is never.",
     ),
     Metric(
-        "quorate_hidden_objects", "Objects that somebody has deleted by name: hidden in the store, and there still."
+        "quorate_hidden_objects",
+        "Objects that somebody has deleted by name: hidden in the store, and there still.",
+        ("cluster", "store"),
+    ),
+    Metric(
+        "quorate_copy_last_success_timestamp_seconds",
+        "When the newest snapshot that counts was begun, of those that a store with copies holds; 0 is never.",
+        ("cluster", "store"),
     ),
     Metric("quorate_schedule_expected_interval_seconds", "How often a backup should be begun (`backup.every`)."),
     Metric("quorate_rpo_objective_seconds", "`objectives.rpo`; absent where there is none."),
@@ -95,9 +102,12 @@ METRICS = (
         "quorate_store_reachable",
         "Whether the catalogue could be read from the store when that was tried last; if not, what is told of "
         "snapshots is what was known before.",
+        ("cluster", "store"),
     ),
     Metric(
-        "quorate_catalogue_read_timestamp_seconds", "When the catalogue was last read from the store; 0 is never."
+        "quorate_catalogue_read_timestamp_seconds",
+        "When the catalogue was last read from a store; absent for never.",
+        ("cluster", "store"),
     ),
     Metric(
         "quorate_runs",
@@ -179,6 +189,11 @@ def of_catalogue(name: str, shelf: Shelf, doubted: Mapping[str, str]) -> Iterato
     yield from of_worth(name, shelf, doubted)
     if latest:
         yield from of_snapshot(name, latest)
+
+
+def of_copy(name: str, store: str, latest: Manifest | None) -> Iterator[Figure]:
+    began = latest.created_at.timestamp() if latest else 0.0
+    yield Figure("quorate_copy_last_success_timestamp_seconds", (name, store), began)
 
 
 def of_marks(name: str, shelf: Shelf) -> Iterator[Figure]:

@@ -44,12 +44,13 @@ def snapshot(at_s: float = 0.0, revision: int = 41, **changes: Any) -> Manifest:
 
 
 class Site:
-    """A machine with an inventory, its state directory, a store that is a directory, and a cluster."""
+    """A machine with an inventory, its state directory, two stores that are directories, and a cluster."""
 
     def __init__(self, root: Path, more: str = "") -> None:
         self.root, self.cluster = root, FakeCluster(id="c1", revision=100)
         (root / "state").mkdir()
         (root / "store").mkdir()
+        (root / "far").mkdir()
         ca = authority("ca")
         ca.pair.write(root, "ca")
         ca.sign("client").write(root, "client")
@@ -57,14 +58,16 @@ class Site:
         text = INVENTORY.format(state=root / "state", store=root / "store").replace(
             "etcd: {data_dir: /var/lib/etcd/default}", f"etcd: {{data_dir: /var/lib/etcd/default, {tls}}}"
         )
-        (root / "quorate.yaml").write_text(text + more)
+        copied = text.replace("{store: here}", "{store: here, copies: [far]}")
+        copied = copied.replace("stores:\n", f"stores:\n  far: {{directory: {root / 'far'}}}\n")
+        (root / "quorate.yaml").write_text(copied + more)
 
     @property
     def settings(self) -> Settings:
         return load(self.root / "quorate.yaml")
 
-    def keep(self, made: Manifest) -> Manifest:
-        store = DirectoryStore(str(self.root / "store"))
+    def keep(self, made: Manifest, where: str = "store") -> Manifest:
+        store = DirectoryStore(str(self.root / where))
         store.put(made.key, (b"x" * made.stored_bytes,), lambda _: None)
         store.put(made.manifest_key, (made.encode(),), lambda _: None)
         return made
@@ -114,9 +117,10 @@ class Exporter:
         """Everything once, as the threads do; what fails is the figures' to tell."""
         for each in self.eyes.clusters:
             each.tick()
-            each.read()
+            for stock in each.stocks:
+                stock.read()
+                stock.hidden()
             each.tell_clock()
-            each.hidden()
             each.expiries()
         self.eyes.records()
 

@@ -138,13 +138,24 @@ class TestCatalogue:
         kept = site.keep(snapshot(0, 41))
         exporter = site.exporter()
         exporter.look()
-        assert exporter.figure("quorate_hidden_objects", cluster="demo") == 0
+        assert exporter.figure("quorate_hidden_objects", cluster="demo", store="here") == 0
         store = MemoryStore()
         store.put(kept.key, (b"x",), lambda _: None)
         store.hide(kept.key)
         exporter.use(MemoryStores(store))
-        exporter.eyes.clusters[0].hidden()
-        assert exporter.figure("quorate_hidden_objects", cluster="demo") == 1
+        exporter.eyes.clusters[0].stock.hidden()
+        assert exporter.figure("quorate_hidden_objects", cluster="demo", store="here") == 1
+
+    def test_a_copy_that_lags_is_told_by_its_store(self, site: Site) -> None:
+        site.keep(snapshot(0, 41), "far")
+        site.keep(snapshot(0, 41))
+        site.keep(snapshot(60, 50))
+        exporter = site.exporter()
+        exporter.look()
+        copied = exporter.figure("quorate_copy_last_success_timestamp_seconds", cluster="demo", store="far")
+        assert copied == AT.timestamp()
+        assert exporter.figure("quorate_store_reachable", cluster="demo", store="far") == 1
+        assert exporter.figure("quorate_snapshots", cluster="demo", state="verified") == 2
 
 
 class TestClock:
@@ -261,7 +272,7 @@ class TestRestart:
             exporter.look()
         told = lasting(exporter)
         assert {key: told.get(key) for key in before} == before
-        assert exporter.figure("quorate_store_reachable", cluster="demo") == 0
+        assert exporter.figure("quorate_store_reachable", cluster="demo", store="here") == 0
         assert exporter.figure("quorate_rpo_current_seconds", cluster="demo", bound="most") is not None
 
     def test_every_figure_has_its_labels_and_a_meaning(self, site: Site) -> None:
@@ -336,7 +347,11 @@ def daemon(config: Path, state: Path, revision: int) -> dict[object, float]:
             found = parsed(scraped(url))
             active = ("quorate_run_active", (("cluster", "demo"), ("kind", "backup")))
             clock = found.get(("quorate_cluster_revision", labels)) == revision
-            return clock and active in found and found.get(("quorate_store_reachable", labels)) == 1
+            return (
+                clock
+                and active in found
+                and found.get(("quorate_store_reachable", (*labels, ("store", "here")))) == 1
+            )
 
         assert wait(whole, 60), scraped(url) + (state / "log").read_text()[-3000:]
         found = figures(parsed(scraped(url)))

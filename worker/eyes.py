@@ -11,32 +11,15 @@ from functools import partial
 import structlog
 from temporalio.service import RPCError
 
-from activities.catalogued import Catalogued
-from quorate.catalogue import Manifest, newest
 from quorate.errors import QuorateError, Unreachable
-from quorate.gauges import (
-    Figure,
-    Run,
-    counting,
-    loss_of,
-    of_active,
-    of_attempts,
-    of_catalogue,
-    of_clock,
-    of_credentials,
-    of_loss,
-    of_members,
-    of_runs,
-    of_settings,
-)
-from quorate.inventory import Cluster
+from quorate.gauges import Figure, Run, of_active, of_attempts, of_runs
 from quorate.notices import Notice, of_ends, of_hold
-from quorate.provenance import why_not
 from quorate.revision_clock import EVERY_S
-from worker.metrics import Board, Kept
+from worker.metrics import Board
 from worker.notifying import Outbox, Receiver, Switch
 from worker.operations import Operations, version
 from worker.past import Past, of_audit
+from worker.watched import Watched, watched
 from worker.wiring import Wiring
 
 CATALOGUE_S = 60.0
@@ -46,87 +29,8 @@ ACTIVE_S = 10.0
 CREDENTIALS_S = 3600.0
 NOTICES_S = 5.0
 PING_S = 60.0
-THIN_S = 3600.0
 ANSWER_S = 30.0
 log = structlog.get_logger("quorate.eyes")
-
-
-@dataclass(slots=True)
-class Watched:
-    """One cluster: its revision clock, and its snapshots as the store tells them."""
-
-    wiring: Wiring
-    board: Board
-    kept: Kept
-    name: str
-    cluster: Cluster
-    catalogued: Catalogued = field(default_factory=Catalogued)
-    doubts: dict[str, str] = field(default_factory=dict)  # by snapshot, "" where there is none
-    latest: Manifest | None = None
-    attempted: float = 0.0
-    thinned: float = 0.0
-
-    def begin(self) -> None:
-        """What was known when the last daemon ended."""
-        self.board.tell(f"settings of {self.name}", of_settings(self.name, self.cluster))
-        self.latest, figures = self.kept.of(self.name)
-        self.attempted = self.latest.created_at.timestamp() if self.latest else 0.0
-        self.board.tell(f"catalogue of {self.name}", figures)
-        self.tell_clock()
-
-    def tick(self) -> None:
-        """What one member did not say is no failure here: the figures say who is silent."""
-        heard = self.wiring.clock.tick(self.name, self.cluster)
-        self.board.tell(f"members of {self.name}", of_members(self.name, heard))
-        self.tell_clock()
-        if (now := time.monotonic()) - self.thinned > THIN_S:
-            self.wiring.ticks.thin(self.name, time.time())
-            self.thinned = now
-
-    def tell_clock(self) -> None:
-        figures = [*of_clock(self.name, self.wiring.ticks.last(self.name))]
-        if self.latest:
-            ticks = self.wiring.ticks.since(self.name, self.latest.created_at.timestamp())
-            figures += of_loss(self.name, loss_of(self.latest, ticks, time.time()))
-        self.board.tell(f"clock of {self.name}", figures)
-
-    def read(self) -> None:
-        """Where the store does not answer what was known stays, and that it was not read is told."""
-        reachable = 0.0
-        try:
-            self.tell_catalogue()
-            reachable = 1.0
-        finally:
-            self.board.tell(f"store of {self.name}", [Figure("quorate_store_reachable", (self.name,), reachable)])
-
-    def tell_catalogue(self) -> None:
-        store = self.wiring.stores.at(self.wiring.settings.store(self.name))
-        shelf = self.catalogued.look(store, self.name)
-        self.doubts = {each.id: self.doubt(each) for each in shelf.manifests}
-        doubted = {snapshot: why for snapshot, why in self.doubts.items() if why}
-        self.latest = newest(counting(shelf, doubted), ())
-        self.attempted = max((each.created_at.timestamp() for each in shelf.manifests), default=0.0)
-        read = Figure("quorate_catalogue_read_timestamp_seconds", (self.name,), time.time())
-        figures = (*of_catalogue(self.name, shelf, doubted), read)
-        self.board.tell(f"catalogue of {self.name}", figures)
-        self.kept.keep(self.name, self.latest, figures)
-
-    def hidden(self) -> None:
-        store = self.wiring.stores.at(self.wiring.settings.store(self.name))
-        found = len(store.hidden(f"{self.name}/"))
-        self.board.tell(f"hidden of {self.name}", [Figure("quorate_hidden_objects", (self.name,), found)])
-
-    def doubt(self, manifest: Manifest) -> str:
-        """Signatures are proved once: neither a manifest nor `trust` changes while a daemon runs."""
-        if not self.cluster.trust:
-            return ""
-        known = self.doubts.get(manifest.id)
-        return why_not(manifest, self.cluster.trust, self.wiring.signatures) if known is None else known
-
-    def expiries(self) -> None:
-        """One that cannot be read has no figure; `quorate doctor` says why."""
-        found = self.wiring.expiries(self.cluster)
-        self.board.tell(f"credentials of {self.name}", of_credentials(self.name, found))
 
 
 @dataclass(slots=True)
@@ -151,11 +55,9 @@ class Eyes:
             Receiver(each, self.wiring.webhooks, self.wiring.secrets, outbox, self.notices)
             for each in settings.inventory.notify.webhooks
         )
-        kept = Kept(settings.state / "figures.json")
         self.past = Past(settings.operations)
         self.clusters = tuple(
-            Watched(self.wiring, self.board, kept, name, cluster)
-            for name, cluster in settings.inventory.clusters.items()
+            watched(self.wiring, self.board, name, cluster) for name, cluster in settings.inventory.clusters.items()
         )
         self.board.tell("build", [Figure("quorate_build_info", (version(),), 1.0)])
 
@@ -164,8 +66,9 @@ class Eyes:
         """What is looked at, how, and how often."""
         for each in self.clusters:
             yield f"clock of {each.name}", each.tick, EVERY_S
-            yield f"catalogue of {each.name}", each.read, CATALOGUE_S
-            yield f"what is hidden of {each.name}", each.hidden, HIDDEN_S
+            for stock in each.stocks:
+                yield f"catalogue of {stock.place}", stock.read, CATALOGUE_S
+                yield f"what is hidden of {stock.place}", stock.hidden, HIDDEN_S
             yield f"credentials of {each.name}", each.expiries, CREDENTIALS_S
         yield "records", self.records, RECORDS_S
         yield "operations", self.active, ACTIVE_S
@@ -189,7 +92,7 @@ class Eyes:
     def records(self) -> None:
         past = self.past.look()
         self.runs = runs = tuple(run for told in past.values() for run in told.runs)
-        attempted = {each.name: each.attempted for each in self.clusters}
+        attempted = {each.name: each.stock.attempted for each in self.clusters}
         self.board.tell("runs", (*of_runs(runs, attempted), *of_attempts(runs, attempted)))
         self.board.tell("audit", of_audit(past))
 

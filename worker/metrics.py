@@ -66,24 +66,24 @@ def served(board: Board, host: str, port: int) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was last known of a catalogue, for a daemon that starts while the store is away."""
+    """What was last known of a cluster's catalogue in a store, for a daemon that starts while the store is away."""
 
     path: Path
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def keep(self, cluster: str, latest: Manifest | None, figures: Iterable[Figure]) -> None:
+    def keep(self, place: str, latest: Manifest | None, figures: Iterable[Figure]) -> None:
         said = {
             "latest": latest.encode().decode() if latest else "",
             "figures": [[each.name, each.labels, each.value] for each in figures],
         }
         with self.lock:
-            embedded.replace(self.path, json.dumps({**self._all(), cluster: said}))
+            embedded.replace(self.path, json.dumps({**self._all(), place: said}))
 
-    def of(self, cluster: str) -> tuple[Manifest | None, tuple[Figure, ...]]:
+    def of(self, place: str) -> tuple[Manifest | None, tuple[Figure, ...]]:
         """Nothing where there is nothing, or of another version."""
         labels = {metric.name: len(metric.labels) for metric in METRICS}
         try:
-            said = self._all()[cluster]
+            said = self._all()[place]
             figures = [Figure(name, tuple(of), float(value)) for name, of, value in said["figures"]]
             latest = Manifest.model_validate_json(said["latest"]) if said["latest"] else None
         except (KeyError, ValueError, TypeError):
