@@ -94,6 +94,7 @@ class Site:
         vars(wiring)["etcds"] = self.cluster
         eyes = Eyes(wiring, Operations(self.settings, None), asyncio.new_event_loop())  # type: ignore[arg-type]
         eyes.begin()
+        eyes.records()
         eyes.board.tell("active", of_active(["demo"], [], []))
         return Exporter(eyes)
 

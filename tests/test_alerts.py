@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.lab.prometheus import make_promtool
+from deploy.lab.prometheus import make_prometheus
 from tests.exporting import EVERYTHING, Site, missing, names, snapshot
 from tests.real_etcd import running
 from tests.runbooks import ROOT
@@ -112,5 +112,10 @@ class TestRules:
 
 def promtool(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [make_promtool(print), *words], cwd=folder, capture_output=True, text=True, check=False, timeout=120
+        [make_prometheus(print) / "promtool", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )

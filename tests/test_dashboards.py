@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.exporting import EVERYTHING, Site, missing, names, snapshot
+from activities.adapters.directory import DirectoryStore
+from deploy.lab.process import wait
+from quorate.marks import Kind, Mark, put
+from tests.exporting import AT, EVERYTHING, Site, missing, names, snapshot
 from tests.real_etcd import running
+from tests.real_prometheus import scraping
 from tests.runbooks import ROOT
 from tests.test_alerts import SERIES, promtool
+from worker.metrics import served
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "deploy" / "grafana").glob("*.json")}
 NAMES = sorted(BOARDS)
@@ -77,3 +83,43 @@ class TestBoard:
         (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
         done = promtool("check", "rules", "rules.yaml", folder=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+EMPTY = {  # where all is well, or nothing of the kind was done yet
+    'sum by (cluster, kind, result) (increase(quorate_runs_total{cluster=~"$cluster"}[1d])) > 0',
+    'sum by (cluster, kind) (quorate_run_active{cluster=~"$cluster"}) > 0',
+}
+SEEN_S = 60
+
+
+@pytest.mark.server
+def test_a_real_prometheus_that_scrapes_both_answers_every_query_and_no_alert_of_ours_begins(
+    tmp_path: Path,
+) -> None:
+    site = Site(tmp_path, EVERYTHING)
+    now = datetime.now(UTC).replace(microsecond=0)
+    for where in ("store", "far"):
+        kept = site.keep(snapshot((now - AT).total_seconds()), where)
+        store = DirectoryStore(str(tmp_path / where))
+        for kind in (Kind.VERIFIED, Kind.RESTORED):
+            put(store, Mark(kept.directory, kind, now, "tester", "verify-1"))
+    exporter = site.exporter()
+    exporter.look()
+    rules = [ROOT / "deploy" / "prometheus" / f"{name}.yaml" for name in ("quorate", "etcd")]
+    with (
+        running("3.6", tmp_path / "etcd", ("a", "b", "c")) as cluster,
+        served(exporter.eyes.board, "127.0.0.1", 0) as port,
+    ):
+        jobs = {
+            "quorate": [f"127.0.0.1:{port}"],
+            "etcd": [member.target.url.removeprefix("http://") for member in cluster.members],
+        }
+        with scraping(tmp_path, jobs, rules) as prometheus:
+            asked = [query for name in NAMES for query in queries(BOARDS[name]) if query not in EMPTY]
+
+            def silent() -> list[str]:
+                return [each for each in asked if not prometheus.ask(re.sub(r"\$(\w+)", ".*", each))]
+
+            wait(lambda: not silent(), SEEN_S)
+            assert silent() == []
+            assert {name for name in prometheus.alerts() if name.startswith("Quorate")} == set()

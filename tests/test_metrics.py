@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from quorate.revision_clock import Tick
 from tests.exporting import AT, EVERYTHING, Away, Exporter, Site, figures, parsed, scraped, snapshot
 from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore, MemoryStores
+from tests.hooks import Hook, hooked
 from tests.real_etcd import running
 from worker.metrics import Board, served
 from worker.operations import new_id
@@ -36,6 +38,12 @@ LOOKED = {  # they are the time of a look, or grow with it
     "quorate_clock_last_tick_timestamp_seconds",
     "quorate_rpo_current_seconds",
 }
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    with hooked() as made:
+        yield made
 
 
 @pytest.fixture
@@ -160,7 +168,7 @@ class TestCatalogue:
 
 class TestClock:
     def test_what_would_be_lost_now_is_told_as_an_interval(self, site: Site) -> None:
-        kept = site.keep(snapshot(0, 41))
+        kept = site.keep(snapshot(time.time() - 1000 - AT.timestamp(), 41))
         exporter = site.exporter()
         since = kept.created_at.timestamp()
         seen = {41: 290, 42: 310, 100: 650}  # each the last of its five minutes, so that none is forgotten
@@ -226,6 +234,9 @@ class TestRecords:
         assert exporter.figure("quorate_audit_trails", state="sealed") == 1
         trail = home / "audit" / "one.jsonl"
         trail.write_text(trail.read_text().replace('"ls"', '"rm"'))
+        exporter.look()
+        assert exporter.figure("quorate_audit_chain_ok") == 1, "it is read again within the hour"
+        exporter.eyes.past.recheck_s = 0.0
         exporter.look()
         assert exporter.figure("quorate_audit_chain_ok") == 0
 
@@ -318,9 +329,11 @@ class TestAddress:
 
 @pytest.mark.server
 def test_a_daemon_tells_the_clock_of_a_real_etcd_and_the_same_after_a_restart(
-    tmp_path: Path, temporal_binary: Path
+    tmp_path: Path, temporal_binary: Path, hook: Hook
 ) -> None:
-    site = Site(tmp_path, f'temporal: {{binary: {temporal_binary}}}\nmetrics: {{listen: "127.0.0.1:0"}}\n')
+    (tmp_path / "url").write_text(hook.url)
+    more = f'temporal: {{binary: {temporal_binary}}}\nmetrics: {{listen: "127.0.0.1:0"}}\n'
+    site = Site(tmp_path, more + f"notify: {{deadman: file:{tmp_path}/url}}\n")
     site.keep(snapshot())
     config, state = tmp_path / "quorate.yaml", tmp_path / "state"
     with running("3.6", tmp_path / "etcd") as etcd:
@@ -330,6 +343,7 @@ def test_a_daemon_tells_the_clock_of_a_real_etcd_and_the_same_after_a_restart(
             revision = member.put("a", b"1")
         told = [daemon(config, state, revision) for _ in range(2)]
     assert told[0] == told[1]
+    assert [method for method, *_ in hook.calls] == ["GET", "GET"], "the dead man's switch, once a start"
 
 
 def daemon(config: Path, state: Path, revision: int) -> dict[object, float]:

@@ -82,10 +82,10 @@ class Eyes:
             )
 
     def begin(self) -> None:
-        """What needs nobody's answer is there before anybody can ask."""
+        """What needs nobody's answer is there before anybody can ask; years of records may take longer."""
         looks: list[tuple[str, Callable[[], None]]] = [(each.name, each.begin) for each in self.clusters]
         looks += [(each.name, partial(self.count, each)) for each in self.receivers]
-        for name, look in (*looks, ("records", self.records)):
+        for name, look in looks:
             if trouble := troubled(look):
                 log.warning("failing", what=name, error=trouble)
 

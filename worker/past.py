@@ -1,6 +1,7 @@
 """What the records in the state directory tell of operations that are over."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,9 +12,9 @@ from quorate.audit import broken, sealed
 from quorate.gauges import ENDS, Figure, Run
 from quorate.kept import ULID
 from quorate.records import CLUSTER, OUTCOME
-from worker.cli.records import Record, local
+from worker.cli.records import Record
 
-Signature = tuple[tuple[str, int, int], ...]
+RECHECK_S = 3600.0  # what is sealed is read again only so often, unless a file came or went
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,52 +26,56 @@ class Told:
     broken: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    told: Told
+    changed: tuple[int, ...]  # its directories, when it was read
+    read: float
+
+
 @dataclass(slots=True)
 class Past:
-    """Reads a record again only when one of its files is another one than before."""
+    """Looks again and again, and reads what may have changed; years of records are not read each time."""
 
     root: Path
-    known: dict[str, tuple[Signature, Told]] = field(default_factory=dict)
+    recheck_s: float = RECHECK_S
+    known: dict[str, Known] = field(default_factory=dict)
 
     def look(self) -> dict[str, Told]:
         names = [path.name for path in self.root.iterdir() if path.is_dir()] if self.root.is_dir() else []
-        self.known = {name: self._again(name) for name in names}
-        return {name: told for name, (_, told) in self.known.items()}
+        self.known = {name: self._again(self.root / name) for name in names}
+        return {name: known.told for name, known in self.known.items()}
 
-    def _again(self, operation: str) -> tuple[Signature, Told]:
-        now = signature(self.root / operation)
-        before = self.known.get(operation)
-        if before and before[0] == now:
+    def _again(self, home: Path) -> Known:
+        now, changed = time.monotonic(), changes(home)
+        before = self.known.get(home.name)
+        if before and before.told.sealed_at and before.changed == changed and now - before.read < self.recheck_s:
             return before
-        record = local(self.root, operation)
-        home = self.root / operation
-        return now, told(record, whose(home, record), ended(home)) if record else Told()
+        return Known(told(home), changed, now)
 
 
-def signature(home: Path) -> Signature:
+def changes(home: Path) -> tuple[int, ...]:
+    return tuple(each.stat().st_mtime_ns for each in (home, home / "audit") if each.is_dir())
+
+
+def told(home: Path) -> Told:
+    """Plans and lists of keys are not read for it: they are large."""
     paths = sorted([*home.glob("outcome*.json"), *home.glob("audit/*.jsonl")])
-    return tuple((path.name, (seen := path.stat()).st_mtime_ns, seen.st_size) for path in paths)
+    files = {str(path.relative_to(home)): path.read_text(errors="replace") for path in paths}
+    ended = {path.name: path.stat().st_mtime for path in paths}
+    record = Record(home.name, str(home), files)
+    runs = tuple(runs_of(record, whose(home, record), ended))
+    if not any(sealed(lines) for lines in record.chains.values()):
+        return Told(runs)  # the last line may just be written
+    return Told(runs, max(map(sealed_at, record.chains.values())), broken(record.chains))
 
 
-def whose(home: Path, record: Record | None) -> str:
+def whose(home: Path, record: Record) -> str:
     """One that was written before it was noted says it by its snapshot."""
     try:
         return (home / CLUSTER).read_text()
     except FileNotFoundError:
-        return str(((record and record.outcome) or {}).get("snapshot", "")).rpartition("/")[0]
-
-
-def ended(home: Path) -> dict[str, float]:
-    """When each outcome was written."""
-    return {path.name: path.stat().st_mtime for path in home.glob("outcome*.json")}
-
-
-def told(record: Record, cluster: str, ended: dict[str, float]) -> Told:
-    runs = tuple(runs_of(record, cluster, ended))
-    closed = any(sealed(lines) for lines in record.chains.values())
-    if not closed:
-        return Told(runs)  # the last line may just be written
-    return Told(runs, max(map(sealed_at, record.chains.values()), default=0.0), broken(record.chains))
+        return str((record.outcome or {}).get("snapshot", "")).rpartition("/")[0]
 
 
 def runs_of(record: Record, cluster: str, ended: dict[str, float]) -> Iterator[Run]:

@@ -1,5 +1,6 @@
 """One cluster as the daemon watches it: its revision clock, its certificates, and what each of its stores holds."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -105,7 +106,7 @@ class Watched:
     name: str
     cluster: Cluster
     stocks: tuple[Stock, ...]
-    thinned: float = 0.0
+    thinned: float = -math.inf
 
     @property
     def stock(self) -> Stock:

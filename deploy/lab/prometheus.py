@@ -1,4 +1,4 @@
-"""promtool, from Debian's package: unpacked into the cache, not installed."""
+"""Prometheus and promtool, from Debian's package: unpacked into the cache, not installed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ if TYPE_CHECKING:
     from deploy.lab.process import Say
 
 PACKAGE = "prometheus"
+PROGRAMS = ("prometheus", "promtool")
 
 
-def promtool() -> Path:
-    return cache() / PACKAGE / "promtool"
+def folder() -> Path:
+    return cache() / PACKAGE
 
 
-def make_promtool(say: Say) -> Path:
-    """Fetched unless the cache has it; LabError says what is missing."""
+def made() -> bool:
+    return all((folder() / program).is_file() for program in PROGRAMS)
+
+
+def make_prometheus(say: Say) -> Path:
+    """The folder of both, fetched unless the cache has them; LabError says what is missing."""
     with held(f"build-{PACKAGE}"):
-        if not promtool().is_file():
-            say("lab: unpacking promtool from Debian's package prometheus (usually 10 s)")
+        if not made():
+            say("lab: unpacking Debian's package prometheus (usually 10 s)")
             unpack()
-    return promtool()
+    return folder()
 
 
 def unpack() -> None:
@@ -38,8 +43,9 @@ def unpack() -> None:
         fetched(argv, work)
     for package in work.glob("*.deb"):
         fetched(("dpkg-deb", "-x", str(package), str(work / "unpacked")), work)
-    promtool().parent.mkdir(parents=True, exist_ok=True)
-    (work / "unpacked" / "usr" / "bin" / "promtool").replace(promtool())
+    folder().mkdir(parents=True, exist_ok=True)
+    for program in PROGRAMS:
+        (work / "unpacked" / "usr" / "bin" / program).replace(folder() / program)
     shutil.rmtree(work)
 
 
@@ -47,6 +53,6 @@ def fetched(argv: tuple[str, ...], folder: Path) -> None:
     try:
         done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise LabError(f"promtool comes from Debian's packages, and there is no {argv[0]} here") from error
+        raise LabError(f"Prometheus comes from Debian's packages, and there is no {argv[0]} here") from error
     if done.returncode:
         raise LabError(f"`{' '.join(argv)}` exited {done.returncode}: {done.stderr.strip()[-300:]}")
