@@ -28,6 +28,7 @@ from quorate.backup import (
     Streamed,
     choose,
     findings,
+    least_sick,
     manifest,
     result,
     running_flags,
@@ -80,7 +81,7 @@ class Snapshots:
         nodes = answered(asked, NODES_S)
         flags, notes = running_flags(nodes)
         with self.etcds.at(choice.target, ticket) as etcd:
-            auth = etcd.auth_enabled()
+            auth = bool(choice.target.user) if choice.alone else etcd.auth_enabled()  # asked of a quorum
         tools = offers(task.request.tool, nodes)
         store = self.stores.at(task.request.store, ticket)
         before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
@@ -137,16 +138,26 @@ class Snapshots:
 
     def _choose(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Choice:
         limit = self.clock.monotonic() + SETTLE_S
+        sick = task.request.when_sick == "degraded"
         while True:
-            revision = self._linearizable_revision(task, ticket)
-            seen = self._look(task, ticket)
             try:
+                revision = self._linearizable_revision(task, ticket)
+                seen = self._look(task, ticket)
                 return choice_of(task, choose(seen, revision, task.request.member), seen, revision)
-            except Refusal as error:
-                if self.clock.monotonic() >= limit:
+            except (Refusal, Unreachable) as error:
+                if self.clock.monotonic() >= limit and sick:
+                    return self._sick(task, ticket, str(error))
+                if self.clock.monotonic() >= limit or (isinstance(error, Unreachable) and not sick):
                     raise
                 tick(str(error))
             self.clock.sleep(LOOK_AGAIN_S)
+
+    def _sick(self, task: BackupTask, ticket: Ticket, why: str) -> Choice:
+        """Nobody can vouch for it, and it may be the last that there is."""
+        seen = self._look(task, ticket)
+        name = least_sick(seen, task.request.member)
+        made = choice_of(task, name, seen, 0)
+        return replace(made, alone=True, others=(), findings=(f"taken although {why}", *made.findings))
 
     def _look(self, task: BackupTask, ticket: Ticket) -> dict[str, EtcdSeen | str]:
         def look(target: EtcdTarget) -> EtcdSeen | str:

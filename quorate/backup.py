@@ -53,6 +53,7 @@ class BackupRequest:
     compare_bytes: int = 0  # up to this size the members' data is compared
     lock: Lock | None = None
     copies: dict[str, Store] = field(default_factory=dict)  # by name
+    when_sick: str = "refuse"  # or "degraded": where nobody can vouch for it, it is taken all the same
     rate_bytes_s: int = 0  # that a member sends at most; 0 is as fast as it can
 
 
@@ -180,6 +181,7 @@ def request(
         member=member,
         compare_bytes=policy.compare_mib << 20,
         lock=policy.lock,
+        when_sick=policy.when_sick,
         copies={name: inventory.stores[name] for name in policy.copies},
         rate_bytes_s=(policy.rate_mib_s or 0) << 20,
     )
@@ -212,16 +214,33 @@ def choose(seen: Mapping[str, EtcdSeen | str], linearizable_revision: int, wante
     return min(fit, key=lambda name: (leads(seen[name]), name))
 
 
+def least_sick(seen: Mapping[str, EtcdSeen | str], wanted: str = "") -> str:
+    """Of those that answer the one that knows most and is least doubted; Refusal where none answers."""
+    able = {
+        name: each
+        for name, each in seen.items()
+        if isinstance(each, EtcdSeen) and not each.learner and name == (wanted or name)
+    }
+    if not able:
+        said = "; ".join(f"{name} did not answer: {each}" for name, each in seen.items() if isinstance(each, str))
+        raise Refusal(f"no member can be backed up, sick as the cluster is: {said or 'none is a voter'}")
+    return max(able, key=lambda name: (not corrupt(able[name]), able[name].revision, name))
+
+
+def corrupt(seen: EtcdSeen) -> bool:
+    """By its own alarm, or by one that is about all."""
+    return any(kind == "CORRUPT" and member in {seen.member_id, "0"} for member, kind in seen.alarms)
+
+
 def why_not(seen: EtcdSeen | str, cluster_id: str, linearizable_revision: int) -> str:
     """The reason why a member cannot be the source, or nothing."""
     if isinstance(seen, str):
         return f"did not answer: {seen}"
-    corrupt = any(kind == "CORRUPT" and member in {seen.member_id, "0"} for member, kind in seen.alarms)
     reasons = (
         (seen.cluster_id != cluster_id, f"belongs to cluster {seen.cluster_id}, the others to {cluster_id}"),
         (seen.learner, "is a learner"),
         (not seen.leader, "knows of no leader"),
-        (corrupt, "has the alarm CORRUPT"),
+        (corrupt(seen), "has the alarm CORRUPT"),
         (
             seen.revision < linearizable_revision,
             f"is behind: at revision {seen.revision}, the cluster at {linearizable_revision}",

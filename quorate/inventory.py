@@ -281,9 +281,10 @@ class Backup(Strict):
 
     A backup with fewer keys than the one before, by more than `shrink_percent`, is suspect. Up to `compare_mib` of
     database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
-    than `rate_mib_s`. What was not proved for `verify_within` is fetched and compared by the next `verify`. Without
-    a `schedule` nothing is taken by itself; `every` alone says when one is late. A `preset` fills in what is left
-    out: `daily-7` is a backup a day, proved again every day, kept for seven.
+    than `rate_mib_s`. Of a cluster that cannot vouch for a snapshot (no quorum, every member behind or CORRUPT) there
+    is none, or `when_sick` says that one counts as degraded. What was not proved for `verify_within` is fetched and
+    compared by the next `verify`. Without a `schedule` nothing is taken by itself; `every` alone says when one is
+    late. A `preset` fills in what is left out: `daily-7` is a backup a day, proved again every day, kept for seven.
     """
 
     preset: Literal["daily-7"] | None = None
@@ -292,6 +293,7 @@ class Backup(Strict):
     every: Duration = 3600.0
     schedule: Annotated[Schedule | None, BeforeValidator(switched, json_schema_input_type=Switch)] = None
     shrink_percent: int = Field(default=50, ge=0, le=100)
+    when_sick: Literal["refuse", "degraded"] = "refuse"
     compare_mib: int = Field(default=1024, ge=0)
     rate_mib_s: int | None = Field(default=None, ge=1)
     recipients: tuple[Recipient, ...] = ()

@@ -195,6 +195,7 @@ class Bench:
     compare_bytes: int = 1 << 30
     rate_bytes_s: int = 0
     lock: Lock | None = None
+    when_sick: str = "refuse"
 
     @property
     def snapshots(self) -> Snapshots:
@@ -220,6 +221,7 @@ class Bench:
             rate_bytes_s=self.rate_bytes_s,
             accepted=self.accepted,
             lock=self.lock,
+            when_sick=self.when_sick,
         )
 
     def chosen(self) -> BackupTask:
@@ -366,6 +368,30 @@ class TestSteps:
         cluster.leader = ""
         with pytest.raises(Unreachable, match="no member of prod answers a linearizable read"):
             Bench(cluster).chosen()
+
+    def test_a_sick_cluster_is_backed_up_where_the_policy_says_so(self) -> None:
+        """Without quorum, of the member that knows most; nobody vouches for it, and it says so."""
+        cluster = a_cluster()
+        cluster.leader, cluster.behind, cluster.silent = "", {"a": 5, "b": 0}, {"c"}
+        result = replace(Bench(cluster), when_sick="degraded").carry_out()
+        assert (result.outcome, result.member) == ("degraded", "b")
+        assert result.findings[0].startswith("taken although no member of prod answers a linearizable read")
+        assert "c did not answer" in " ".join(result.findings)
+
+    def test_of_a_sick_cluster_the_member_that_is_not_corrupt_comes_first(self) -> None:
+        cluster = a_cluster()
+        cluster.leader, cluster.behind = "", {"c": 3}
+        cluster.alarms = ((cluster.id_of("a"), "CORRUPT"), (cluster.id_of("b"), "CORRUPT"))
+        assert replace(Bench(cluster), when_sick="degraded").carry_out().member == "c"
+
+    def test_a_cluster_that_is_well_does_not_notice_the_policy(self) -> None:
+        assert replace(Bench(), when_sick="degraded").carry_out() == Bench().carry_out()
+
+    def test_where_nobody_answers_there_is_nothing_to_take(self) -> None:
+        cluster = a_cluster()
+        cluster.silent = set(NAMES)
+        with pytest.raises(Refusal, match="sick as the cluster is: a did not answer"):
+            replace(Bench(cluster), when_sick="degraded").chosen()
 
     def test_a_silent_member_is_passed_over_and_degrades_the_backup(self) -> None:
         cluster = a_cluster()
