@@ -49,6 +49,7 @@ from quorate.toolbox import offers
 
 AHEAD = 2  # pieces between the threads that read, examine and compress
 LOOK_AGAIN_S = 0.5
+STEADY_S = 1.0  # between two looks at who leads while a member sends
 SETTLE_S = 10.0  # an election, or a member that catches up
 NODES_S = 1.0  # that a node may take longer than the members
 
@@ -193,7 +194,8 @@ class Snapshots:
             started, floor = int(self.clock.time()), floor_of(etcd, choice)
 
             def sent() -> Iterator[bytes]:
-                return paced(joined(etcd.snapshot()), request.rate_bytes_s, self.clock)
+                blobs = paced(joined(etcd.snapshot()), request.rate_bytes_s, self.clock)
+                return settled(blobs, etcd, choice.target.name, self.clock)
 
             put = self._put(task, sent, started, floor, ticket, tick)
             tick("counting keys")
@@ -331,6 +333,23 @@ def locked(store: Store, lock: Lock, made: Manifest) -> tuple[str, ...]:
     except QuorateError as error:
         return (f"it is not locked: {error}",)
     return ()
+
+
+def settled(chunks: Iterator[bytes], etcd: Etcd, name: str, clock: Clock) -> Iterator[bytes]:
+    """The same, for as long as the leader is the same: a backup must not be a burden on an election.
+
+    Unreachable, which is tried again, as soon as the member knows of another one.
+    """
+    before, looked = etcd.look(), clock.monotonic()
+    for chunk in chunks:
+        yield chunk
+        if clock.monotonic() - looked >= STEADY_S:
+            now, looked = etcd.look(), clock.monotonic()
+            if (now.leader, now.raft_term) != (before.leader, before.raft_term):
+                raise Unreachable(
+                    f"the leader was {before.leader or 'nobody'} in term {before.raft_term} and is "
+                    f"{now.leader or 'nobody'} in term {now.raft_term} while {name} was sending: stopped"
+                )
 
 
 def same(found: ReadBack, wanted: Streamed) -> ReadBack:

@@ -369,6 +369,22 @@ class TestSteps:
         with pytest.raises(Unreachable, match="no member of prod answers a linearizable read"):
             Bench(cluster).chosen()
 
+    def test_a_stream_stops_when_the_leader_changes(self) -> None:
+        cluster = a_cluster()
+        bench = Bench(cluster)
+
+        def slow(blobs: Iterator[bytes]) -> Iterator[bytes]:
+            for blob in blobs:
+                yield blob
+                bench.clock.now += 2
+                cluster.leader = "b"
+
+        cluster.sends = slow
+        with pytest.raises(Unreachable, match="the leader was a in term 2 and is b in term 2 while b was sending"):
+            bench.streamed()
+        assert isinstance(bench.store, MemoryStore)
+        assert bench.store.objects == {}
+
     def test_a_sick_cluster_is_backed_up_where_the_policy_says_so(self) -> None:
         """Without quorum, of the member that knows most; nobody vouches for it, and it says so."""
         cluster = a_cluster()
