@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 import zstandard
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pydantic import TypeAdapter
 from pyrage import x25519
 from temporalio import activity
 from temporalio.client import WorkflowFailureError, WorkflowHandle
@@ -54,6 +55,8 @@ from quorate.converge import Ran
 from quorate.errors import BadInput, Corrupt, Denied, Failed, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Lock, Store
+from quorate.listing import LiveKeys
+from quorate.pages import TOLD_MAX
 from quorate.ports import Etcds
 from quorate.ports import Store as StorePort
 from quorate.records import Entry
@@ -588,6 +591,20 @@ class TestContent:
         assert learnt.manifest().content == told.manifest().content
         assert learnt.manifest().pages == told.manifest().pages
         assert [sum("store get" in act for act in each.notes.acts) for each in (told, learnt)] == [1, 2]
+
+    def test_the_largest_that_is_handed_on_is_a_payload_below_128_kib(self) -> None:
+        names = tuple("abcdefg")
+        flags = {"name": "/usr/bin/etcd", "initial-cluster": ",".join(f"{n}=https://{n}:2380" for n in names)}
+        task = Bench(
+            FakeCluster(names=names),
+            members=tuple(EtcdTarget(name, f"https://{name}:2379") for name in names),
+            machines={name: Machine(name, units={"etcd.service": Unit(argv=("/usr/bin/etcd",))}) for name in names},
+        ).read_back()
+        assert task.choice
+        known = replace(task.choice, flags=dict.fromkeys(names, flags | {f"flag-{n}": "x" * 40 for n in range(40)}))
+        live = {f"/registry/{'n' * 60}{number}": LiveKeys(1 << 40, 1 << 40) for number in range(41)}
+        full = replace(task, choice=known, streamed=replace(streamed(task), uses="x" * TOLD_MAX, live=live))
+        assert len(TypeAdapter(BackupTask).dump_json(full)) < 128 << 10
 
     def test_what_nobody_could_open_has_no_content(self) -> None:
         bench = Bench(recipients=(str(x25519.Identity.generate().to_public()),))
