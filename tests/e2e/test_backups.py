@@ -87,13 +87,15 @@ def test_age_and_zstd_give_the_very_bytes_that_etcd_sent_and_etcdutl_restores_th
         packed = subprocess.run(opened, capture_output=True, check=True).stdout
         script = f"echo {base64.b64encode(packed).decode()} | base64 -d | zstd -qdc >/tmp/{name}.db"
         assert on_node(made, f"{script}; sha256sum /tmp/{name}.db").split()[0] == backup["sha256"]
-    pulled = made.folder / "pulled.db"
+    pulled, latest = made.folder / "pulled.db", f"{sealed.cluster}/latest"
     said = sealed.json("snapshots", "pull", backup["snapshot"], str(pulled))
     assert (said["ok"], said["encrypted"], said["sha256"]) == (True, True, backup["sha256"])
     assert hashlib.sha256(pulled.read_bytes()).hexdigest() == backup["sha256"]
     with flipped(stored):
         assert sealed.json("snapshots", "verify", backup["snapshot"], exit_code=7)["ok"] is False
-    assert sealed.json("snapshots", "verify", f"{sealed.cluster}/latest")["ok"]
+        assert sealed.json("snapshots", "verify", latest, exit_code=2)["error"]["kind"] == "bad-input"
+    assert sealed.json("snapshots", "verify", backup["snapshot"])["ok"]  # which ends its quarantine
+    assert sealed.json("snapshots", "verify", latest)["ok"]
     on_node(
         made,
         f"etcdutl snapshot restore /tmp/{OURS}.db --data-dir /tmp/restored; test -f /tmp/restored/member/snap/db",
