@@ -82,7 +82,22 @@ METRICS = (
         "When the newest snapshot that counts was begun, of those that a store with copies holds; 0 is never.",
         ("cluster", "store"),
     ),
-    Metric("quorate_schedule_expected_interval_seconds", "How often a backup should be begun (`backup.every`)."),
+    Metric("quorate_schedule_expected_interval_seconds", "The longest that should lie between two backups."),
+    Metric(
+        "quorate_schedule_next_run_timestamp_seconds",
+        "When the schedule begins the next backup; absent while it is paused, and without a schedule.",
+    ),
+    Metric("quorate_schedule_paused", "Whether somebody has paused the schedule (1, 0); absent without one."),
+    Metric(
+        "quorate_schedule_missed",
+        "Runs of the schedule that nobody began in time, since it was laid down.",
+        kind="counter",
+    ),
+    Metric(
+        "quorate_schedule_skipped",
+        "Runs of the schedule that were left out, for the one before was not over.",
+        kind="counter",
+    ),
     Metric("quorate_rpo_objective_seconds", "`objectives.rpo`; absent where there is none."),
     Metric("quorate_rto_objective_seconds", "`objectives.rto`; absent where there is none."),
     Metric(
@@ -165,7 +180,7 @@ class Run:
 
 
 def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:
-    yield Figure("quorate_schedule_expected_interval_seconds", (name,), cluster.backup.every)
+    yield Figure("quorate_schedule_expected_interval_seconds", (name,), cluster.backup.expected_s)
     if cluster.objectives:
         yield Figure("quorate_rpo_objective_seconds", (name,), cluster.objectives.rpo)
         yield Figure("quorate_rto_objective_seconds", (name,), cluster.objectives.rto)

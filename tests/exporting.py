@@ -21,9 +21,10 @@ from quorate.ports import Store, Stores
 from tests.factory import INVENTORY
 from tests.fakes.etcd import FakeCluster
 from tests.manifests import AT, manifest
-from worker.eyes import Eyes
+from worker.eyes import Eyes, of_schedules
 from worker.metrics import registered
 from worker.operations import Operations
+from worker.schedules import Standing, Wanted, wanted
 from worker.settings import Settings, load
 from worker.wiring import Wiring
 
@@ -58,7 +59,7 @@ class Site:
         text = INVENTORY.format(state=root / "state", store=root / "store").replace(
             "etcd: {data_dir: /var/lib/etcd/default}", f"etcd: {{data_dir: /var/lib/etcd/default, {tls}}}"
         )
-        copied = text.replace("{store: here}", "{store: here, copies: [far]}")
+        copied = text.replace("{store: here}", "{store: here, copies: [far], schedule: on}")
         copied = copied.replace("stores:\n", f"stores:\n  far: {{directory: {root / 'far'}}}\n")
         (root / "quorate.yaml").write_text(copied + more)
 
@@ -88,6 +89,12 @@ class Site:
         (home / "audit" / "one.jsonl").write_text("\n".join(lines) + "\n")
         return home
 
+    @property
+    def schedules(self) -> dict[str, tuple[Wanted | None, Standing | None]]:
+        """As a server would have them that has missed three runs."""
+        there = Standing("", "", "", paused=False, note="", next=AT.timestamp(), missed=3, skipped=0, running=False)
+        return {id_: (want, there) for id_, want in wanted(self.settings).items()}
+
     def exporter(self) -> "Exporter":
         """As one daemon has it, from its start to its end; Temporal is not asked."""
         wiring = Wiring(self.settings, "cli")
@@ -96,6 +103,7 @@ class Site:
         eyes.begin()
         eyes.records()
         eyes.board.tell("active", of_active(["demo"], [], []))
+        eyes.board.tell("schedules", of_schedules(self.schedules))
         return Exporter(eyes)
 
 

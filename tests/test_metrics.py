@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.hooks import Hook, hooked
 from tests.real_etcd import running
+from worker.eyes import of_schedules
 from worker.metrics import Board, served
 from worker.operations import new_id
 from worker.past import began
@@ -37,6 +39,7 @@ LOOKED = {  # they are the time of a look, or grow with it
     "quorate_catalogue_read_timestamp_seconds",
     "quorate_clock_last_tick_timestamp_seconds",
     "quorate_rpo_current_seconds",
+    "quorate_schedule_next_run_timestamp_seconds",
 }
 
 
@@ -257,6 +260,23 @@ class TestRecords:
         assert told["quorate_run_active", ("demo", "backup")] == 0
 
 
+class TestSchedules:
+    def test_what_a_schedule_has_missed_and_when_it_runs_next_is_told(self, site: Site) -> None:
+        exporter = site.exporter()
+        assert exporter.figure("quorate_schedule_missed_total", cluster="demo") == 3
+        assert exporter.figure("quorate_schedule_paused", cluster="demo") == 0
+        assert exporter.figure("quorate_schedule_next_run_timestamp_seconds", cluster="demo") == AT.timestamp()
+        assert exporter.figure("quorate_schedule_expected_interval_seconds", cluster="demo") == 3600
+
+    def test_one_that_is_paused_has_no_next_run(self, site: Site) -> None:
+        ((want, standing),) = site.schedules.values()
+        assert standing
+        paused = {"one": (want, replace(standing, paused=True, next=None)), "orphan": (None, standing)}
+        told = {figure.name: figure.value for figure in of_schedules(paused)}
+        assert told["quorate_schedule_paused"] == 1
+        assert "quorate_schedule_next_run_timestamp_seconds" not in told
+
+
 class TestRestart:
     def test_it_changes_no_figure(self, site: Site) -> None:
         site.keep(snapshot(0, 41))
@@ -338,6 +358,7 @@ def test_a_daemon_tells_the_clock_of_a_real_etcd_and_the_same_after_a_restart(
     config, state = tmp_path / "quorate.yaml", tmp_path / "state"
     with running("3.6", tmp_path / "etcd") as etcd:
         text = config.read_text().replace("http://127.0.0.1:11", etcd.first.target.url)
+        text = text.replace("schedule: on", 'schedule: {cron: "0 4 1 1 *"}')  # not while we look
         config.write_text(text)
         with etcd.first.at() as member:
             revision = member.put("a", b"1")
@@ -355,16 +376,22 @@ def daemon(config: Path, state: Path, revision: int) -> dict[object, float]:
     try:
         assert wait(lambda: "metrics" in read(state / "daemon.json"), 60), (state / "log").read_text()[-3000:]
         url = f"http://{read(state / 'daemon.json')['metrics']}/metrics"
-        labels = (("cluster", "demo"),)
 
         def whole() -> bool:
+            """Each look has been taken once."""
             found = parsed(scraped(url))
-            active = ("quorate_run_active", (("cluster", "demo"), ("kind", "backup")))
-            clock = found.get(("quorate_cluster_revision", labels)) == revision
+            looks = {
+                "quorate_run_active",
+                "quorate_runs_total",
+                "quorate_schedule_paused",
+                "quorate_hidden_objects",
+                "quorate_credential_expiry_timestamp_seconds",
+            }
+            reachable = [value for (name, _), value in found.items() if name == "quorate_store_reachable"]
+            clock = found.get(("quorate_cluster_revision", (("cluster", "demo"),))) == revision
+            attempt = found.get(("quorate_snapshot_last_attempt_timestamp_seconds", (("cluster", "demo"),)))
             return (
-                clock
-                and active in found
-                and found.get(("quorate_store_reachable", (*labels, ("store", "here")))) == 1
+                clock and attempt == AT.timestamp() and reachable == [1, 1] and looks <= {name for name, _ in found}
             )
 
         assert wait(whole, 60), scraped(url) + (state / "log").read_text()[-3000:]

@@ -3,10 +3,11 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from temporalio.service import RPCError
@@ -19,6 +20,7 @@ from worker.metrics import Board
 from worker.notifying import Outbox, Receiver, Switch
 from worker.operations import Operations, version
 from worker.past import Past, of_audit
+from worker.schedules import Standing, Wanted, surveyed
 from worker.watched import Watched, watched
 from worker.wiring import Wiring
 
@@ -26,10 +28,12 @@ CATALOGUE_S = 60.0
 HIDDEN_S = 600.0  # every version in the store is listed for it
 RECORDS_S = 15.0
 ACTIVE_S = 10.0
+SCHEDULES_S = 30.0
 CREDENTIALS_S = 3600.0
 NOTICES_S = 5.0
 PING_S = 60.0
 ANSWER_S = 30.0
+T = TypeVar("T")
 log = structlog.get_logger("quorate.eyes")
 
 
@@ -72,6 +76,7 @@ class Eyes:
             yield f"credentials of {each.name}", each.expiries, CREDENTIALS_S
         yield "records", self.records, RECORDS_S
         yield "operations", self.active, ACTIVE_S
+        yield "schedules", self.scheduled, SCHEDULES_S
         for receiver in self.receivers:
             yield f"webhook {receiver.name}", partial(self.tell, receiver), NOTICES_S
         if url := self.wiring.settings.inventory.notify.deadman:
@@ -98,13 +103,21 @@ class Eyes:
 
     def active(self) -> None:
         """Temporal knows what runs."""
-        asked = asyncio.run_coroutine_threadsafe(self.running(), self.loop)
-        try:
-            active, held, self.holds = asked.result(ANSWER_S)
-        except (RPCError, TimeoutError) as error:
-            raise Unreachable(f"the Temporal server: {error or 'no answer'}") from error
+        active, held, self.holds = self.asked(self.running())
         self.answered = time.monotonic()
         self.board.tell("active", of_active([each.name for each in self.clusters], active, held))
+
+    def scheduled(self) -> None:
+        """Temporal knows what was missed as well."""
+        found = self.asked(surveyed(self.wiring.settings, self.operations.client))
+        self.board.tell("schedules", of_schedules(found))
+
+    def asked(self, question: Coroutine[Any, Any, T]) -> T:
+        """Of Temporal, whose client belongs to the daemon's loop."""
+        try:
+            return asyncio.run_coroutine_threadsafe(question, self.loop).result(ANSWER_S)
+        except (RPCError, TimeoutError) as error:
+            raise Unreachable(f"the Temporal server: {error or 'no answer'}") from error
 
     async def running(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]], tuple[Notice, ...]]:
         """By cluster and kind: what runs, and what of it is held; and what is to be told of that."""
@@ -130,6 +143,18 @@ class Eyes:
 
     def silent_s(self) -> float:
         return time.monotonic() - self.answered
+
+
+def of_schedules(found: Mapping[str, tuple[Wanted | None, Standing | None]]) -> Iterator[Figure]:
+    """Of those that the inventory has."""
+    for want, now in found.values():
+        if want and now:
+            name = (want.cluster,)
+            yield Figure("quorate_schedule_paused", name, float(now.paused))
+            yield Figure("quorate_schedule_missed", name, now.missed)
+            yield Figure("quorate_schedule_skipped", name, now.skipped)
+            if now.next:
+                yield Figure("quorate_schedule_next_run_timestamp_seconds", name, now.next)
 
 
 @contextmanager
