@@ -381,6 +381,7 @@ def daemon(config: Path, state: Path, revision: int) -> dict[object, float]:
             """Each look has been taken once."""
             found = parsed(scraped(url))
             looks = {
+                "quorate_target_reachable",
                 "quorate_run_active",
                 "quorate_runs_total",
                 "quorate_schedule_paused",
