@@ -85,18 +85,30 @@ def test_a_backup_is_taken_when_it_is_due_and_none_while_it_is_paused(quorate: P
     until(lambda: len(verified(quorate)) == before + 1, 20, 0.2)
     assert quorate.json("schedule", "resume", "demo", "--as", "lee")["paused"] is False
     until(lambda: len(verified(quorate)) > before + 1, 40, 0.5)
-    assert {each["kind"] for each in quorate.json("operations", "ls")["operations"] if "kind" in each} == {"backup"}
+    kinds = {each.get("kind") for each in quorate.json("operations", "ls")["operations"]}
+    assert "backup" in kinds
+    assert "backup.due" not in kinds
+
+
+def missed(product: Product) -> int:
+    """However the last run ended: on a busy machine one may be skipped because the one before is not over."""
+    done = product.run("schedule", "ls", "demo", "-o", "json")
+    assert done.returncode in {0, 3}, done.stdout + done.stderr
+    return int(json.loads(done.stdout)["schedules"][0]["missed"])
 
 
 def test_of_a_time_without_a_server_one_run_is_made_up_for_and_the_rest_is_counted(quorate: Product) -> None:
     quorate.up()
-    until(lambda: bool(verified(quorate)), 40, 0.5)
-    quorate.down()
+    until(lambda: bool(verified(quorate)), 60, 0.5)
+    before = len(runs(quorate))
     gone, away_s = time.monotonic(), 35
+    quorate.down()
     until(lambda: time.monotonic() - gone > away_s, away_s + 5, 0.5)
     quorate.up()
-    until(lambda: row(quorate)["missed"] >= 2, 30, 0.5)
-    assert row(quorate)["missed"] <= 3
+    until(lambda: missed(quorate) >= 2, 60, 0.5)
+    until(lambda: len(runs(quorate)) > before, 60, 0.5)
+    due = (time.monotonic() - gone) / 10
+    assert missed(quorate) + len(runs(quorate)) - before <= due + 2
 
 
 def test_a_run_that_fails_is_told_and_on_record_as_any_other(quorate: Product, etcd: Cluster) -> None:
