@@ -1,6 +1,6 @@
 """Verify a cluster's backups where they lie: what was not proved for a while is fetched and compared again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -99,6 +99,13 @@ def counting(shelf: Shelf, doubted: Iterable[str]) -> str:
     return found.id if found else ""
 
 
+def notes(task: VerifyTask) -> Iterator[str]:
+    if task.due.later:
+        yield f"{task.due.later} more are due, at the next run"
+    if not task.due.snapshots:
+        yield f"nothing was due: each was proved in the last {task.request.verify_within_s / 86400:g} days"
+
+
 def result(
     task: VerifyTask, verified: Iterable[Manifest], quarantined: dict[str, str], unread: dict[str, str], good: str
 ) -> VerifyResult:
@@ -118,5 +125,5 @@ def result(
         newest=good,
         verified_bytes=sum(each.size_bytes for each in sound),
         findings=found,
-        notes=(f"{task.due.later} more are due, at the next run",) if task.due.later else (),
+        notes=tuple(notes(task)),
     )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -92,7 +92,7 @@ def told(ctx: typer.Context, snapshot: str, store: str, output: Output, file: Pa
             there = wiring.stores.at(settings.store(found.cluster, store))
             written(file, fetched(there, wiring.cipher, found, cluster.backup.identities))
         else:
-            verified(wiring, found, store, who)
+            verified(wiring, found, store, who, fields)
         fields.update(ok=True, size_bytes=found.size_bytes, sha256=found.sha256, revision=found.revision)
     if output is Output.JSON:
         say_json(fields)
@@ -101,15 +101,18 @@ def told(ctx: typer.Context, snapshot: str, store: str, output: Output, file: Pa
     return 0
 
 
-def verified(wiring: "Wiring", found: "Manifest", store: str, who: str) -> None:
+def verified(wiring: "Wiring", found: "Manifest", store: str, who: str, fields: dict[str, Any]) -> None:
     """With a mark that says so, or one that keeps it from being meant by `latest`."""
     from quorate.command import Ticket
+    from worker.cli.records import closed
     from worker.operations import new_id
 
     ticket = Ticket(new_id("verify"), 1, 1, "verify", who)
     identities = wiring.settings.cluster(found.cluster).backup.identities
+    fields.update(operation=ticket.operation, cluster=found.cluster)
     try:
-        wiring.verifying.proved(wiring.marking(found.cluster, store, ticket), found, identities, ticket)
+        with closed(wiring, ticket.operation, "sound", fields):
+            wiring.verifying.proved(wiring.marking(found.cluster, store, ticket), found, identities, ticket)
     except Corrupt as error:
         following = f"quorate snapshots ls {found.cluster}"
         raise Corrupt(f"{found.id} is quarantined, `latest` passes over it: {error}", next=following) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quorate.errors import BadInput
-from worker.cli.options import Actor, As, ClusterName, Output, actor, contract, given
+from worker.cli.options import Actor, As, ClusterName, Output, actor, contract, given, plain
 from worker.cli.results import BACKUP_FIELDS, told
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def import_snapshot(
     """
     from quorate.backup import Origin, importing, request, result
     from quorate.command import Ticket
+    from worker.cli.records import closed
     from worker.operations import new_id
 
     here = given(ctx)
@@ -60,8 +61,11 @@ def import_snapshot(
         asked = request(wiring.settings.inventory, cluster, new_id("import"), actor(who))
         fields["operation"] = asked.operation
         ticket = Ticket(asked.operation, 1, 1, "import", asked.actor)
-        made = wiring.importing.store(importing(asked, origin), file, int(taken.timestamp()), ticket, lambda _: None)
-    return told(result(made), here, output)
+        with closed(wiring, ticket.operation, "degraded", fields):
+            task = importing(asked, origin)
+            made = result(wiring.importing.store(task, file, int(taken.timestamp()), ticket, lambda _: None))
+            fields.update(plain(made), cluster=cluster)
+    return told(made, here, output)
 
 
 def when(said: str, file: Path) -> datetime:

@@ -12,7 +12,7 @@ from worker.cli.options import Actor, As, Output, StoreName, actor, contract, gi
 if TYPE_CHECKING:
     from quorate.marks import Kind
 
-FIELDS = ("operation", "snapshot", "protected", "reason")
+FIELDS = ("operation", "cluster", "snapshot", "protected", "reason")
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it lies beside the snapshot.")]
 
 
@@ -50,6 +50,7 @@ def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, store: 
     """By this process itself: it needs no daemon, and is on record in the state directory and in the store."""
     from quorate.command import Ticket
     from quorate.marks import Mark, put
+    from worker.cli.records import closed
     from worker.cli.snapshots import named, shelf_of
     from worker.operations import new_id
 
@@ -59,14 +60,13 @@ def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, store: 
             raise BadInput("--reason is missing: whoever looks at it in a year will ask")
         wiring = here.wiring()
         found = named(wiring, snapshot, store)
-        operation = new_id("mark")
-        at = datetime.now(UTC)
-        put(
-            wiring.marking(found.cluster, store, Ticket(operation, 1, 1, "mark", who)),
-            Mark(found.directory, kind, at, who, operation, reason.strip()),
-        )
-        protected = shelf_of(wiring, found.cluster, store).standing(found).protected
-        fields.update(operation=operation, snapshot=found.id, protected=protected, reason=reason.strip())
+        ticket = Ticket(new_id("mark"), 1, 1, "mark", who)
+        fields.update(operation=ticket.operation, cluster=found.cluster, snapshot=found.id, reason=reason.strip())
+        with closed(wiring, ticket.operation, kind.value, fields):
+            mark = Mark(found.directory, kind, datetime.now(UTC), who, ticket.operation, reason.strip())
+            put(wiring.marking(found.cluster, store, ticket), mark)
+            protected = shelf_of(wiring, found.cluster, store).standing(found).protected
+            fields.update(protected=protected)
     if output is Output.JSON:
         say_json({**fields, "error": None})
     else:

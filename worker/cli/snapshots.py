@@ -122,9 +122,8 @@ def proved(each: "Manifest", marks: "Standing", now: "datetime") -> str:
     """When it was last proved, and how: every one was read back before it was published."""
     from worker.screen import span
 
-    at, how = max((each.created_at, "stored"), (marks.verified or each.created_at, "verified"))
-    if marks.restored and marks.restored >= at:
-        at, how = marks.restored, "restored"
+    known = ((each.created_at, "read back"), (marks.verified, "verified"), (marks.restored, "restored"))
+    at, how = max(((at, how) for at, how in known if at), key=lambda one: one[0])
     return ", ".join((f"{how} {span((now - at).total_seconds())} ago", *marks.words))
 
 
