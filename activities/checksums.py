@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from quorate.errors import Corrupt
 
@@ -33,20 +33,27 @@ def drain(chunks: Iterable[bytes]) -> None:
     deque(chunks, maxlen=0)
 
 
-def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:
-    """The same bytes; Corrupt before the last of them if they are not the ones that were stored.
-
-    The last chunk is held back until the hash is known, so a receiver never sees a whole wrong object.
-    """
-    passed, held = Sum(), b""
-    for chunk in passed.of(chunks):
+def until_last(chunks: Iterable[bytes], check: Callable[[], None]) -> Iterator[bytes]:
+    """The same, but the last is given away only when the check has passed: nobody takes a wrong one for whole."""
+    held = b""
+    for chunk in chunks:
         if held:
             yield held
         held = chunk
-    if passed.sha256 != wanted:
-        raise Corrupt(
-            f"{key} in the store is not what was stored: sha256 {passed.sha256[:12]}…, "
-            f"its manifest says {wanted[:12]}…; nothing was stopped",
-            next="quorate snapshots ls  # and restore an earlier one with --snapshot",
-        )
+    check()
     yield held
+
+
+def proved(chunks: Iterator[bytes], wanted: str, key: str) -> Iterator[bytes]:
+    """The same bytes; Corrupt before the last of them if they are not the ones that were stored."""
+    passed = Sum()
+
+    def check() -> None:
+        if passed.sha256 != wanted:
+            raise Corrupt(
+                f"{key} in the store is not what was stored: sha256 {passed.sha256[:12]}…, "
+                f"its manifest says {wanted[:12]}…; nothing was stopped",
+                next="quorate snapshots ls  # and restore an earlier one with --snapshot",
+            )
+
+    return until_last(passed.of(chunks), check)

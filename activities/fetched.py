@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from activities.checksums import drain, proved
+from activities.checksums import drain, proved, until_last
 from activities.compression import expanded
 from activities.sealed import opened
 from activities.walking import Walking
@@ -26,14 +26,14 @@ def fetched(
     key = manifest.key
     recipients = manifest.encryption.recipients if manifest.encryption else ()
     stored = proved(store.get(key), manifest.stored_sha256, key)
-    held = b""
-    for piece in joined(expanded(opened(cipher, stored, recipients, identities, key), key)):
+    pieces = joined(expanded(opened(cipher, stored, recipients, identities, key), key))
+    return until_last(examined(pieces, examination), lambda: same(examination.facts(), manifest))
+
+
+def examined(pieces: Iterator[bytes], examination: Examination) -> Iterator[bytes]:
+    for piece in pieces:
         examination.feed(piece)
-        if held:
-            yield held
-        held = piece
-    same(examination.facts(), manifest)
-    yield held
+        yield piece
 
 
 def looked_through(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[str, ...]) -> None:

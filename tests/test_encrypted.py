@@ -7,8 +7,6 @@ import pytest
 import zstandard
 from pyrage import decrypt, x25519
 
-from activities.adapters.age import Age
-from activities.adapters.secrets import LocalSecrets
 from activities.surveys import OPENED_BYTES, beginning
 from quorate.backup import UNOPENED
 from quorate.catalogue import Manifest, load, parse
@@ -21,8 +19,6 @@ from tests.fakes.store import MemoryStore
 from tests.manifests import manifest as made
 from tests.test_backup import Bench, a_cluster, sent
 from tests.test_surveys import Scene
-
-AGE = Age(LocalSecrets({}))
 
 
 @dataclass
