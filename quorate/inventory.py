@@ -411,7 +411,10 @@ class Cluster(Strict):
 
 
 class S3(Strict):
-    """`ca` is the file of an authority that the system does not know; `expected_owner` the account of the bucket."""
+    """`ca` is the file of an authority that the system does not know; `expected_owner` the account of the bucket.
+
+    With a `role` the keys do no more than take that role on, at the `endpoint` if there is one.
+    """
 
     bucket: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     prefix: str = Field(default="quorate", pattern=r"^[A-Za-z0-9._/-]+$")
@@ -421,6 +424,7 @@ class S3(Strict):
     access_key: Reference | None = None
     secret_key: Reference | None = None
     ca: Path | None = None
+    role: str | None = Field(default=None, pattern=r"^arn:[a-z0-9-]+:iam::[0-9]*:role/[A-Za-z0-9+=,.@_/-]+$")
     expected_owner: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
 
 

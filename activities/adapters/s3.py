@@ -18,6 +18,12 @@ import botocore.session
 import urllib3.exceptions
 from botocore import exceptions as boto
 from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    CredentialProvider,
+    CredentialResolver,
+    DeferredRefreshableCredentials,
+)
 from botocore.loaders import JSONFileLoader, Loader
 
 from quorate.converge import Tick
@@ -115,19 +121,59 @@ class S3Stores:
     def at(self, settings: S3) -> "S3Store":
         """Without keys of its own in the inventory: what boto3 finds (environment, profile, machine)."""
         style = Config(s3={"addressing_style": "path" if settings.path_style else "auto"})
-        core = botocore.session.Session()
-        core.register_component("data_loader", Loader(file_loader=self.models))
+        core = self._session()
+        keys = (secret(self.secrets, settings.access_key), secret(self.secrets, settings.secret_key))
         with mapped(f"s3://{settings.bucket}"):
+            if settings.role:
+                core.register_component(
+                    "credential_provider", assuming(self._session(), settings.role, settings, keys)
+                )
+                keys = (None, None)
             client: S3Client = boto3.session.Session(botocore_session=core).client(
                 "s3",
                 endpoint_url=settings.endpoint,
                 region_name=settings.region,
-                aws_access_key_id=secret(self.secrets, settings.access_key),
-                aws_secret_access_key=secret(self.secrets, settings.secret_key),
+                aws_access_key_id=keys[0],
+                aws_secret_access_key=keys[1],
                 config=SETTINGS.merge(style),
                 verify=settings.ca,
             )
         return S3Store(client, settings)
+
+    def _session(self) -> botocore.session.Session:
+        core = botocore.session.Session()
+        core.register_component("data_loader", Loader(file_loader=self.models))
+        return core
+
+
+class Assumed(CredentialProvider):
+    """Of a role, taken on when they are needed and again before they end."""
+
+    METHOD = "assume-role"
+
+    def __init__(self, fetcher: AssumeRoleCredentialFetcher) -> None:
+        super().__init__()
+        self._fetcher = fetcher
+
+    def load(self) -> DeferredRefreshableCredentials:
+        return DeferredRefreshableCredentials(self._fetcher.fetch_credentials, self.METHOD)
+
+
+def assuming(
+    base: botocore.session.Session, role: str, settings: S3, keys: tuple[str | None, str | None]
+) -> CredentialResolver:
+    """By the keys of the inventory, else by what boto3 finds."""
+    if keys[0] and keys[1]:
+        base.set_credentials(keys[0], keys[1])
+    if (source := base.get_credentials()) is None:
+        raise Denied(f"s3://{settings.bucket}: there are no keys that could take on {role}")
+
+    def client(service: str, **given: Any) -> Any:
+        own = {"endpoint_url": settings.endpoint, "verify": settings.ca, "region_name": settings.region}
+        return base.create_client(service, **{**own, **given})
+
+    fetcher = AssumeRoleCredentialFetcher(client, source, role, extra_args={"RoleSessionName": "quorate"}, cache={})
+    return CredentialResolver([Assumed(fetcher)])
 
 
 @dataclass(frozen=True, slots=True)
