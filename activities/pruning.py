@@ -82,22 +82,23 @@ class Pruning:
     def _prune(self, task: PruneTask, ticket: Ticket, tick: Tick) -> PruneResult:
         store = self.stores.at(task.request.store, ticket)
         rows, others = self.rows(store, task.request)
-        may_go = {row.manifest.directory for row in rows if not row.stays} | {
-            each.directory for each in others if not each.stays
-        }
+        may_go = {row.manifest.directory for row in rows if not row.stays}
+        may_go |= {each.directory for each in others if not each.stays}
         removed: list[str] = []
         stay: list[str] = []
         notes: list[str] = []
-        freed_bytes = 0
-        for directory in (each for each in (*task.judgement.goes, *task.judgement.strays) if each in may_go):
+        for directory in (*task.judgement.goes, *task.judgement.strays):
             tick(f"removing {directory}")
-            if why := self._in_use(store, task.request.cluster, directory) or lock_of(store, directory):
+            if not store.ls(f"{directory}/"):
+                removed.append(directory)  # by an attempt before this one
+            elif directory not in may_go:
+                stay.append(f"{directory} stays after all: it may not go any more")
+            elif why := self._in_use(store, task.request.cluster, directory) or lock_of(store, directory):
                 stay.append(why)
-                continue
-            freed_bytes += sum(each.size_bytes for each in store.ls(f"{directory}/"))
-            notes += self._remove(store, directory, ticket)
-            removed.append(directory)
-        return result(task, tuple(removed), tuple(stay), freed_bytes, tuple(notes))
+            else:
+                notes += self._remove(store, directory, ticket)
+                removed.append(directory)
+        return result(task, tuple(removed), tuple(stay), tuple(notes))
 
     def _used(self, store: Store, cluster: str) -> Mapping[str, str]:
         return {**used(store, cluster), **used_here(self.operations, cluster)}
@@ -109,11 +110,14 @@ class Pruning:
 
     def _remove(self, store: Store, directory: str, ticket: Ticket) -> tuple[str, ...]:
         """The mark first, so that whoever finds the rest knows whose work it is."""
-        at = datetime.fromtimestamp(self.clock.time(), UTC)
-        mark = Mark(directory, Kind.PRUNED, at, ticket.actor, ticket.operation)
-        put_mark(store, mark)
+        marked = [each.key for each in store.ls(f"{directory}/marks/") if each.key.endswith(f"-{Kind.PRUNED}")]
+        if not marked:
+            at = datetime.fromtimestamp(self.clock.time(), UTC)
+            mark = Mark(directory, Kind.PRUNED, at, ticket.actor, ticket.operation)
+            put_mark(store, mark)
+            marked = [mark.key]
         stuck = []
-        for key in order((each.key for each in store.ls(f"{directory}/")), mark.key):
+        for key in order((each.key for each in store.ls(f"{directory}/")), marked[0]):
             try:
                 store.remove(key)
             except Denied as error:

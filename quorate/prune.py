@@ -44,6 +44,7 @@ class Judgement:
     kept: int = 0
     later: int = 0
     findings: tuple[str, ...] = ()
+    sizes_bytes: dict[str, int] = field(default_factory=dict)  # of all of these
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,17 @@ def judgement(
     may_go = [row.manifest for row in reversed(rows) if not row.stays]
     wanted = [each for each in may_go if request.shown is None or each.id in request.shown]
     strays = tuple(strays)
+    left = [each for each in strays if not each.stays][:AT_ONCE]
     return Judgement(
         goes=tuple(each.directory for each in wanted[:AT_ONCE]),
-        strays=tuple(each.directory for each in strays if not each.stays)[:AT_ONCE],
+        strays=tuple(each.directory for each in left),
         kept=len(rows) - len(may_go),
         later=len(may_go) - len(wanted[:AT_ONCE]),
         findings=(*(each.stays for each in strays if each.alarming), *covered(hidden)),
+        sizes_bytes={
+            **{each.directory: each.stored_bytes for each in wanted[:AT_ONCE]},
+            **{each.directory: each.size_bytes for each in left},
+        },
     )
 
 
@@ -152,9 +158,7 @@ def began(directory: str) -> datetime:
     return datetime.strptime(directory.rpartition("/")[2].partition("-")[0], TIME).replace(tzinfo=UTC)
 
 
-def result(
-    task: PruneTask, removed: tuple[str, ...], stay: tuple[str, ...], freed_bytes: int, notes: tuple[str, ...]
-) -> PruneResult:
+def result(task: PruneTask, removed: tuple[str, ...], stay: tuple[str, ...], notes: tuple[str, ...]) -> PruneResult:
     """`removed` are directories, of snapshots and of strays; `stay` says why some could not go after all."""
     found = task.judgement
     later = (f"{found.later} more may go, at the next run",) if found.later and task.request.shown is None else ()
@@ -163,7 +167,7 @@ def result(
         outcome="incomplete" if found.findings else "pruned",
         removed=tuple(id_of(each) for each in removed if each in found.goes),
         strays=tuple(each for each in removed if each in found.strays),
-        freed_bytes=freed_bytes,
+        freed_bytes=sum(found.sizes_bytes.get(each, 0) for each in removed),
         kept=found.kept + len(stay),
         findings=found.findings,
         notes=(*stay, *notes, *later),

@@ -105,8 +105,38 @@ def test_what_has_become_protected_since_it_was_shown_stays(shop: Shop, backups:
     task = PruneTask(shop.request, "judge", 1)
     task = replace(task, judgement=environment.run(shop.pruning.judge, task), step="prune", turn=2)
     put(shop.store, Mark(backups[0].directory, Kind.PROTECTED, AT, "ada", "mark-1", "the last before the upgrade"))
-    assert environment.run(shop.pruning.prune, task).removed == (backups[1].id, backups[2].id)
+    result = environment.run(shop.pruning.prune, task)
+    assert (result.removed, result.kept) == ((backups[1].id, backups[2].id), 2)
+    assert result.notes == (f"{backups[0].directory} stays after all: it may not go any more",)
     assert shop.ids == [backups[0].id, backups[3].id]
+
+
+def test_a_second_attempt_tells_what_the_first_has_removed(shop: Shop, backups: list[Manifest]) -> None:
+    environment = ActivityEnvironment()
+    task = PruneTask(shop.request, "judge", 1)
+    task = replace(task, judgement=environment.run(shop.pruning.judge, task), step="prune", turn=2)
+    first = environment.run(shop.pruning.prune, task)
+    assert environment.run(shop.pruning.prune, task) == first
+    assert first.freed_bytes == 3 * len(shop.store.objects[backups[3].key])
+
+
+def test_a_mark_that_a_bucket_locks_by_itself_is_laid_once_and_goes_when_it_may(
+    shop: Shop, backups: list[Manifest]
+) -> None:
+    real = shop.store.put
+
+    def locking(key: str, *rest: object) -> object:
+        shop.store.under_lock[key] = datetime(2030, 1, 1, tzinfo=UTC)
+        return real(key, *rest)  # type: ignore[arg-type]
+
+    shop.store.put = locking  # type: ignore[method-assign,assignment]
+    for _ in range(2):
+        result = shop.run()
+        assert all("stays until its lock ends" in note for note in result.notes)
+    assert len([key for key in shop.store.objects if "/marks/" in key]) == 3
+    shop.store.under_lock.clear()
+    assert shop.run().outcome == "pruned"
+    assert sorted(shop.store.objects) == sorted([backups[3].key, backups[3].manifest_key])
 
 
 def test_what_is_under_a_lock_stays_whole(shop: Shop, backups: list[Manifest]) -> None:
