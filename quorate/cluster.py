@@ -90,7 +90,8 @@ class ClusterSeen:
     @property
     def counting(self) -> tuple[Manifest, ...]:
         """The snapshots that `latest` may mean."""
-        return tuple(each for each in self.manifests if each.counts and each.id not in self.discounted)
+        out = self.discounted
+        return tuple(each for each in self.manifests if each.counts and each.id not in out)
 
     @property
     def discounted(self) -> frozenset[str]:

@@ -188,7 +188,8 @@ def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:
 
 def counting(shelf: Shelf, doubted: Mapping[str, str]) -> tuple[Manifest, ...]:
     """What is neither doubted nor in quarantine; suspect ones too."""
-    return tuple(each for each in shelf.manifests if each.id not in doubted and each.id not in shelf.quarantined)
+    out = {*doubted, *shelf.quarantined}
+    return tuple(each for each in shelf.manifests if each.id not in out)
 
 
 def of_catalogue(name: str, shelf: Shelf, doubted: Mapping[str, str]) -> Iterator[Figure]:

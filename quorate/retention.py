@@ -41,7 +41,9 @@ class Circumstances:
 
 def judged(shelf: Shelf, policy: Retention | None, around: Circumstances) -> tuple[Judged, ...]:
     """Every backup, the newest first."""
-    counting = [each for each in reversed(shelf.manifests) if counts(each, shelf, around)]
+    aside = shelf.quarantined
+    out = {*around.doubted, *aside}
+    counting = [each for each in reversed(shelf.manifests) if each.counts and each.id not in out]
     frozen = freezing(shelf, counting)
     kept = by_rules(counting, policy) if policy else {}
     proved = next((each.id for each in counting if shelf.standing(each).restored), "")
@@ -49,7 +51,7 @@ def judged(shelf: Shelf, policy: Retention | None, around: Circumstances) -> tup
 
     def stays(each: Manifest) -> tuple[str, ...]:
         return (
-            *untouchable(each, shelf, around),
+            *untouchable(each, shelf, aside, around),
             *([] if policy else ["there is no policy: backup.retention"]),
             *([frozen] if frozen else []),
             *kept.get(each.id, ()),
@@ -58,10 +60,6 @@ def judged(shelf: Shelf, policy: Retention | None, around: Circumstances) -> tup
         )
 
     return tuple(Judged(each, stays(each)) for each in reversed(shelf.manifests))
-
-
-def counts(each: Manifest, shelf: Shelf, around: Circumstances) -> bool:
-    return each.counts and each.id not in around.doubted and each.id not in shelf.quarantined
 
 
 def freezing(shelf: Shelf, counting: list[Manifest]) -> str:
@@ -74,12 +72,12 @@ def freezing(shelf: Shelf, counting: list[Manifest]) -> str:
     return ""
 
 
-def untouchable(each: Manifest, shelf: Shelf, around: Circumstances) -> tuple[str, ...]:
+def untouchable(each: Manifest, shelf: Shelf, aside: Mapping[str, str], around: Circumstances) -> tuple[str, ...]:
     """Reasons that no policy outweighs."""
     reasons = (
         (around.used.get(each.id), f"{around.used.get(each.id)} uses it"),
         (shelf.standing(each).protected, "it is protected"),
-        (each.id in shelf.quarantined, "it is quarantined: evidence, which only a person removes"),
+        (each.id in aside, "it is quarantined: evidence, which only a person removes"),
         (each.id in around.doubted, "nobody who is trusted vouches for it: evidence, which only a person removes"),
     )
     return tuple(reason for true, reason in reasons if true)

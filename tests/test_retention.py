@@ -1,5 +1,6 @@
 """What retention removes, and above all what it never does."""
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 
@@ -138,6 +139,14 @@ def test_lineages_are_one_cluster() -> None:
     before = [made(HOUR * number, cluster_id="aaa", revision=number) for number in range(1, 4)]
     after = [made(HOUR * number, cluster_id="bbb", revision=number) for number in range(4, 6)]
     assert kept(shelf(*before, *after), policy(last=3)) == [after[1].id, after[0].id, before[2].id]
+
+
+def test_ten_thousand_backups_are_judged_without_looking_at_each_for_each() -> None:
+    """It took minutes; the limit is generous, for it is no measurement."""
+    stock = shelf(*(made(minutes=number, revision=100 + number) for number in range(10_000)))
+    began = time.process_time()
+    assert len(kept(stock, policy(last=10, daily=7))) >= 10
+    assert time.process_time() - began < 10
 
 
 def test_a_policy_without_a_rule_is_refused() -> None:
