@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3  # noqa: F401 - so that its library is mapped
 import sys
 import sysconfig
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.lab
 ROOT = Path(__file__).parents[2]
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PROGRAM = f"""#!/bin/sh
-export PYTHONHOME=/opt/python LD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/src:/opt/site
+export PYTHONHOME=/opt/python LD_LIBRARY_PATH=/opt/python/lib:/opt/lib PYTHONPATH=/opt/src:/opt/site
 exec /opt/python/bin/{PYTHON} -P -m worker "$@"
 """
 INVENTORY = """\
@@ -38,7 +39,17 @@ clusters:
     members: [{name: a, host: h, peer_urls: ["http://h:2380"], client_urls: ["http://h:2379"]}]
     backup: {store: here}
 """
+
+
+def borrowed(name: str) -> tuple[NodeFile, ...]:
+    """A library that our Python has from its own machine, as it is mapped here; none where it is built in."""
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    paths = {Path(line.split()[-1]) for line in lines if f"/{name}.so" in line}
+    return tuple(NodeFile(f"/opt/lib/{name}.so.0", path.read_bytes(), 0o755) for path in paths)
+
+
 FILES = (
+    *borrowed("libsqlite3"),
     NodeFile("/opt/quorate/.venv/bin/quorate", PROGRAM.encode(), 0o755),
     NodeFile("/etc/quorate/quorate.yaml", INVENTORY.encode()),
     NodeFile("/etc/systemd/system/quorate.service", (ROOT / "deploy/quorate.service").read_bytes()),
