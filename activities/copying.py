@@ -8,7 +8,8 @@ from temporalio import activity
 from activities.checksums import Sum, drain, proved
 from activities.pipeline import ahead, beaten
 from activities.recorded import RecordedStores
-from activities.snapshots import AHEAD, locked, ticket_of
+from activities.snapshots import AHEAD, locked
+from activities.tickets import ticket_of
 from quorate.backup import BackupResult, BackupTask
 from quorate.catalogue import MANIFEST, Manifest, key_of, parse, read
 from quorate.command import Ticket

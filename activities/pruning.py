@@ -11,7 +11,8 @@ from temporalio import activity
 
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
-from quorate.catalogue import MANIFEST, Shelf, home_of, id_of, shelf
+from activities.tickets import ticket_of
+from quorate.catalogue import MANIFEST, home_of, id_of, shelf
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Denied, Failed
@@ -51,12 +52,7 @@ class Pruning:
     def judge(self, task: PruneTask) -> Judgement:
         """Nothing is changed by it."""
         store = self.stores.at(task.request.store, ticket_of(task))
-
-        def work(_: Tick) -> Judgement:
-            rows, others = self.rows(store, task.request)
-            return judgement(task.request, rows, others, store.hidden(f"{task.request.cluster}/"))
-
-        return beaten(work, self.tick)
+        return beaten(lambda _tick: judgement(task.request, *self.look(store, task.request)), self.tick)
 
     @activity.defn(name="snapshots.prune", no_thread_cancel_exception=True)
     def prune(self, task: PruneTask) -> PruneResult:
@@ -64,24 +60,23 @@ class Pruning:
         ticket = ticket_of(task)
         return beaten(lambda tick: self._prune(task, ticket, tick), self.tick)
 
-    def rows(self, store: Store, request: PruneRequest) -> tuple[tuple[Judged, ...], tuple[Stray, ...]]:
-        """Every snapshot and every stray of the cluster, each with why it stays."""
-        stock = shelf(store, request.cluster)
+    def look(
+        self, store: Store, request: PruneRequest
+    ) -> tuple[tuple[Judged, ...], tuple[Stray, ...], tuple[str, ...]]:
+        """Every snapshot and every stray of the cluster, each with why it stays, and the keys that are hidden."""
+        stock, hidden = shelf(store, request.cluster), store.hidden(f"{request.cluster}/")
         around = Circumstances(
             doubted=doubted(stock.manifests, request.trust, self.signatures),
             used=self._used(store, request.cluster),
         )
-        return judged(stock, request.retention, around), self._strays(store, request.cluster, stock)
-
-    def _strays(self, store: Store, cluster: str, stock: Shelf) -> tuple[Stray, ...]:
         times = [began(home_of(key)).timestamp() for key in stock.strays]
-        known = published(store, cluster, min(times) - DAY_S, max(times)) if times else {}
-        hidden = store.hidden(f"{cluster}/") if times else ()
-        return strays(stock, known, hidden, datetime.fromtimestamp(self.clock.time(), UTC))
+        known = published(store, request.cluster, min(times) - DAY_S, max(times)) if times else {}
+        now = datetime.fromtimestamp(self.clock.time(), UTC)
+        return judged(stock, request.retention, around), strays(stock, known, hidden, now), hidden
 
     def _prune(self, task: PruneTask, ticket: Ticket, tick: Tick) -> PruneResult:
         store = self.stores.at(task.request.store, ticket)
-        rows, others = self.rows(store, task.request)
+        rows, others, _ = self.look(store, task.request)
         may_go = {row.manifest.directory for row in rows if not row.stays}
         may_go |= {each.directory for each in others if not each.stays}
         removed: list[str] = []
@@ -89,14 +84,15 @@ class Pruning:
         notes: list[str] = []
         for directory in (*task.judgement.goes, *task.judgement.strays):
             tick(f"removing {directory}")
-            if not store.ls(f"{directory}/"):
+            keys = keys_of(store, directory)
+            if not keys:
                 removed.append(directory)  # by an attempt before this one
             elif directory not in may_go:
                 stay.append(f"{directory} stays after all: it may not go any more")
-            elif why := self._in_use(store, task.request.cluster, directory) or lock_of(store, directory):
+            elif why := self._in_use(store, task.request.cluster, directory) or lock_of(store, keys):
                 stay.append(why)
             else:
-                notes += self._remove(store, directory, ticket)
+                notes += self._remove(store, directory, keys, ticket)
                 removed.append(directory)
         return result(task, tuple(removed), tuple(stay), tuple(notes))
 
@@ -108,32 +104,40 @@ class Pruning:
         operation = self._used(store, cluster).get(id_of(directory))
         return f"{operation} uses {id_of(directory)}" if operation else ""
 
-    def _remove(self, store: Store, directory: str, ticket: Ticket) -> tuple[str, ...]:
+    def _remove(self, store: Store, directory: str, keys: tuple[str, ...], ticket: Ticket) -> tuple[str, ...]:
         """The mark first, so that whoever finds the rest knows whose work it is."""
-        marked = [each.key for each in store.ls(f"{directory}/marks/") if each.key.endswith(f"-{Kind.PRUNED}")]
-        if not marked:
+        mark = next((key for key in keys if key.endswith(f"-{Kind.PRUNED}")), "")
+        if not mark:
             at = datetime.fromtimestamp(self.clock.time(), UTC)
-            mark = Mark(directory, Kind.PRUNED, at, ticket.actor, ticket.operation)
-            put_mark(store, mark)
-            marked = [mark.key]
+            made = Mark(directory, Kind.PRUNED, at, ticket.actor, ticket.operation)
+            put_mark(store, made)
+            mark = made.key
         stuck = []
-        for key in order((each.key for each in store.ls(f"{directory}/")), marked[0]):
+        for key in order(keys_of(store, directory), mark):  # again: somebody may have laid a mark meanwhile
             try:
                 store.remove(key)
             except Denied as error:
-                if "/marks/" not in key:
+                if is_data(key):
                     raise
                 stuck.append(f"{key} stays until its lock ends: {error}")
-        left = [each.key for each in store.ls(f"{directory}/") if "/marks/" not in each.key]
-        if left:
+        if left := [key for key in keys_of(store, directory) if is_data(key)]:
             raise Failed(f"{', '.join(left)} was removed and is there still", next="quorate snapshots ls")
         return tuple(stuck)
 
 
-def lock_of(store: Store, directory: str) -> str:
+def keys_of(store: Store, directory: str) -> tuple[str, ...]:
+    return tuple(each.key for each in store.ls(f"{directory}/"))
+
+
+def is_data(key: str) -> bool:
+    """And no mark."""
+    return "/marks/" not in key
+
+
+def lock_of(store: Store, keys: tuple[str, ...]) -> str:
     """Why nothing of a snapshot may be removed yet, or nothing: half of one would be worse than all."""
-    keys = [each.key for each in store.ls(f"{directory}/") if "/marks/" not in each.key]
-    held = ((key, store.locked(key)) for key in sorted(keys, key=lambda key: not key.endswith(MANIFEST)))
+    data = sorted(filter(is_data, keys), key=lambda key: not key.endswith(MANIFEST))
+    held = ((key, store.locked(key)) for key in data)
     return next((f"{key} is {why}" for key, why in held if why), "")
 
 
@@ -146,7 +150,3 @@ def used_here(operations: Path, cluster: str) -> Mapping[str, str]:
             if chosen["cluster"] == cluster:
                 found[str(chosen["snapshot"]["id"])] = plan.parent.name
     return found
-
-
-def ticket_of(task: PruneTask) -> Ticket:
-    return Ticket(task.request.operation, task.turn, activity.info().attempt, task.step, task.request.actor)

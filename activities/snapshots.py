@@ -16,6 +16,7 @@ from activities.compression import LEVEL, compressed, expanded
 from activities.pipeline import ahead, beaten, paced
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.sealed import opened
+from activities.tickets import ticket_of
 from activities.toolbox import Toolbox
 from activities.walking import Walking, learnt
 from quorate.agreement import order
@@ -421,7 +422,3 @@ def chosen(task: BackupTask) -> Choice:
 def streamed(task: BackupTask) -> Streamed:
     assert task.streamed is not None, "read back before it was streamed"
     return task.streamed
-
-
-def ticket_of(task: BackupTask) -> Ticket:
-    return Ticket(task.request.operation, task.turn, activity.info().attempt, task.step, task.request.actor)

@@ -10,6 +10,7 @@ from temporalio import activity
 from activities.fetched import looked_through
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
+from activities.tickets import ticket_of
 from quorate.catalogue import Manifest, shelf
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
@@ -89,7 +90,3 @@ class Verifying:
     def _mark(self, manifest: Manifest, kind: Kind, ticket: Ticket, reason: str = "") -> Mark:
         at = datetime.fromtimestamp(self.clock.time(), UTC)
         return Mark(manifest.directory, kind, at, ticket.actor, ticket.operation, reason)
-
-
-def ticket_of(task: VerifyTask) -> Ticket:
-    return Ticket(task.request.operation, task.turn, activity.info().attempt, task.step, task.request.actor)

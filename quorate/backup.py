@@ -157,9 +157,7 @@ class BackupResult:
 def request(
     inventory: Inventory, cluster: str, operation: str, actor: str, *, accepted: str = "", member: str = ""
 ) -> BackupRequest:
-    settings = inventory.clusters.get(cluster)
-    if settings is None:
-        raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
+    settings = inventory.cluster(cluster)
     if member and member not in (names := [each.name for each in settings.members]):
         raise BadInput(f"{cluster} has no member {member}; members: {', '.join(names)}")
     nodes = tuple(node_of(cluster, settings, member) for member in settings.members)

@@ -208,6 +208,11 @@ class Shelf:
         """By id, why it does not count."""
         return {each.id: quarantine(at) for each in self.manifests if (at := self.standing(each).quarantined)}
 
+    def sound(self, doubted: Collection[str] = ()) -> tuple[Manifest, ...]:
+        """Those that are neither doubted nor in quarantine, oldest first; suspect ones too."""
+        out = {*doubted, *self.quarantined}
+        return tuple(each for each in self.manifests if each.id not in out)
+
 
 NONE_KNOWN: Mapping[str, Manifest] = {}
 

@@ -186,14 +186,8 @@ def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:
         yield Figure("quorate_rto_objective_seconds", (name,), cluster.objectives.rto)
 
 
-def counting(shelf: Shelf, doubted: Mapping[str, str]) -> tuple[Manifest, ...]:
-    """What is neither doubted nor in quarantine; suspect ones too."""
-    out = {*doubted, *shelf.quarantined}
-    return tuple(each for each in shelf.manifests if each.id not in out)
-
-
 def of_catalogue(name: str, shelf: Shelf, doubted: Mapping[str, str]) -> Iterator[Figure]:
-    sound = counting(shelf, doubted)
+    sound = shelf.sound(doubted)
     latest = newest(sound, ())
     verified = [each.created_at.timestamp() for each in sound if each.outcome == "verified"]
     suspect = [each for each in sound if not each.counts and (latest is None or age(each) > age(latest))]

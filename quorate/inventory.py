@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from quorate.cron import checked, parsed
+from quorate.errors import BadInput
 from quorate.sshsig import Signer, public_key
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -514,6 +515,12 @@ class Inventory(Strict):
     notify: Notify = Notify()
     stores: dict[Name, Store] = Field(min_length=1)
     clusters: dict[Name, Cluster] = Field(min_length=1)
+
+    def cluster(self, name: str) -> Cluster:
+        """BadInput names those that there are."""
+        if name not in self.clusters:
+            raise BadInput(f"there is no cluster {name}; known: {', '.join(sorted(self.clusters))}")
+        return self.clusters[name]
 
     @model_validator(mode="after")
     def check_stores(self) -> Self:

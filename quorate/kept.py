@@ -32,11 +32,11 @@ class Kept:
 
 
 def begun(operation: str) -> float:
-    """When, as the ULID in its name says."""
-    number = 0
-    for letter in operation.rpartition("-")[2]:
-        number = number << 5 | ULID.index(letter)
-    return (number >> 80) / 1000
+    """When, as the first ten letters of the ULID in its name say: milliseconds. ValueError for what is none."""
+    milliseconds = 0
+    for letter in operation.rpartition("-")[2][:10]:
+        milliseconds = milliseconds << 5 | ULID.index(letter)
+    return milliseconds / 1000
 
 
 def named(path: str, live: str) -> tuple[str, str] | None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from quorate.catalogue import MANIFEST, Shelf, home_of, id_of
-from quorate.errors import BadInput
 from quorate.inventory import Inventory, Retention, Store
 from quorate.marks import TIME, UNMARKED
 from quorate.plan import Step
@@ -70,9 +69,7 @@ class PruneResult:
 
 
 def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> PruneRequest:
-    settings = inventory.clusters.get(cluster)
-    if settings is None:
-        raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
+    settings = inventory.cluster(cluster)
     return PruneRequest(
         operation=operation,
         cluster=cluster,

@@ -42,8 +42,7 @@ class Circumstances:
 def judged(shelf: Shelf, policy: Retention | None, around: Circumstances) -> tuple[Judged, ...]:
     """Every backup, the newest first."""
     aside = shelf.quarantined
-    out = {*around.doubted, *aside}
-    counting = [each for each in reversed(shelf.manifests) if each.counts and each.id not in out]
+    counting = [each for each in reversed(shelf.sound(around.doubted)) if each.counts]
     frozen = freezing(shelf, counting)
     kept = by_rules(counting, policy) if policy else {}
     proved = next((each.id for each in counting if shelf.standing(each).restored), "")

@@ -1,11 +1,10 @@
 """Verify a cluster's backups where they lie: what was not proved for a while is fetched and compared again."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from quorate.catalogue import Manifest, Shelf, newest
-from quorate.errors import BadInput
 from quorate.inventory import Inventory, Store
 from quorate.plan import Step
 
@@ -63,9 +62,7 @@ class VerifyResult:
 
 
 def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> VerifyRequest:
-    settings = inventory.clusters.get(cluster)
-    if settings is None:
-        raise BadInput(f"there is no cluster {cluster}; known: {', '.join(sorted(inventory.clusters))}")
+    settings = inventory.cluster(cluster)
     return VerifyRequest(
         operation=operation,
         cluster=cluster,
@@ -92,10 +89,9 @@ def proved_at(shelf: Shelf, manifest: Manifest) -> datetime:
     return manifest.created_at if standing.quarantined else standing.verified or manifest.created_at
 
 
-def counting(shelf: Shelf, doubted: Iterable[str]) -> str:
+def counting(shelf: Shelf, doubted: Collection[str]) -> str:
     """The id of the newest that counts, "" if none does."""
-    out = {*doubted, *shelf.quarantined}
-    found = newest((each for each in shelf.manifests if each.id not in out), ())
+    found = newest(shelf.sound(doubted), ())
     return found.id if found else ""
 
 

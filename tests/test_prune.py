@@ -165,7 +165,7 @@ class TestUsed:
     ) -> None:
         operation = self.begin(shop, backups[0].id, outcome)
         assert backups[0].id not in shop.run().removed
-        rows, _ = shop.pruning.rows(shop.store, shop.request)
+        rows, _, _ = shop.pruning.look(shop.store, shop.request)
         assert f"{operation} uses it" in rows[-1].stays
 
     @pytest.mark.parametrize("outcome", [Outcome.RESTORED, Outcome.REFUSED, Outcome.UNDONE])

@@ -10,10 +10,11 @@ from typing import Any
 
 from quorate.audit import broken, sealed
 from quorate.gauges import ENDS, Figure, Run
-from quorate.kept import ULID
+from quorate.kept import begun
 from quorate.records import CLUSTER, OUTCOME
 from worker.cli.records import Record
 
+TIME_LETTERS = 10  # of a ULID
 RECHECK_S = 3600.0  # what is sealed is read again only so often, unless a file came or went
 
 
@@ -115,14 +116,11 @@ def sealed_at(lines: list[str]) -> float:
 
 
 def began(operation: str) -> float:
-    """The first ten letters of a ULID are the milliseconds since 1970; 0 for what is none."""
-    letters = operation.rpartition("-")[2][:10]
-    if len(letters) < 10 or not set(letters) <= set(ULID):
+    """0 for what has no ULID in its name."""
+    try:
+        return begun(operation) if len(operation.rpartition("-")[2]) >= TIME_LETTERS else 0.0
+    except ValueError:
         return 0.0
-    number = 0
-    for letter in letters:
-        number = number * 32 + ULID.index(letter)
-    return number / 1000
 
 
 def of_audit(past: dict[str, Told]) -> Iterator[Figure]:

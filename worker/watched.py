@@ -9,7 +9,6 @@ from activities.catalogued import Catalogued
 from quorate.catalogue import Manifest, Shelf, newest
 from quorate.gauges import (
     Figure,
-    counting,
     loss_of,
     of_catalogue,
     of_clock,
@@ -71,7 +70,7 @@ class Stock:
         shelf = self.catalogued.look(self.there, self.name)
         self.doubts = {each.id: self.doubt(each) for each in shelf.manifests}
         doubted = {snapshot: why for snapshot, why in self.doubts.items() if why}
-        self.latest = newest(counting(shelf, doubted), ())
+        self.latest = newest(shelf.sound(doubted), ())
         self.attempted = max((each.created_at.timestamp() for each in shelf.manifests), default=0.0)
         figures = tuple(self.figures(shelf, doubted))
         self.board.tell(f"catalogue of {self.place}", figures)

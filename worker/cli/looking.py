@@ -8,7 +8,8 @@ from quorate.case import Case
 from quorate.cluster import ClusterSeen
 from quorate.diagnosis import Finding, diagnose
 from quorate.errors import Failed
-from quorate.revision_clock import Loss, loss
+from quorate.gauges import loss_of
+from quorate.revision_clock import Loss
 
 if TYPE_CHECKING:
     from worker.operations import Operations
@@ -61,12 +62,11 @@ def loss_now(wiring: "Wiring", case: Case) -> Loss | None:
     """By the revision clock; where that cannot be read, by the age of the backup alone."""
     if (newest := case.newest) is None:
         return None
-    since = newest.created_at.timestamp()
     try:
-        ticks = wiring.ticks.since(case.name, since)
+        ticks = wiring.ticks.since(case.name, newest.created_at.timestamp())
     except Failed:
         ticks = ()
-    return loss(ticks, newest.cluster_id, newest.revision, since, case.now.timestamp())
+    return loss_of(newest, ticks, case.now.timestamp())
 
 
 def look_at_all(wiring: "Wiring") -> tuple[Looked, ...]:

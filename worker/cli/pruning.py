@@ -57,8 +57,8 @@ def prune(
         asked = request(wiring.settings.inventory, cluster, new_id("prune"), actor(who))
         asked = replace(asked, store=wiring.settings.store(cluster, store))
         there = wiring.stores.at(asked.store)
-        rows, strays = wiring.pruning.rows(there, asked)
-        hidden = covered(there.hidden(f"{cluster}/"))
+        rows, strays, keys = wiring.pruning.look(there, asked)
+        hidden = covered(keys)
         fields.update(backups=[as_object(row) for row in rows], found=[stray_object(each) for each in strays])
         if output is Output.TABLE:
             say(page(rows, strays, hidden))

@@ -77,8 +77,9 @@ def named(wiring: "Wiring", snapshot: str, store: str) -> "Manifest":
     if not slash:
         raise BadInput(f"{snapshot!r} is not a snapshot: expected CLUSTER/TIME-REVISION", next="quorate snapshots ls")
     shelf = shelf_of(wiring, cluster, store)
-    wanted = LATEST if name == LATEST else snapshot
-    return find(shelf.manifests, wanted, cluster, (), discounted(wiring, cluster, shelf))
+    if name != LATEST:  # then no signature but its own is anybody's business
+        return find(shelf.manifests, snapshot, cluster, ())
+    return find(shelf.manifests, LATEST, cluster, (), discounted(wiring, cluster, shelf))
 
 
 def discounted(wiring: "Wiring", cluster: str, shelf: "Shelf") -> "Mapping[str, str]":
