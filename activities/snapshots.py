@@ -9,10 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
-from activities.agreement import Comparison
-from activities.census import census
 from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
+from activities.measuring import Measuring, beside
 from activities.pipeline import ahead, beaten, paced
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.sealed import opened
@@ -21,16 +20,17 @@ from activities.toolbox import Toolbox
 from activities.walking import Walking, learnt
 from quorate.agreement import order
 from quorate.backup import (
-    REGISTRY,
     BackupResult,
     BackupTask,
     Choice,
+    Measured,
     ReadBack,
     Streamed,
     choose,
     findings,
     least_sick,
     manifest,
+    measured,
     result,
     running_flags,
 )
@@ -38,7 +38,7 @@ from quorate.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Lock
 from quorate.pages import heard, told
 from quorate.ports import Cipher, Etcd, Signing, Store
@@ -53,6 +53,7 @@ LOOK_AGAIN_S = 0.5
 STEADY_S = 1.0  # between two looks at who leads while a member sends
 SETTLE_S = 10.0  # an election, or a member that catches up
 NODES_S = 1.0  # that a node may take longer than the members
+Proof = Callable[[BackupTask, Ticket, Tick], ReadBack]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,9 @@ class Snapshots:
 
     @activity.defn(name="snapshots.read_back", no_thread_cancel_exception=True)
     def read_back(self, task: BackupTask) -> ReadBack:
-        """The store's word is not taken: what it gives back must be what etcd sent."""
+        """The store's word is not taken: what it gives back must be what etcd sent. Beside it members are asked."""
         ticket = ticket_of(task)
-        return beaten(lambda tick: self._read_back(task, ticket, tick), self.tick)
+        return beaten(lambda tick: self._proof(task, ticket, tick), self.tick)
 
     @activity.defn(name="snapshots.publish", no_thread_cancel_exception=True)
     def publish(self, task: BackupTask) -> BackupResult:
@@ -112,7 +113,7 @@ class Snapshots:
 
     def taken(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Manifest:
         """Stream, read back and publish in one go, for a member that has been chosen already."""
-        return self._proved(task, lambda: self._stream(task, ticket, tick), ticket, tick)
+        return self._proved(task, lambda: self._stream(task, ticket, tick), self._proof, ticket, tick)
 
     def imported(self, task: BackupTask, source: Import, ticket: Ticket, tick: Tick) -> Manifest:
         """The same for what somebody else has saved."""
@@ -120,12 +121,14 @@ class Snapshots:
         def put() -> Streamed:
             return self._put(task, lambda: joined(source.chunks()), source.taken, source.revision, ticket, tick)
 
-        return self._proved(task, put, ticket, tick)
+        return self._proved(task, put, self._read_back, ticket, tick)
 
-    def _proved(self, task: BackupTask, put: Callable[[], Streamed], ticket: Ticket, tick: Tick) -> Manifest:
+    def _proved(
+        self, task: BackupTask, put: Callable[[], Streamed], proof: Proof, ticket: Ticket, tick: Tick
+    ) -> Manifest:
         began = self.clock.monotonic()
         task = replace(task, streamed=put())
-        read_back = self._read_back(task, ticket, tick)
+        read_back = proof(task, ticket, tick)
         task = replace(task, duration_s=self.clock.monotonic() - began, read_back=read_back)
         self._publish(task, ticket, tick)
         return manifest(task)
@@ -198,19 +201,7 @@ class Snapshots:
                 blobs = paced(joined(etcd.snapshot()), request.rate_bytes_s, self.clock)
                 return settled(blobs, etcd, choice.target.name, self.clock)
 
-            put = self._put(task, sent, started, floor, ticket, tick)
-            tick("counting keys")
-            keys, hash_kv, found = measured(etcd, put.revision)
-            alike = Comparison(self.etcds, self.clock).of(task, ticket, put, hash_kv, tick)
-            counted = census(etcd, put.revision, keys.get("", 0), put.size_bytes, self.clock, tick)
-        return replace(
-            put,
-            keys=keys,
-            hash_kv=hash_kv,
-            findings=(*found, *alike.findings),
-            notes=(*alike.notes, *counted.notes),
-            live=counted.live,
-        )
+            return self._put(task, sent, started, floor, ticket, tick)
 
     def _put(
         self,
@@ -256,6 +247,16 @@ class Snapshots:
         drain(self.cipher.encrypted((), recipients))
         return ENCRYPTED, lambda chunks: self.cipher.encrypted(chunks, recipients)
 
+    def _proof(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
+        """Read back by one thread while the members measure, which is work for theirs and none for ours."""
+
+        def members() -> Measured:
+            return Measuring(self.etcds, self.clock).of(task, ticket, tick)
+
+        known = streamed(task).keys  # by a version that measured before
+        found, said = beside(lambda: self._read_back(task, ticket, tick), None if known else members)
+        return replace(found, measured=said)
+
     def _read_back(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
         wanted, request = streamed(task), task.request
         stored, sent = Sum(), Sum()
@@ -294,7 +295,7 @@ class Snapshots:
             if read(store, key) != made.encode():
                 raise
         unlocked = locked(store, task.request.lock, made) if task.request.lock else ()
-        return result(made, (*chosen(task).notes, *streamed(task).notes), unlocked)
+        return result(made, (*chosen(task).notes, *measured(task).notes), unlocked)
 
 
 @dataclass(slots=True)
@@ -365,18 +366,6 @@ def same(found: ReadBack, wanted: Streamed) -> ReadBack:
             " no manifest was written"
         )
     return found
-
-
-def measured(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, tuple[str, ...]]:
-    """Keys and hash at the snapshot's revision; a cluster that compacts faster than we ask costs a finding."""
-    keys: dict[str, int] = {}
-    hash_kv = None
-    try:
-        keys = {prefix: etcd.count(prefix, revision) for prefix in ("", REGISTRY)}
-        hash_kv = etcd.hash_kv(revision)
-    except QuorateError as error:
-        return keys, hash_kv, (f"not all was measured at revision {revision}: {error}",)
-    return keys, hash_kv, ()
 
 
 def answered(asked: Mapping[str, Future[NodeSeen]], limit_s: float) -> dict[str, NodeSeen | str]:

@@ -91,12 +91,23 @@ class Streamed:
     stored_sha256: str
     level: int
     started: float
-    keys: dict[str, int]
+    keys: dict[str, int]  # this and the next three: filled in by versions that measured in this step
     hash_kv: HashKV | None = None
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     uses: str = ""  # of its pages, told; "" = whoever walks them has to read them once more
+    live: dict[str, LiveKeys] = field(default_factory=dict)  # by prefix, as the four above
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the members themselves say of the snapshot's revision."""
+
+    keys: dict[str, int] = field(default_factory=dict)
+    hash_kv: HashKV | None = None
     live: dict[str, LiveKeys] = field(default_factory=dict)  # by prefix
+    findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +119,7 @@ class ReadBack:
     stored_sha256: str
     decrypted: bool = True
     walked: Walked | None = None  # None: nobody could open it, or a version did that walked no pages
+    measured: Measured | None = None  # None: by the step before, as it used to be, or of no member at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,17 +290,27 @@ def running_flags(nodes: Mapping[str, NodeSeen | str]) -> tuple[dict[str, dict[s
     return known, tuple(notes)
 
 
+def measured(task: BackupTask) -> Measured:
+    """Beside the read-back, or by the step before it."""
+    assert task.streamed is not None, "published before it was streamed"
+    if task.read_back and task.read_back.measured:
+        return task.read_back.measured
+    before = task.streamed
+    return Measured(before.keys, before.hash_kv, before.live, before.findings, before.notes)
+
+
 def manifest(task: BackupTask) -> Manifest:
     """Made of nothing but the task, so that a second attempt writes the same bytes."""
     request, choice, streamed = task.request, task.choice, task.streamed
     assert choice is not None, "published before it was chosen"
     assert streamed is not None, "published before it was streamed"
     decrypted = task.read_back is None or task.read_back.decrypted  # None: by a version that encrypted nothing
-    why = tuple(suspicions(choice.before, streamed.revision, streamed.keys.get(""), request.shrink_percent))
-    found = (*choice.findings, *streamed.findings, *(() if decrypted else (UNOPENED,)), *why)
+    members = measured(task)
+    why = tuple(suspicions(choice.before, streamed.revision, members.keys.get(""), request.shrink_percent))
+    found = (*choice.findings, *members.findings, *(() if decrypted else (UNOPENED,)), *why)
     if why and request.accepted:
         found = (*found, f"{request.actor} accepts that: {request.accepted}")
-    hashed = Hash.model_validate(asdict(streamed.hash_kv)) if streamed.hash_kv else None
+    hashed = Hash.model_validate(asdict(members.hash_kv)) if members.hash_kv else None
     walked = task.read_back.walked if task.read_back else None
     return Manifest(
         id=id_of(streamed.directory),
@@ -307,7 +329,7 @@ def manifest(task: BackupTask) -> Manifest:
         verification=Verification(decrypted=decrypted),
         source=Source(name=choice.target.name, id=choice.member_id, version=choice.version),
         members=tuple(Peer(name=m.name, id=m.id, peer_urls=m.peer_urls, learner=m.learner) for m in choice.members),
-        keys=streamed.keys,
+        keys=members.keys,
         hash_kv=hashed,
         operation=request.operation,
         actor=request.actor,
@@ -317,7 +339,7 @@ def manifest(task: BackupTask) -> Manifest:
         auth=choice.auth,
         content=Contents.model_validate(asdict(walked.content)) if walked else None,
         pages=PagesSeen(used=walked.used, free=walked.free, torn=walked.torn) if walked else None,
-        live={prefix: Live(keys=each.keys, leased=each.leased) for prefix, each in streamed.live.items()},
+        live={prefix: Live(keys=each.keys, leased=each.leased) for prefix, each in members.live.items()},
     )
 
 

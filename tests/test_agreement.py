@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from activities.snapshots import streamed
 from quorate.agreement import compared, order
+from quorate.errors import Corrupt
 from quorate.etcd import HashKV
 from tests.fakes.etcd import FakeCluster, seen
 from tests.fakes.store import MemoryStore
@@ -53,11 +55,42 @@ def test_one_that_differs_makes_the_backup_degraded_and_is_named(bench: Bench, c
 
 
 def test_one_that_does_not_answer_any_more_is_a_note(bench: Bench, cluster: FakeCluster) -> None:
-    task = bench.chosen()
+    task = bench.streamed()
     cluster.silent.add("c")
-    done = bench.environment.run(bench.snapshots.stream, replace(task, turn=2, step="stream"))
-    assert done.findings == ()
-    assert ["c was not compared with b" in each for each in done.notes] == [True]
+    done = bench.environment.run(bench.snapshots.read_back, replace(task, turn=3, step="read-back"))
+    assert done.measured
+    assert done.measured.findings == ()
+    assert ["c was not compared with b" in each for each in done.measured.notes] == [True]
+
+
+def test_a_source_that_dies_once_it_has_sent_costs_a_finding_and_no_backup(
+    bench: Bench, cluster: FakeCluster
+) -> None:
+    task = replace(bench.streamed(), turn=3, step="read-back")
+    cluster.silent.add("b")
+    task = replace(task, read_back=bench.environment.run(bench.snapshots.read_back, task))
+    result = bench.publish(task)
+    assert result.outcome == "degraded"
+    assert ["not all was measured at revision" in each for each in result.findings] == [True]
+
+
+def test_what_a_version_before_has_measured_is_not_asked_again(bench: Bench) -> None:
+    task = bench.streamed()
+    hashed = HashKV(7, streamed(task).revision, -1)
+    task = replace(task, streamed=replace(streamed(task), keys={"": 3}, hash_kv=hashed), turn=3, step="read-back")
+    found = bench.environment.run(bench.snapshots.read_back, task)
+    assert found.measured is None
+    assert not [act for act in bench.notes.acts if "hashkv" in act]
+    bench.publish(replace(task, read_back=found))
+    assert bench.manifest().keys == {"": 3}
+    assert bench.manifest().hash_kv is not None
+
+
+def test_what_the_store_spoils_is_still_refused_while_members_measure(bench: Bench) -> None:
+    task = replace(bench.streamed(), turn=3, step="read-back")
+    bench.store.gives_back = lambda _, data: data[:-1]
+    with pytest.raises(Corrupt):
+        bench.environment.run(bench.snapshots.read_back, task)
 
 
 def test_a_large_one_is_not_compared_and_that_is_said(bench: Bench) -> None:
