@@ -14,13 +14,14 @@ from activities.members import looks
 from activities.nodes import ticket_of
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedStores
+from activities.sealed import opened, sealed
 from quorate.command import Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import AlreadyThere, Failed, QuorateError, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.listing import KEYS_MAX, Key, differences, lines, parsed, shortened
 from quorate.plan import ClusterTask
-from quorate.ports import Etcd, Store
+from quorate.ports import Cipher, Etcd, Store
 from quorate.records import home
 
 LIST_S = 20.0
@@ -31,12 +32,16 @@ NAME = "keys-before.zst"
 class Listings:
     etcds: RecordedEtcds
     stores: RecordedStores
+    cipher: Cipher
     clock: Clock
     tick: Tick = activity.heartbeat
 
     @activity.defn(name="members.list", no_thread_cancel_exception=True)
     def before(self, task: ClusterTask) -> Receipt:
-        """Kept with the operation's record in the store, for whoever ends the restore; the first listing counts."""
+        """Kept with the operation's record in the store, for whoever ends the restore; the first listing counts.
+
+        Names of keys say who runs what, so they are encrypted for whomever the snapshot is.
+        """
         return self._said(task, self._keep)
 
     @activity.defn(name="members.differ", no_thread_cancel_exception=True)
@@ -57,14 +62,16 @@ class Listings:
         with self.etcds.at(target, ticket) as etcd:
             keys = self._keys(etcd, seen.revision, tick)
         try:
-            self._store(task, ticket).put(key(task), compressed(lines(keys)), tick)
+            listed = sealed(self.cipher, compressed(lines(keys)), task.snapshot.recipients)
+            self._store(task, ticket).put(key(task), listed, tick)
         except AlreadyThere:
             return {}
         return {"listed": str(len(keys)), "listed_at": str(seen.revision)}
 
     def _differ(self, task: ClusterTask, ticket: Ticket, tick: Tick) -> dict[str, str]:
-        stored = self._store(task, ticket).get(key(task))
-        was = parsed(b"".join(expanded(stored, key(task))))
+        snapshot, stored = task.snapshot, self._store(task, ticket).get(key(task))
+        clear = opened(self.cipher, stored, snapshot.recipients, snapshot.identities, key(task))
+        was = parsed(b"".join(expanded(clear, key(task))))
         with self.etcds.at(task.shares[0].target, ticket) as etcd:
             restored = min(task.snapshot.revision + task.bump, etcd.linearizable_revision())
             now = {each.name: each.revision for each in self._keys(etcd, 0 if task.mark else restored, tick)}
@@ -96,4 +103,4 @@ class Listings:
 
 
 def key(task: ClusterTask) -> str:
-    return f"{home(task.cluster, task.operation)}/{NAME}"
+    return f"{home(task.cluster, task.operation)}/{NAME}{'.age' if task.snapshot.recipients else ''}"

@@ -2,8 +2,10 @@
 
 import json
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
+from pyrage import x25519
 from temporalio.testing import ActivityEnvironment
 
 import activities.listings
@@ -14,7 +16,7 @@ from quorate.plan import ClusterTask
 from tests.factory import plan
 from tests.fakes.etcd import FakeCluster
 from tests.fakes.store import MemoryStore, MemoryStores
-from tests.test_backup import Clock, Notebook
+from tests.test_backup import AGE, Clock, Notebook
 
 OLD = "/registry/pods/default/"
 
@@ -44,19 +46,21 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     notes: Notebook = field(default_factory=Notebook)
     beats: list[str] = field(default_factory=list)
+    recipients: tuple[str, ...] = ()
+    identities: tuple[str, ...] = ()
 
     @property
     def listings(self) -> Listings:
         etcds = RecordedEtcds(self.cluster, lambda _: self.notes, self.clock)
         stores = RecordedStores(MemoryStores(self.store), lambda _: self.notes, self.clock)
-        return Listings(etcds, stores, self.clock, self.beats.append)
+        return Listings(etcds, stores, AGE, self.clock, self.beats.append)
 
     def task(self, name: str) -> ClusterTask:
         whole = plan()
         whole = replace(whole, chosen=replace(whole.chosen, bump=0))
         (task,) = whole.tasks(whole.at(name), 9, "ann")
         assert isinstance(task, ClusterTask)
-        return task
+        return replace(task, snapshot=replace(task.snapshot, recipients=self.recipients, identities=self.identities))
 
     def keep(self) -> dict[str, str]:
         return ActivityEnvironment().run(self.listings.before, self.task("list")).facts
@@ -75,6 +79,18 @@ def test_what_was_written_since_the_snapshot_is_gone_back_or_older() -> None:
     assert (pods["kind"], pods["gone"], secrets["kind"], secrets["back"], secrets["older"]) == (
         "secrets", 1, "pods", 1, 1,
     )  # fmt: skip
+
+
+def test_names_are_encrypted_for_whomever_the_snapshot_is(tmp_path: Path) -> None:
+    mine = x25519.Identity.generate()
+    (tmp_path / "age.key").write_text(f"{mine}\n")
+    bench = Bench(recipients=(str(mine.to_public()),), identities=(f"file:{tmp_path}/age.key",))
+    bench.keep()
+    ((name, stored),) = bench.store.objects.items()
+    assert name.endswith("/keys-before.zst.age")
+    assert stored.startswith(b"age-encryption.org/v1")
+    bench.cluster = before()
+    assert {each["kind"] for each in json.loads(bench.differ()["differs"])} == {"pods", "secrets"}
 
 
 def test_a_second_attempt_leaves_the_first_listing_as_it_is() -> None:

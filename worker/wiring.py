@@ -190,7 +190,7 @@ class Wiring:
         nodes = Nodes(hosts, stores, self.cipher, time)
         members = Members(hosts, etcds, self.hosts, time)
         taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts, self.cipher, self.signing), time)
-        listings = Listings(etcds, stores, time)
+        listings = Listings(etcds, stores, self.cipher, time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
         approvals = Approvals(self.signatures, self.journals.at, time)
         return [
