@@ -64,7 +64,7 @@ def test_a_missed_target_is_said():
 @pytest.mark.parametrize(("mib", "reached"), [(700, "NO"), (100, "-")])
 def test_a_backup_has_to_beat_the_script_where_they_are_compared(mib, reached):
     figures = Figures(Shape(mib), backup_s=8.1, usual_backup_s=10.0, written_mib=0.5)
-    backup, _, written = rows(figures)
+    backup, *_, written = rows(figures)
     assert (backup.cells[-2:], written.cells[-1]) == (("0.81 x", reached), "yes")
 
 
@@ -82,6 +82,7 @@ def test_the_table_is_markdown_of_one_width():
         (["--control-plane"], (Shape(700, "systemd"),)),
         (["--mib", "20", "--control-plane", "static-pods"], (Shape(20, "static-pods"),)),
         (["--only", "ssh"], (Shape(100),)),
+        (["--only", "memory", "--mib", "9"], (Shape(9, members=1),)),
     ],
 )
 def test_what_is_asked_for_is_measured(words, wanted):

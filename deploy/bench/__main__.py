@@ -21,6 +21,8 @@ from deploy.lab.https import NoAnswerError
 from deploy.lab.lab import LabError
 
 ALL = (Shape(100), Shape(700), Shape(2048), Shape(700, "systemd"), Shape(700, "static-pods"))
+SIZES = tuple(Shape(mib, members=1) for mib in (700, 2048, 7400))  # the last is as much as etcd's 8 GiB take
+ONLY = ("restore", "backup", "latency", "memory", "ssh", "lost")
 NEEDED = ("ssh", "scp", "zstd")
 
 
@@ -50,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--mib", type=int, nargs="+", help="sizes; all that BENCHMARKS.md states when left out")
     top.add_argument("--control-plane", nargs="?", const="systemd", choices=KINDS, help="units if not said which")
     top.add_argument("--times", type=int, default=1, help="rounds; the median of each figure is shown")
-    top.add_argument("--only", choices=("restore", "backup", "latency", "ssh", "lost"), default="")
+    top.add_argument("--only", choices=ONLY, default="")
     return top
 
 
@@ -58,6 +60,8 @@ def shapes(asked: argparse.Namespace) -> tuple[Shape, ...]:
     """One lab each; SSH needs no data."""
     if asked.only == "ssh":
         return (Shape(100),)
+    if asked.only == "memory":
+        return tuple(Shape(mib, members=1) for mib in asked.mib) if asked.mib else SIZES
     if asked.mib or asked.control_plane:
         return tuple(Shape(mib, asked.control_plane or "none") for mib in asked.mib or (700,))
     return ALL

@@ -48,13 +48,15 @@ class Shape:
 
     mib: int
     control_plane: str = "none"  # one of KINDS
+    members: int = 3
 
     def __str__(self) -> str:
-        return f"{self.mib} MiB, {KINDS[self.control_plane][0]}"
+        alone = ", one member" if self.members == 1 else ""
+        return f"{self.mib} MiB, {KINDS[self.control_plane][0]}{alone}"
 
     @property
     def spec(self) -> LabSpec:
-        return LabSpec(f"bench-{self.mib}{KINDS[self.control_plane][1]}", 3, "3.6", self.control_plane)
+        return LabSpec(f"bench-{self.mib}{KINDS[self.control_plane][1]}", self.members, "3.6", self.control_plane)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Figures:
 
     shape: Shape
     backup_s: float | None = None
+    backed_up_mib: float = 0.0  # of database, as etcd sent it
     usual_backup_s: float | None = None
     idle_mib: float = 0.0
     peak_mib: float = 0.0
@@ -109,7 +112,9 @@ def measure(shape: Shape, only: str, times: int, say: Say) -> Figures:
             fill(lab, shape, say)
             quorate.read("up", "--detach")
             for number, figures in enumerate(rounds):
-                backups(lab, quorate, figures, work, say)
+                backups(lab, quorate, figures, say)
+                if only != "memory":
+                    usual_backups(lab, figures, work, say)
                 if only in ("", "latency"):
                     figures.waits = waits(lab, quorate, work)
                     say(f"bench: writes: {'; '.join(f'{when}: {each}' for when, each in figures.waits.items())}")
@@ -161,15 +166,19 @@ def fill(lab: Lab, shape: Shape, say: Say) -> None:
     say(f"bench: {shape.mib} MiB written in {time.monotonic() - began:.0f} s")
 
 
-def backups(lab: Lab, quorate: Quorate, figures: Figures, work: Path, say: Say) -> None:
+def backups(lab: Lab, quorate: Quorate, figures: Figures, say: Say) -> None:
     figures.idle_mib, written = idle_mib(lab), written_mib(lab)
     with sampling(lab) as sampled:
         began = time.monotonic()
         result = quorate.read("backup", lab.name)
         figures.backup_s = time.monotonic() - began
     figures.peak_mib, figures.written_mib = sampled.peak, written_mib(lab) - written
-    figures.usual_backup_s, said = usual(lab, "backup", work)
+    figures.backed_up_mib = result["size_bytes"] / MIB
     say(f"bench: backup {figures.backup_s:.1f} s ({result['outcome']}; {spent(lab, result['operation'])})")
+
+
+def usual_backups(lab: Lab, figures: Figures, work: Path, say: Say) -> None:
+    figures.usual_backup_s, said = usual(lab, "backup", work)
     say(f"bench: script: backup {figures.usual_backup_s:.1f} s ({stages(said)})")
 
 

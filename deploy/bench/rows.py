@@ -56,7 +56,12 @@ def backup_rows(figures: Figures) -> Iterator[Row]:
     if figures.backup_s and figures.usual_backup_s:
         ratio = limit(figures, BACKUP_RATIO)
         yield compared("backup, encrypted and read back", ratio, figures.backup_s, figures.usual_backup_s)
+    elif figures.backup_s:
+        size = f"{figures.backed_up_mib:.0f} MiB of database"
+        yield Row("backup, encrypted and read back", None, " s", figures.backup_s, size)
+    if figures.backup_s:
         grown = figures.peak_mib - figures.idle_mib
+        yield Row("worker memory, at most", None, " MiB", figures.peak_mib)
         yield Row("worker memory over idle", MEMORY_MIB, " MiB", grown, f"{figures.idle_mib:.0f} MiB idle")
     if figures.written_mib is not None:
         yield Row("written to disk by the worker", WRITTEN_MIB, " MiB", figures.written_mib)
