@@ -9,18 +9,20 @@ from activities.checksums import Sum, drain, proved
 from activities.pipeline import ahead, beaten
 from activities.recorded import RecordedStores
 from activities.snapshots import AHEAD, locked
+from activities.sweeping import swept
 from activities.tickets import ticket_of
 from quorate.backup import BackupResult, BackupTask
 from quorate.catalogue import MANIFEST, Manifest, key_of, parse, read
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, QuorateError
-from quorate.ports import Store
+from quorate.ports import Store, Uploads
 
 
 @dataclass(frozen=True)
 class Copying:
     stores: RecordedStores
+    uploads: Uploads
     clock: Clock = time
     tick: Tick = activity.heartbeat
 
@@ -40,8 +42,10 @@ class Copying:
         for name, settings in task.request.copies.items():
             try:
                 target = self.stores.at(settings, ticket)
-                target.sweep(f"{manifest.cluster}/{manifest.cluster_id}/")
-                copied(source, target, manifest, tick)
+                prefix = f"{manifest.cluster}/{manifest.cluster_id}/"
+                findings += swept(target, settings.url, prefix, self.uploads, self.clock.time())
+                with self.uploads.storing(settings.url, manifest.key):
+                    copied(source, target, manifest, tick)
                 if task.request.lock and settings.s3:
                     findings += (f"the copy in {name}: {why}" for why in locked(target, task.request.lock, manifest))
             except QuorateError as error:

@@ -1,10 +1,9 @@
 """Ports that write the audit trail around every act; activities receive no others."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import zip_longest
 from typing import TypeVar
 
@@ -17,6 +16,7 @@ from quorate.inventory import Store as StoreSettings
 from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd, Etcds, Host, Hosts, Journal, Store, Stored, Stores
 from quorate.seen import Look, NodeSeen
+from quorate.unfinished import Unfinished
 
 T = TypeVar("T")
 OpenJournal = Callable[[str], Journal]  # the operation's
@@ -200,9 +200,11 @@ class RecordedStore:
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         return self.store.ls(prefix)
 
-    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
-        limit = () if before == math.inf else ("before", f"{datetime.fromtimestamp(before, UTC):%Y-%m-%dT%H:%M:%SZ}")
-        return self.pen.called(("store", "sweep", prefix, *limit), lambda: self.store.sweep(prefix, before))
+    def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
+        return self.store.unfinished(prefix)
+
+    def abandon(self, each: Unfinished) -> None:
+        self.pen.called(("store", "abandon", each.key, each.id), lambda: self.store.abandon(each))
 
     def remove(self, key: str) -> None:
         self.pen.called(("store", "remove", key), lambda: self.store.remove(key))

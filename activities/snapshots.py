@@ -15,6 +15,7 @@ from activities.measuring import Measuring, beside
 from activities.pipeline import ahead, beaten, paced
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.sealed import opened
+from activities.sweeping import swept
 from activities.tickets import ticket_of
 from activities.toolbox import Toolbox
 from activities.walking import Walking, learnt
@@ -41,7 +42,7 @@ from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal,
 from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Lock
 from quorate.pages import heard, told
-from quorate.ports import Cipher, Etcd, Signing, Store
+from quorate.ports import Cipher, Etcd, Signing, Store, Uploads
 from quorate.provenance import signed
 from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
@@ -72,6 +73,7 @@ class Snapshots:
     hosts: RecordedHosts
     cipher: Cipher
     signing: Signing
+    uploads: Uploads
     clock: Clock = time
     tick: Tick = activity.heartbeat
 
@@ -215,13 +217,15 @@ class Snapshots:
         """Examined, compressed and encrypted as it passes; what is not sound does not come to be stored."""
         request, choice = task.request, chosen(task)
         store = self.stores.at(request.store, ticket)
-        store.sweep(f"{request.cluster}/{choice.cluster_id}/")
+        place = request.store.url
+        others = swept(store, place, f"{request.cluster}/{choice.cluster_id}/", self.uploads, self.clock.time())
         name, sealed = self._sealed(request.recipients)
         where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
         passing = Passing(floor)
         with ahead(chunks(), AHEAD, tick) as sent, ahead(passing.examined(sent), AHEAD, tick) as pieces:
             try:
-                stored = store.put(key_of(where, name), passing.out(sealed(compressed(pieces))), tick)
+                with self.uploads.storing(place, key_of(where, name)):
+                    stored = store.put(key_of(where, name), passing.out(sealed(compressed(pieces))), tick)
             except AlreadyThere as error:
                 raise Failed(f"{error}: another attempt began in the same second") from error
         facts = passing.known()
@@ -237,6 +241,7 @@ class Snapshots:
             level=LEVEL,
             started=started,
             keys={},
+            findings=others,
             uses=told(passing.uses),
         )
 

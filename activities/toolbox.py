@@ -48,10 +48,16 @@ class Toolbox:
     def _keep(self, task: BackupTask, ticket: Ticket, limit: float) -> None:
         assert task.choice, "published before it was chosen"
         store = self.stores.at(task.request.store, ticket)
-        store.sweep(f"{SHELF}/", self.clock.time() - DEAD_S)
+        self._sweep(store)
         keys = tuple(each.key for each in store.ls(shelf(task.choice.version)))
         for offer in lacked(task.choice.tools, task.choice.version, keys):
             self._store(store, offer, undescribed(keys, offer), task, ticket, limit)
+
+    def _sweep(self, store: Store) -> None:
+        """All machines store tools under the same names, so a day has to pass before one is taken for dead."""
+        for each in store.unfinished(f"{SHELF}/"):
+            if each.moved < self.clock.time() - DEAD_S:
+                store.abandon(each)
 
     def _store(self, store: Store, offer: Offer, left: str, task: BackupTask, ticket: Ticket, limit: float) -> None:
         """Every attempt has a key of its own, unless it finishes what another has left; the first manifest counts."""

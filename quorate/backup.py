@@ -91,12 +91,12 @@ class Streamed:
     stored_sha256: str
     level: int
     started: float
-    keys: dict[str, int]  # this and the next three: filled in by versions that measured in this step
+    keys: dict[str, int]  # this, the hash, the notes and `live`: of versions that measured in this step
     hash_kv: HashKV | None = None
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     uses: str = ""  # of its pages, told; "" = whoever walks them has to read them once more
-    live: dict[str, LiveKeys] = field(default_factory=dict)  # by prefix, as the four above
+    live: dict[str, LiveKeys] = field(default_factory=dict)  # by prefix
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,9 +293,9 @@ def running_flags(nodes: Mapping[str, NodeSeen | str]) -> tuple[dict[str, dict[s
 def measured(task: BackupTask) -> Measured:
     """Beside the read-back, or by the step before it."""
     assert task.streamed is not None, "published before it was streamed"
-    if task.read_back and task.read_back.measured:
-        return task.read_back.measured
     before = task.streamed
+    if task.read_back and (members := task.read_back.measured):
+        return replace(members, findings=(*before.findings, *members.findings))
     return Measured(before.keys, before.hash_kv, before.live, before.findings, before.notes)
 
 

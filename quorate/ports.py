@@ -1,6 +1,5 @@
 """What the domain needs from the world; adapters provide it, contract tests hold fakes to it."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from quorate.listing import PAGE_KEYS, Key
 from quorate.revision_clock import Tick as ClockTick
 from quorate.seen import Look, NodeSeen
 from quorate.sshsig import Signature
+from quorate.unfinished import Unfinished
 
 
 class Secrets(Protocol):
@@ -158,8 +158,11 @@ class Store(Protocol):
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         """Every key below, sorted; empty if there is none."""
 
-    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
-        """End every put below that a killed worker left half done before then; the keys that never came to be."""
+    def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
+        """Every put below that has not ended: somebody is at it, or was killed."""
+
+    def abandon(self, each: Unfinished) -> None:
+        """End it, so that nothing of it is left; one that is gone already is gone."""
 
     def remove(self, key: str) -> None:
         """Every version of it, by its id, and whatever hides it; Missing if there is none, Denied under a lock."""
@@ -179,6 +182,22 @@ class Store(Protocol):
 
 class Stores(Protocol):
     def at(self, settings: StoreSettings) -> Store: ...
+
+
+class Uploads(Protocol):
+    """What this machine stores, so that what it has left half done is told from what another machine is at."""
+
+    def storing(self, place: str, key: str) -> AbstractContextManager[None]:
+        """On record while it lasts, and afterwards too where it failed."""
+
+    def live(self, place: str) -> frozenset[str]:
+        """Keys that this process is storing."""
+
+    def left(self, place: str) -> frozenset[str]:
+        """Keys on record that this process is not storing."""
+
+    def forget(self, place: str, key: str) -> None:
+        """It was ended, or has never been begun."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ from tests.fakes import database
 from tests.fakes.etcd import CLUSTER, NAMES, FakeCluster, seen
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.fakes.store import MemoryStore, MemoryStores
+from tests.fakes.uploads import MemoryUploads
 from tests.real_etcd import ETCDS, MINORS, restored, running
 from workflows.backup import Backup
 from workflows.patience import STREAMS_QUEUE
@@ -199,13 +200,14 @@ class Bench:
     rate_bytes_s: int = 0
     lock: Lock | None = None
     when_sick: str = "refuse"
+    uploads: MemoryUploads = field(default_factory=MemoryUploads)
 
     @property
     def snapshots(self) -> Snapshots:
         etcds = RecordedEtcds(self.cluster, self.journal, self.clock)
         stores = RecordedStores(MemoryStores(self.store), self.journal, self.clock)
         hosts = RecordedHosts(FakeHosts(self.machines), self.journal, self.clock)
-        return Snapshots(etcds, stores, hosts, AGE, KEY, self.clock, self.beats.append)
+        return Snapshots(etcds, stores, hosts, AGE, KEY, self.uploads, self.clock, self.beats.append)
 
     def journal(self, _: str) -> Notebook:
         return self.notes
@@ -344,7 +346,6 @@ class TestSteps:
             f"read-back {name}: etcd hashkv 502 -> Ran" for name in "bca"
         ]  # while the store gives it back
         assert rest == [
-            f"stream file:///unused: store sweep prod/{CLUSTER}/ -> Ran",
             "stream b: etcd snapshot -> Ran",
             f"stream file:///unused: store put {where}/snapshot.db.zst -> Ran",
             f"read-back file:///unused: store get {where}/snapshot.db.zst -> Ran",
@@ -542,6 +543,32 @@ class TestFailures:
         store = MemoryStore(half_done={f"prod/{CLUSTER}/x/snapshot.db.zst": b"", other: b""})
         Bench(store=store).streamed()
         assert list(store.half_done) == [other]
+
+    def test_what_another_machine_is_storing_is_left_alone_and_said(self) -> None:
+        key = f"prod/{CLUSTER}/x/snapshot.db.zst"
+        bench = Bench()
+        store = MemoryStore(half_done={key: b""}, began=bench.clock.now - 3)
+        result = replace(bench, store=store).carry_out()
+        assert list(store.half_done) == [key]
+        assert result.outcome == "degraded"
+        assert f"another machine is storing {key}, and last did 3 s ago" in result.findings[0]
+
+    def test_what_another_machine_has_not_moved_for_an_hour_is_dead(self) -> None:
+        bench = Bench()
+        store = MemoryStore(half_done={f"prod/{CLUSTER}/x/snapshot.db.zst": b""}, began=bench.clock.now - 3601)
+        assert replace(bench, store=store).carry_out().outcome == "verified"
+        assert store.half_done == {}
+
+    def test_what_this_machine_has_left_is_ended_at_once_and_what_it_is_storing_is_not(self) -> None:
+        dead, alive = (f"prod/{CLUSTER}/{name}/snapshot.db.zst" for name in ("dead", "alive"))
+        bench = Bench()
+        store = MemoryStore(half_done={dead: b"", alive: b""}, began=bench.clock.now)
+        bench = replace(bench, store=store)
+        bench.uploads.noted.add((SETTINGS.url, dead))
+        with bench.uploads.storing(SETTINGS.url, alive):
+            assert bench.carry_out().outcome == "verified"
+        assert list(store.half_done) == [alive]
+        assert bench.uploads.noted == set()
 
     def test_publishing_again_is_publishing(self) -> None:
         bench = Bench()

@@ -1,5 +1,6 @@
 """Bad days of a real S3 server: no manifest without a sound object, no upload left open, the next run good."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,12 +9,14 @@ import pytest
 
 from activities.adapters.s3 import S3Store
 from deploy.lab import s3 as lab_s3
+from quorate.backup import BackupResult
 from quorate.catalogue import load
 from quorate.errors import QuorateError
 from tests.contracts.test_store import s3_store
 from tests.fakes import database
+from tests.fakes.etcd import FakeCluster
 from tests.faulty_s3 import Asked, Fault, Faults, Weather, weather
-from tests.test_backup import Bench, a_cluster
+from tests.test_backup import Bench, Clock, a_cluster
 
 pytestmark = pytest.mark.server
 MIB = 24  # three parts of 5 MiB: half of it is compressed away
@@ -47,12 +50,13 @@ class Day:
         assert load(self.fair, "prod") == ()
         return caught.value
 
-    def then_is_good(self) -> None:
+    def then_is_good(self, before: int = 0) -> None:
         """A minute later, in fair weather; whatever the dead attempt could not end is ended by it."""
         self.weather.faults = lambda _: None
         later = replace(self.bench, clock=replace(self.bench.clock, now=self.bench.clock.now + 60))
         assert later.carry_out().outcome == "verified"
-        (made,) = load(self.fair, "prod")
+        made = load(self.fair, "prod")[-1]
+        assert len(load(self.fair, "prod")) == before + 1
         assert sum(len(chunk) for chunk in self.fair.get(made.key)) == made.stored_bytes
         assert self.left_open() == []
 
@@ -67,11 +71,15 @@ class Day:
 def day(s3_server: lab_s3.S3, tmp_path: Path) -> Iterator[Day]:
     with weather(s3_server.endpoint) as (endpoint, now):
         prefix = f"days/{tmp_path.name}"
-        cluster = a_cluster()
-        cluster.sends = lambda _: database.large(MIB)
-        cluster.revision, cluster.history = 100, []
         through = s3_store(replace(s3_server, endpoint=endpoint), prefix)
-        yield Day(Bench(cluster, through), now, s3_store(s3_server, prefix))
+        yield Day(Bench(large(), through), now, s3_store(s3_server, prefix))
+
+
+def large() -> FakeCluster:
+    cluster = a_cluster()
+    cluster.sends = lambda _: database.large(MIB)
+    cluster.revision, cluster.history = 100, []
+    return cluster
 
 
 def always(verb: str, *words: str, fault: Fault) -> Faults:
@@ -90,6 +98,7 @@ AWAY = Fault(reset=True)
 BUSY = Fault(status=503, code="SlowDown")
 BROKEN = Fault(status=500, code="InternalError")
 EXPIRED = Fault(status=403, code="ExpiredToken")
+AMIDST = 700  # pieces of 32 KiB: the first parts are in the store by then
 PART, BEGIN, END = ("PUT", "partNumber"), ("POST", "uploads"), ("POST", "uploadId")
 OBJECT = ("GET", "snapshot.db")
 
@@ -169,3 +178,29 @@ class TestItDoesNot:
         day.fails(always(*END, fault=BROKEN))
         assert day.left_open() == []
         day.then_is_good()
+
+
+class TestTwoDaemons:
+    """Each with a state directory of its own, and neither knows of the other but by the store."""
+
+    def test_neither_ends_what_the_other_stores_and_the_one_that_sees_it_says_so(self, day: Day) -> None:
+        second = Bench(large(), day.fair, clock=Clock(time.time()))  # the clock of the store
+        found: list[BackupResult] = []
+
+        def meanwhile(_: Iterator[bytes]) -> Iterator[bytes]:
+            for number, piece in enumerate(database.large(MIB)):
+                if number == AMIDST:
+                    found.append(second.carry_out())
+                yield piece
+
+        cluster = day.bench.cluster
+        assert isinstance(cluster, FakeCluster)
+        cluster.sends = meanwhile
+        assert day.bench.carry_out().outcome == "verified"
+        (other,) = found
+        assert other.outcome == "degraded"
+        assert ["another machine is storing prod/" in each for each in other.findings] == [True]
+        assert {each.outcome for each in load(day.fair, "prod")} == {"verified", "degraded"}
+        assert day.left_open() == []
+        cluster.sends = lambda _: database.large(MIB)
+        day.then_is_good(before=2)

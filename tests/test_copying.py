@@ -38,7 +38,7 @@ class Shop:
         self.bench = Bench(a_cluster(), self.first)
         places = Places(first=self.first, second=self.second, third=self.third)
         stores = RecordedStores(places, self.bench.journal, self.bench.clock)
-        self.copying = Copying(stores, self.bench.clock, lambda _: None)
+        self.copying = Copying(stores, self.bench.uploads, self.bench.clock, lambda _: None)
         task = self.bench.read_back()
         request = replace(task.request, copies={"second": SECOND, "third": THIRD})
         self.task = replace(task, request=request, turn=5, step="copy", result=self.bench.publish(task))

@@ -1,6 +1,5 @@
 """The restore tool that a backup keeps in the store."""
 
-import math
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from quorate.errors import Corrupt, Denied, QuorateError
 from quorate.ports import Stored
 from quorate.seen import Look, NodeSeen
 from quorate.toolbox import KeptTool, Offer, find, kept, lacked, offers
+from quorate.unfinished import Unfinished
 from tests.fakes.machine import FakeHosts
 from tests.fakes.store import MemoryStore
 from tests.test_backup import Bench, Clock
@@ -174,9 +174,9 @@ class Mortal(MemoryStore):
         self._live(prefix)
         return super().ls(prefix)
 
-    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
+    def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
         self._live(prefix)
-        return super().sweep(prefix, before)
+        return super().unfinished(prefix)
 
     def _live(self, key: str) -> None:
         if key.startswith("tools/"):
@@ -185,7 +185,7 @@ class Mortal(MemoryStore):
                 raise Killed
 
 
-KILLED_AT = {"sweep": 1, "ls": 2, "put": 3, "get": 4, "put of the manifest": 5}
+KILLED_AT = {"unfinished": 1, "ls": 2, "put": 3, "get": 4, "put of the manifest": 5}
 
 
 @pytest.mark.parametrize("call", KILLED_AT)

@@ -22,6 +22,7 @@ from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.sqlite import SqliteTicks
 from activities.adapters.ssh import SshHosts
+from activities.adapters.uploads import FileUploads
 from activities.adapters.webhooks import HttpWebhooks
 from activities.adapters.x509 import X509
 from activities.approvals import Approvals
@@ -117,6 +118,10 @@ class Wiring:
         return AnyStores(S3Stores(self.secrets))
 
     @cached_property
+    def uploads(self) -> FileUploads:
+        return FileUploads(self.settings.state / "uploads")
+
+    @cached_property
     def surveyor(self) -> Surveyor:
         return Surveyor(self.hosts, self.etcds, self.stores, X509(), self.cipher, self.signatures, self.ticks.highest)
 
@@ -172,7 +177,7 @@ class Wiring:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        return Importing(Snapshots(etcds, stores, hosts, self.cipher, self.signing))
+        return Importing(Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads))
 
     def marking(self, cluster: str, store: str, ticket: Ticket) -> Store:
         """A store of the cluster, with everything that is done to it on record as what this operation does."""
@@ -189,7 +194,8 @@ class Wiring:
         stores = RecordedStores(self.stores, self.journals.at, time)
         nodes = Nodes(hosts, stores, self.cipher, time)
         members = Members(hosts, etcds, self.hosts, time)
-        taking = Taking(etcds, self.hosts, Snapshots(etcds, stores, hosts, self.cipher, self.signing), time)
+        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads)
+        taking = Taking(etcds, self.hosts, snapshots, time)
         listings = Listings(etcds, stores, self.cipher, time)
         kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
         approvals = Approvals(self.signatures, self.journals.at, time)
@@ -218,14 +224,14 @@ class Wiring:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing)
+        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads)
         pruning = self.pruning
         return [
             snapshots.choose,
             snapshots.stream,
             snapshots.read_back,
             snapshots.publish,
-            Copying(stores).copy,
+            Copying(stores, self.uploads).copy,
             pruning.judge,
             pruning.prune,
             self.verifying.due,

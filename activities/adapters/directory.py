@@ -15,6 +15,7 @@ from quorate.converge import Tick
 from quorate.errors import AlreadyThere, BadInput, Denied, Missing, QuorateError, Unreachable
 from quorate.inventory import LockMode
 from quorate.ports import Stored
+from quorate.unfinished import Unfinished
 
 READ_BYTES = 1 << 20
 PART = ".part"
@@ -77,13 +78,19 @@ class DirectoryStore:
             found = [Stored(self._key(path), path.stat().st_size) for path in paths]
         return tuple(sorted((each for each in found if each.key.startswith(prefix)), key=lambda each: each.key))
 
-    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
-        """Remove what a killed worker left half written."""
-        with mapped(f"sweep {self.root / prefix}"):
-            parts = [path for path in self._below(prefix) if path.name.endswith(PART) and older(path, before)]
-            for path in parts:
-                path.unlink(missing_ok=True)
-        return tuple(sorted(self._key(path) for path in parts))
+    def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
+        """What is half written: by somebody, or by a worker that was killed."""
+        with mapped(f"ls {self.root / prefix}"):
+            parts = [path for path in self._below(prefix) if path.name.endswith(PART)]
+            return tuple(Unfinished(self._whole(path), self._key(path), moved(path)) for path in sorted(parts))
+
+    def abandon(self, each: Unfinished) -> None:
+        with mapped(f"abandon {self.root / each.id}"):
+            self._path(each.id).unlink(missing_ok=True)
+
+    def _whole(self, part: Path) -> str:
+        """What it was to become."""
+        return self._key(part.with_name(part.name.removesuffix(PART).rpartition(".")[0].removeprefix(".")))
 
     def remove(self, key: str) -> None:
         """With the directories that it leaves empty."""
@@ -149,12 +156,12 @@ class DirectoryStore:
         return path.relative_to(self.root).as_posix()
 
 
-def older(path: Path, before: float) -> bool:
-    """Not written since then; what its own worker has removed by now is not."""
+def moved(path: Path) -> float:
+    """When it was last written; what its own worker has removed by now is as good as written now."""
     try:
-        return path.stat().st_mtime < before
+        return path.stat().st_mtime
     except FileNotFoundError:
-        return False
+        return math.inf
 
 
 def read(path: Path, file: FileIO) -> Iterator[bytes]:

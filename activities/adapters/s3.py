@@ -1,7 +1,6 @@
 """S3 by boto3: create-only puts, parts with checksums, and nothing left behind by a put that failed."""
 
 import base64
-import math
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -30,11 +29,12 @@ from quorate.converge import Tick
 from quorate.errors import AlreadyThere, Corrupt, Denied, Missing, QuorateError, Unreachable
 from quorate.inventory import S3, LockMode
 from quorate.ports import Secrets, Stored
+from quorate.unfinished import Unfinished
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.literals import ObjectLockRetentionModeType
-    from mypy_boto3_s3.type_defs import ObjectLockRetentionUnionTypeDef
+    from mypy_boto3_s3.type_defs import MultipartUploadTypeDef, ObjectLockRetentionUnionTypeDef
 
 PART_BYTES = 5 << 20  # the least that S3 takes; 10,000 of them are 50 GB, six times etcd's advised ceiling
 UPLOADERS = 2
@@ -206,17 +206,28 @@ class S3Store:
                 found += [Stored(self._relative(row["Key"]), row["Size"]) for row in page.get("Contents", [])]
         return tuple(sorted(found, key=lambda stored: stored.key))
 
-    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
-        """A worker that was killed could not abort its upload, so the next attempt does."""
-        swept: list[str] = []
-        with mapped(f"sweep {self._url(prefix)}"):
+    def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
+        """A worker that was killed could not abort its upload."""
+        with mapped(f"uploads below {self._url(prefix)}"):
             pages = self.client.get_paginator("list_multipart_uploads")
-            for page in pages.paginate(**self._bucket(), Prefix=self._key(prefix)):
-                dead = [row for row in page.get("Uploads", []) if row["Initiated"].timestamp() < before]
-                for row in dead:
-                    self._abort(row["Key"], row["UploadId"])
-                    swept.append(self._relative(row["Key"]))
-        return tuple(swept)
+            found = pages.paginate(**self._bucket(), Prefix=self._key(prefix))
+            rows = [row for page in found for row in page.get("Uploads", [])]
+            return tuple(Unfinished(self._relative(row["Key"]), row["UploadId"], self._moved(row)) for row in rows)
+
+    def abandon(self, each: Unfinished) -> None:
+        with mapped(f"abandon {self._url(each.key)}"):
+            self._abort(self._key(each.key), each.id)
+
+    def _moved(self, upload: "MultipartUploadTypeDef") -> float:
+        """When its latest part came; one that is being ended this moment has none any more."""
+        at = [upload["Initiated"]]
+        try:
+            pages = self.client.get_paginator("list_parts")
+            for page in pages.paginate(**self._bucket(), Key=upload["Key"], UploadId=upload["UploadId"]):
+                at += [part["LastModified"] for part in page.get("Parts", [])]
+        except self.client.exceptions.NoSuchUpload:
+            pass
+        return max(at).timestamp()
 
     def remove(self, key: str) -> None:
         """A delete by name would only hide it; by version id a lock refuses it."""

@@ -154,23 +154,27 @@ def test_a_store_that_can_be_used_says_nothing(store: Store) -> None:
     store.check()
 
 
-def test_sweeping_ends_what_a_killed_worker_left(store: Store) -> None:
+def test_what_a_killed_worker_left_can_be_ended(store: Store) -> None:
     leave_half_done(store, "prod/c1/x/snapshot.db.zst")
     leave_half_done(store, "other/c1/x/snapshot.db.zst")
     store.put("prod/c1/y/manifest.json", [b"{}"], ignore)
-    assert len(store.sweep("prod/c1/")) == 1
-    assert store.sweep("prod/c1/") == ()
-    assert len(store.sweep("other/c1/")) == 1
+    (mine,) = store.unfinished("prod/c1/")
+    assert mine.key == "prod/c1/x/snapshot.db.zst"
+    store.abandon(mine)
+    store.abandon(mine)
+    assert store.unfinished("prod/c1/") == ()
+    (other,) = store.unfinished("other/c1/")
+    store.abandon(other)
     assert [stored.key for stored in store.ls("")] == ["prod/c1/y/manifest.json"]
     assert left_open(store) == []
 
 
-def test_sweeping_spares_what_was_begun_since(store: Store) -> None:
-    leave_half_done(store, "tools/x/etcdutl.zst")
-    assert store.sweep("tools/", time.time() - 3600) == ()
-    assert len(left_open(store)) == 1 or isinstance(store, MemoryStore)
-    assert len(store.sweep("tools/", time.time() + 3600)) == 1
-    assert left_open(store) == []
+def test_what_is_unfinished_says_when_it_last_moved(store: Store) -> None:
+    before = time.time()
+    leave_half_done(store, "prod/c1/x/snapshot.db.zst")
+    (found,) = store.unfinished("")
+    assert before - 2 <= found.moved <= time.time() + 2
+    store.abandon(found)
 
 
 def leave_half_done(store: Store, key: str) -> None:
@@ -244,7 +248,7 @@ def test_a_bucket_of_somebody_else_is_refused_whatever_is_asked(s3_server: lab_s
         lambda: store.put("c", chunks(content(2 * PART)), ignore),
         lambda: list(store.get("a")),
         lambda: store.ls(""),
-        lambda: store.sweep(""),
+        lambda: store.unfinished(""),
         store.check,
         lambda: store.lock("a", datetime.now(UTC) + timedelta(seconds=2), "governance"),
         lambda: store.locked("a"),

@@ -1,6 +1,5 @@
 """A store in memory: create-only, all or nothing, and able to lose, damage or refuse things on purpose."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +9,7 @@ from quorate.errors import AlreadyThere, Denied, Missing, QuorateError
 from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Store, Stored
+from quorate.unfinished import Unfinished
 
 
 @dataclass
@@ -47,11 +47,11 @@ class MemoryStore:
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         return tuple(Stored(key, len(data)) for key, data in sorted(self.objects.items()) if key.startswith(prefix))
 
-    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
-        swept = tuple(sorted(key for key in self.half_done if key.startswith(prefix) and self.began < before))
-        for key in swept:
-            del self.half_done[key]
-        return swept
+    def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
+        return tuple(Unfinished(key, key, self.began) for key in sorted(self.half_done) if key.startswith(prefix))
+
+    def abandon(self, each: Unfinished) -> None:
+        self.half_done.pop(each.key, None)
 
     def remove(self, key: str) -> None:
         if key in self.under_lock:
