@@ -1,6 +1,7 @@
 """The operation's own record and its audit trail, kept here and, where it answers, in the store."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -8,13 +9,25 @@ from typing import Protocol
 from temporalio import activity
 
 from activities.pipeline import beaten
-from quorate.errors import AlreadyThere, QuorateError
+from quorate.errors import AlreadyThere, Failed, QuorateError, Unreachable
 from quorate.ports import Store, Stores
 from quorate.records import CLUSTER, Entry, home
 
 
 class Sealable(Protocol):
     def seal(self) -> None: ...
+
+
+@contextmanager
+def written(operation: str, root: Path) -> Iterator[None]:
+    """Unreachable, which is tried until it can be: no operation is over before it is on record that it is."""
+    try:
+        yield
+    except (OSError, Failed) as error:
+        raise Unreachable(
+            f"the record of {operation} cannot be written ({error}): it is tried until it can be",
+            next=f"df -h {root}  # make room; the operation ends by itself then",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -34,14 +47,16 @@ class Ledger:
     def seal(self, entry: Entry) -> None:
         """The outcome, then the seal, then everything into the store; without the store: say so, go on."""
         self._write(entry)
-        self.journals(entry.operation).seal()
+        with written(entry.operation, self.root):
+            self.journals(entry.operation).seal()
         audit = sorted(path.name for path in (self.root / entry.operation / "audit").glob("*.jsonl"))
         self._copy(entry, (*(f"audit/{name}" for name in audit), entry.name))
 
     def _write(self, entry: Entry) -> None:
         """With whose it is, which not every outcome says."""
-        for name, text in ((CLUSTER, entry.cluster), (entry.name, entry.text)):
-            self._replace(entry.operation, name, text)
+        with written(entry.operation, self.root):
+            for name, text in ((CLUSTER, entry.cluster), (entry.name, entry.text)):
+                self._replace(entry.operation, name, text)
 
     def _replace(self, operation: str, name: str, text: str) -> None:
         path = self.root / operation / name

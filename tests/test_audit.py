@@ -1,4 +1,7 @@
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -6,6 +9,7 @@ import pytest
 from activities.adapters.journal import FileJournals
 from quorate.audit import Act, broken, masked, sealed
 from quorate.converge import Ran
+from quorate.errors import Failed
 
 
 def trail(tmp_path: Path, chains: tuple[str, ...] = ("one", "two"), *, seal: bool = True) -> Path:
@@ -21,6 +25,38 @@ def trail(tmp_path: Path, chains: tuple[str, ...] = ("one", "two"), *, seal: boo
 
 def read(directory: Path) -> dict[str, list[str]]:
     return {path.name: path.read_text().splitlines() for path in directory.glob("*.jsonl")}
+
+
+@contextmanager
+def room(size_bytes: int) -> Iterator[None]:
+    """No file of ours can grow beyond that: what is written is taken as far as it goes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("fits", [0, 40, 500, 900])
+def test_of_a_record_that_the_disk_has_no_room_for_nothing_is_left_and_the_chain_goes_on(
+    tmp_path: Path, fits: int
+) -> None:
+    journal = FileJournals(tmp_path, "one", lambda: 0.0).at("op")
+    act = Act("op", "swap", "a", ("mv", "x"), "ann", 1, 1)
+
+    def many() -> None:
+        for _ in range(9):
+            journal.intent(act)
+
+    with room(fits), pytest.raises(Failed, match="the audit trail cannot be written"):
+        many()
+    for _ in range(2):
+        journal.outcome(journal.intent(act), Ran("mv x", 0, "done"))
+    journal.seal()
+    chains = read(tmp_path / "op" / "audit")
+    assert broken(chains) == ()
+    assert sealed(chains["one.jsonl"])
 
 
 def test_an_untouched_trail_is_whole(tmp_path: Path) -> None:

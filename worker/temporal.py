@@ -14,6 +14,7 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.errors import Denied, Unreachable
+from worker import disk
 from worker.embedded import ATTRIBUTES
 from worker.settings import Settings
 
@@ -75,11 +76,13 @@ def unreached(settings: Settings, address: str, said: str) -> Unreachable:
 
 
 def refused(settings: Settings, address: str, error: RPCError) -> Unreachable:
-    """It answers, and says no or not now."""
+    """It answers, and says no or not now; one of ours that cannot write says neither why nor what would help."""
     namespace = settings.inventory.temporal.namespace
     if error.status is RPCStatusCode.NOT_FOUND and namespace in error.message:
         create = f"temporal operator namespace create --address {address} --namespace {namespace} --retention 90d"
         return Denied(f"Temporal at {address} has no namespace {namespace}", next=create)
+    if not settings.inventory.temporal.address and (why := disk.full(settings.state)):
+        return Unreachable(f"Temporal at {address}: {error.message}; {why}", next=disk.remedy(settings.state))
     kind = Denied if error.status in FINAL else Unreachable
     return kind(f"Temporal at {address}: {error.message}", next=remedy(settings, "that is put right"))
 

@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from quorate.audit import GENESIS, Act, canonical, chained, masked
 from quorate.converge import Ran
@@ -36,7 +37,8 @@ class FileJournal:
     directory: Path
     chain: str
     now: Callable[[], float]
-    file: TextIO | None = None
+    file: FileIO | None = None
+    size_bytes: int = 0  # of the records that are whole
     seq: int = 0
     last: str = GENESIS
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -69,21 +71,39 @@ class FileJournal:
             raise Failed(f"the audit trail cannot be written ({error}), so nothing is done") from error
 
     def _begin(self) -> None:
+        """Where its first record cannot be written there is no chain, and the next act begins it."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        follows = heads(self.directory)
-        self.file = (self.directory / f"{self.chain}.jsonl").open("x")
-        self._line({"event": "begin", "chain": self.chain, "follows": follows})
+        follows, path = heads(self.directory), self.directory / f"{self.chain}.jsonl"
+        self.file = FileIO(path, "xb")
+        try:
+            self._line({"event": "begin", "chain": self.chain, "follows": follows})
+        except OSError:
+            self.file.close()
+            self.file = None
+            path.unlink()
+            raise
 
     def _line(self, record: dict[str, Any]) -> int:
-        assert self.file is not None
         seq = self.seq
         at = datetime.fromtimestamp(self.now(), UTC).isoformat(timespec="milliseconds")
         linked = chained({**record, "seq": seq, "time": at}, self.last)
-        self.file.write(canonical(linked) + "\n")
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        self._whole(canonical(linked).encode() + b"\n")
         self.seq, self.last = seq + 1, linked["hash"]
         return seq
+
+    def _whole(self, line: bytes) -> None:
+        """On disk, or not there at all: what a full disk has taken of it would break the chain behind it."""
+        assert self.file is not None
+        try:
+            left = memoryview(line)
+            while left:
+                left = left[self.file.write(left) :]
+            os.fsync(self.file.fileno())
+        except OSError:
+            self.file.truncate(self.size_bytes)
+            self.file.seek(self.size_bytes)
+            raise
+        self.size_bytes += len(line)
 
 
 @dataclass(slots=True)

@@ -50,6 +50,7 @@ def doctor(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.T
     checks = [
         Check("config", str(wiring.settings.path), ok=True, said=f"clusters: {', '.join(names)}"),
         temporal(wiring),
+        state(wiring),
     ]
     with ThreadPoolExecutor(len(names)) as pool:
         for found in pool.map(lambda name: list(examined(wiring, name)), names):
@@ -93,6 +94,18 @@ def temporal(wiring: "Wiring") -> Check:
             "temporal", address, lambda: answers(wiring, address), "start it, or leave temporal.address out"
         )
     return attempt("temporal", "binary", lambda: str(embedded.find_binary(wiring.settings)), "")
+
+
+def state(wiring: "Wiring") -> Check:
+    """Nothing is begun that cannot be put on record."""
+    from worker import disk
+    from worker.screen import size
+
+    home = wiring.settings.state
+    free = disk.free_bytes(home)
+    ok = free >= disk.LOW_BYTES
+    said = disk.full(home) or f"{size(free)} free, for the audit trail and a Temporal server of ours"
+    return Check("state", str(home), ok=ok, said=said, next="" if ok else disk.remedy(home))
 
 
 def answers(wiring: "Wiring", address: str) -> str:
