@@ -65,13 +65,14 @@ class Pruning:
     ) -> tuple[tuple[Judged, ...], tuple[Stray, ...], tuple[str, ...]]:
         """Every snapshot and every stray of the cluster, each with why it stays, and the keys that are hidden."""
         stock, hidden = shelf(store, request.cluster), store.hidden(f"{request.cluster}/")
+        now = datetime.fromtimestamp(self.clock.time(), UTC)
         around = Circumstances(
             doubted=doubted(stock.manifests, request.trust, self.signatures),
             used=self._used(store, request.cluster),
+            now=now,
         )
         times = [began(home_of(key)).timestamp() for key in stock.strays]
         known = published(store, request.cluster, min(times) - DAY_S, max(times)) if times else {}
-        now = datetime.fromtimestamp(self.clock.time(), UTC)
         return judged(stock, request.retention, around), strays(stock, known, hidden, now), hidden
 
     def _prune(self, task: PruneTask, ticket: Ticket, tick: Tick) -> PruneResult:

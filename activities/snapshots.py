@@ -34,6 +34,7 @@ from quorate.backup import (
     measured,
     result,
     running_flags,
+    wrong_clock,
 )
 from quorate.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
 from quorate.command import Ticket
@@ -81,16 +82,18 @@ class Snapshots:
     def choose(self, task: BackupTask) -> Choice:
         """Looks again for a while: an election, or being behind by a moment, is no reason to fail."""
         ticket = ticket_of(task)
-        asked = self._ask_nodes(task)
+        asked_at, asked = self.clock.time(), self._ask_nodes(task)
         choice = beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
         nodes = answered(asked, NODES_S)
         flags, notes = running_flags(nodes)
+        clock = wrong_clock(nodes, asked_at, self.clock.time())
         with self.etcds.at(choice.target, ticket) as etcd:
             auth = bool(choice.target.user) if choice.alone else etcd.auth_enabled()  # asked of a quorum
         tools = offers(task.request.tool, nodes)
         store = self.stores.at(task.request.store, ticket)
         before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
-        return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools, before=before)
+        found = (*choice.findings, *clock)
+        return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools, before=before, findings=found)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
     def stream(self, task: BackupTask) -> Streamed:

@@ -5,7 +5,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
-from quorate.catalogue import Contents, Encryption, Hash, Live, Manifest, PagesSeen, Peer, Source, Verification, id_of
+from quorate.catalogue import (
+    ACCEPTS,
+    Contents,
+    Encryption,
+    Hash,
+    Live,
+    Manifest,
+    PagesSeen,
+    Peer,
+    Source,
+    Verification,
+    id_of,
+)
 from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
@@ -19,6 +31,7 @@ from quorate.toolbox import Offer
 from quorate.walk import Walked
 
 WORKFLOW = "backup"
+SKEW_S_MAX = 60.0
 REGISTRY = "/registry/"
 UNOPENED = (
     "it was read back and not opened: the inventory's backup.identities is empty, so nobody tried whether it can be"
@@ -290,6 +303,19 @@ def running_flags(nodes: Mapping[str, NodeSeen | str]) -> tuple[dict[str, dict[s
     return known, tuple(notes)
 
 
+def wrong_clock(nodes: Mapping[str, NodeSeen | str], before: float, after: float) -> tuple[str, ...]:
+    """Retention goes by the time in a backup's name, which is ours: where every node says another one it is wrong.
+
+    The nodes answered at some time between the two.
+    """
+    told = [node.now for node in nodes.values() if isinstance(node, NodeSeen) and node.now]
+    ahead, behind = [before - now for now in told], [now - after for now in told]
+    for off_s, way in ((min(ahead, default=0.0), "ahead of"), (min(behind, default=0.0), "behind")):
+        if off_s > SKEW_S_MAX:
+            return (f"this machine's clock, which dates the backup, is {off_s:.0f} s {way} that of every node",)
+    return ()
+
+
 def measured(task: BackupTask) -> Measured:
     """Beside the read-back, or by the step before it."""
     assert task.streamed is not None, "published before it was streamed"
@@ -309,7 +335,7 @@ def manifest(task: BackupTask) -> Manifest:
     why = tuple(suspicions(choice.before, streamed.revision, members.keys.get(""), request.shrink_percent))
     found = (*choice.findings, *members.findings, *(() if decrypted else (UNOPENED,)), *why)
     if why and request.accepted:
-        found = (*found, f"{request.actor} accepts that: {request.accepted}")
+        found = (*found, f"{request.actor}{ACCEPTS}{request.accepted}")
     hashed = Hash.model_validate(asdict(members.hash_kv)) if members.hash_kv else None
     walked = task.read_back.walked if task.read_back else None
     return Manifest(

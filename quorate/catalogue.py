@@ -16,6 +16,7 @@ from quorate.ports import Store
 SNAPSHOT, ENCRYPTED, MANIFEST = "snapshot.db.zst", "snapshot.db.zst.age", "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
 LATEST = "latest"
+ACCEPTS = " accepts that: "  # between who and why, in a finding
 HOME = re.compile(r"^([^/]+/[0-9a-f]{1,16}/\d{8}T\d{6}Z-\d+)/")
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
@@ -158,6 +159,11 @@ class Manifest(Part):
     def counts(self) -> bool:
         """Whether `latest` may mean it, and whoever keeps or removes backups may count it as one."""
         return self.outcome != "suspect"
+
+    @property
+    def accepted(self) -> bool:
+        """Somebody has said that it counts, although the cluster had shrunk or fallen back."""
+        return any(ACCEPTS in each for each in self.findings)
 
     @property
     def directory(self) -> str:
@@ -316,10 +322,17 @@ def lineage(cluster_id: str, links: Iterable[tuple[str, str]] = ()) -> frozenset
 def newest(manifests: Iterable[Manifest], lineage: Collection[str]) -> Manifest | None:
     """The newest of the lineage, or of all where none is known (no member answers, no restore is on record).
 
-    A degraded one counts: it is proved as well, and loses less than an older one. A suspect one does not.
+    A degraded one counts: it is proved as well, and loses less than an older one. A suspect one does not. Of one
+    cluster id the highest revision is the newest, whatever the clock said of whoever took it: only one that somebody
+    has accepted may have fallen back.
     """
-    related = (each for each in manifests if each.counts and (not lineage or each.cluster_id in lineage))
-    return max(related, key=age, default=None)
+    related = [each for each in manifests if each.counts and (not lineage or each.cluster_id in lineage)]
+    if not related:
+        return None
+    last = max(related, key=age)
+    own = [each for each in related if each.cluster_id == last.cluster_id]
+    since = max(map(age, (each for each in own if each.accepted)), default=min(map(age, own)))
+    return max((each for each in own if age(each) >= since), key=lambda each: (each.revision, each.created_at))
 
 
 def find(

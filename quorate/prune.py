@@ -94,12 +94,16 @@ def judgement(
         strays=tuple(each.directory for each in left),
         kept=len(rows) - len(may_go),
         later=len(may_go) - len(wanted[:AT_ONCE]),
-        findings=(*(each.stays for each in strays if each.alarming), *covered(hidden)),
+        findings=(*dated(rows), *(each.stays for each in strays if each.alarming), *covered(hidden)),
         sizes_bytes={
             **{each.directory: each.stored_bytes for each in wanted[:AT_ONCE]},
             **{each.directory: each.size_bytes for each in left},
         },
     )
+
+
+def dated(rows: Iterable[Judged]) -> tuple[str, ...]:
+    return tuple(row.finding for row in rows if row.finding)
 
 
 def covered(hidden: tuple[str, ...]) -> tuple[str, ...]:

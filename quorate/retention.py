@@ -6,7 +6,7 @@ wrong, nothing grows older.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from quorate.catalogue import Manifest, Shelf, age
 from quorate.inventory import Retention
@@ -19,30 +19,35 @@ PERIODS: Mapping[str, str] = {  # ISO weeks, so that no week is cut by a new yea
     "yearly": "%Y",
 }
 
+AHEAD = timedelta(minutes=5)  # that two clocks may differ by
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One backup, and why it stays; nothing where it may go."""
+    """One backup, and why it stays; nothing where it may go. `finding` is what somebody should know of it."""
 
     manifest: Manifest
     stays: tuple[str, ...]
+    finding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What is known of the snapshots beside their manifests and marks, each by id.
 
-    `doubted`: nobody who is trusted vouches for them; `used`: by which open operation.
+    `doubted`: nobody who is trusted vouches for them; `used`: by which open operation. `now` is None where nobody
+    has said it.
     """
 
     doubted: Mapping[str, str]
     used: Mapping[str, str]
+    now: datetime | None = None
 
 
 def judged(shelf: Shelf, policy: Retention | None, around: Circumstances) -> tuple[Judged, ...]:
     """Every backup, the newest first."""
-    aside = shelf.quarantined
-    counting = [each for each in reversed(shelf.sound(around.doubted)) if each.counts]
+    aside, ahead = shelf.quarantined, dated_ahead(shelf, around.now)
+    counting = [each for each in reversed(shelf.sound(around.doubted)) if each.counts and each.id not in ahead]
     frozen = freezing(shelf, counting)
     kept = by_rules(counting, policy) if policy else {}
     proved = next((each.id for each in counting if shelf.standing(each).restored), "")
@@ -51,6 +56,7 @@ def judged(shelf: Shelf, policy: Retention | None, around: Circumstances) -> tup
     def stays(each: Manifest) -> tuple[str, ...]:
         return (
             *untouchable(each, shelf, aside, around),
+            *([ahead[each.id]] if each.id in ahead else []),
             *([] if policy else ["there is no policy: backup.retention"]),
             *([frozen] if frozen else []),
             *kept.get(each.id, ()),
@@ -58,7 +64,18 @@ def judged(shelf: Shelf, policy: Retention | None, around: Circumstances) -> tup
             *beside(each, oldest),
         )
 
-    return tuple(Judged(each, stays(each)) for each in reversed(shelf.manifests))
+    return tuple(Judged(each, stays(each), ahead.get(each.id, "")) for each in reversed(shelf.manifests))
+
+
+def dated_ahead(shelf: Shelf, now: datetime | None) -> Mapping[str, str]:
+    """Why it pushes nothing out, by id: its clock was ahead, or ours is behind, and nobody knows how old it is."""
+    limit = now + AHEAD if now else datetime.max.replace(tzinfo=UTC)
+    return {
+        each.id: f"{each.id} is dated {each.created_at:%Y-%m-%d %H:%M}Z, which is still to come: a clock is wrong, "
+        "or was; until then it stays and makes nothing else go"
+        for each in shelf.manifests
+        if each.created_at > limit
+    }
 
 
 def freezing(shelf: Shelf, counting: list[Manifest]) -> str:

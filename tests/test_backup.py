@@ -47,6 +47,7 @@ from quorate.backup import (
     choose,
     findings,
     request,
+    wrong_clock,
 )
 from quorate.catalogue import Live, Manifest, PagesSeen, load, shelf
 from quorate.command import Node
@@ -126,6 +127,21 @@ class TestChoosing:
             "b did not answer: refused",
             f"the members belong to different clusters: {CLUSTER}, c1",
         )
+
+
+@pytest.mark.parametrize(
+    ("nodes", "said"),
+    [
+        ((1000.0, 1010.0), ""),
+        ((0.0, 0.0), ""),
+        ((1000.0, 4700.0), ""),  # one of them is wrong, and it is not ours
+        ((4605.0, 4700.0), "is 3600 s behind that of every node"),
+        ((-2600.0, -2610.0), "is 3600 s ahead of that of every node"),
+    ],
+)
+def test_a_clock_of_ours_that_no_node_agrees_with_is_a_finding(nodes: tuple[float, float], said: str) -> None:
+    found = wrong_clock({**dict(zip("ab", map(NodeSeen, nodes), strict=True)), "c": "away"}, 1000.0, 1005.0)
+    assert [said in each for each in found] == ([True] if said else [])
 
 
 def test_a_request_carries_references_and_no_secret(tmp_path: Path) -> None:

@@ -161,6 +161,21 @@ def test_the_newest_is_of_the_lineage() -> None:
     assert newest((mine,), lineage("c2")) is None
 
 
+@pytest.mark.parametrize("dated", [60, -60])
+def test_of_one_cluster_id_the_newest_is_what_was_taken_last_whatever_its_clock_said(dated: int) -> None:
+    before, wrong, after = made(0, revision=100), made(dated, revision=110), made(5, revision=120)
+    assert newest((before, wrong), ()) == wrong
+    assert newest((before, wrong, after), ()) == after
+
+
+def test_one_that_fell_back_and_was_accepted_is_newer_than_all_before() -> None:
+    fell = made(10, revision=5).model_copy(
+        update={"outcome": "degraded", "findings": ("ada accepts that: so be it",)}
+    )
+    assert newest((made(0), made(5, revision=110), fell), ()) == fell
+    assert newest((made(0), made(5, revision=110), fell, made(15, revision=8)), ()) == made(15, revision=8)
+
+
 def test_without_any_known_lineage_the_newest_is_the_newest() -> None:
     assert newest((made(0), made(5, cluster_id="c1")), ()) == made(5, cluster_id="c1")
 

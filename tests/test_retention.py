@@ -38,6 +38,25 @@ def suspect(each: Manifest) -> Manifest:
     return each.model_copy(update={"outcome": "suspect", "findings": ("its revision is 3",)})
 
 
+def test_what_is_dated_ahead_stays_makes_nothing_go_and_is_told() -> None:
+    """A year on: nothing else would be within a week of it."""
+    backups = hourly(4)
+    ahead = made(minutes=365 * DAY, revision=200)
+    around = replace(NOTHING, now=backups[-1].created_at)
+    rows = judged(shelf(*backups, ahead), policy(keep_within=7 * 86400), around)
+    assert all(row.stays for row in rows)
+    assert [row.manifest.id for row in rows if row.finding] == [ahead.id]
+    assert "is still to come: a clock is wrong" in rows[0].finding
+    rows = judged(shelf(*backups, ahead), policy(keep_within=3600), around)
+    assert [row.manifest.id for row in rows if not row.stays] == [backups[1].id, backups[0].id]
+
+
+def test_two_clocks_may_differ_a_little() -> None:
+    backups = hourly(2)
+    around = replace(NOTHING, now=backups[-1].created_at - timedelta(minutes=4))
+    assert [row.finding for row in judged(shelf(*backups), policy(last=1), around)] == ["", ""]
+
+
 def test_without_a_policy_everything_stays() -> None:
     stock = shelf(*hourly(3))
     assert len(kept(stock, None)) == 3

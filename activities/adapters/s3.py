@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,8 @@ CODES: dict[str, type[QuorateError]] = {
     "SlowDown": Unreachable,
     "NoSuchUpload": Unreachable,  # aborted under our hands: the whole put may be tried again
 }
+SKEWED = frozenset({"RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture"})
+SKEW_S_MAX = 900.0  # that a signature may be older or newer
 STATUSES: dict[int, type[QuorateError]] = {404: Missing, 408: Unreachable, 412: AlreadyThere, 429: Unreachable}
 TRANSIENT = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, boto.MetadataRetrievalError)
 
@@ -98,7 +101,26 @@ def mapped(what: str) -> Iterator[None]:
     try:
         yield
     except (boto.BotoCoreError, boto.ClientError, urllib3.exceptions.HTTPError) as error:
+        if why := skewed(error):
+            raise Denied(f"{what}: {why}", next="timedatectl  # set this machine's clock right") from error
         raise kind_of(error)(f"{what}: {error}") from error
+
+
+def skewed(error: BaseException) -> str:
+    """That a clock is wrong, and by how much: the store dates its refusal, and to a HEAD it gives no other reason."""
+    if not isinstance(error, boto.ClientError):
+        return ""
+    answer = error.response.get("ResponseMetadata", {})
+    named = error.response.get("Error", {}).get("Code") in SKEWED
+    try:
+        said = parsedate_to_datetime(answer.get("HTTPHeaders", {}).get("date", ""))
+        off_s = (datetime.now(UTC) - said).total_seconds()
+    except (TypeError, ValueError):
+        return f"this machine's clock and the store's differ too much ({error})" if named else ""
+    if not named and (answer.get("HTTPStatusCode") != 403 or abs(off_s) < SKEW_S_MAX):
+        return ""
+    way = "ahead of" if off_s > 0 else "behind"
+    return f"this machine's clock is {abs(off_s):.0f} s {way} the store's, which takes no such request ({error})"
 
 
 class Models(JSONFileLoader):

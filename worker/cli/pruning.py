@@ -43,7 +43,7 @@ def prune(
     output: As = Output.TABLE,
 ) -> int:
     """Show which backups `backup.retention` lets go, and why each other one stays; with --confirm remove those."""
-    from quorate.prune import covered, request
+    from quorate.prune import covered, dated, request
     from worker.operations import new_id
 
     here = given(ctx)
@@ -58,18 +58,18 @@ def prune(
         asked = replace(asked, store=wiring.settings.store(cluster, store))
         there = wiring.stores.at(asked.store)
         rows, strays, keys = wiring.pruning.look(there, asked)
-        hidden = covered(keys)
+        findings = (*dated(rows), *covered(keys))
         fields.update(backups=[as_object(row) for row in rows], found=[stray_object(each) for each in strays])
         if output is Output.TABLE:
-            say(page(rows, strays, hidden))
+            say(page(rows, strays, findings))
         goes = tuple(row.manifest.id for row in rows if not row.stays)
         if not confirm:
             if output is Output.JSON:
-                say_json({**fields, "findings": list(hidden), "error": None})
+                say_json({**fields, "findings": list(findings), "error": None})
             elif goes or any(not each.stays for each in strays):
                 named = f" --store {store}" if store else ""
                 say(f"\nnext: {here.command(f'quorate snapshots prune {cluster}{named} --confirm {cluster}')}")
-            return FINDINGS if hidden or any(each.alarming for each in strays) else 0
+            return FINDINGS if findings or any(each.alarming for each in strays) else 0
         shown = replace(asked, shown=goes)
         result = Waiting(here, output, duration(wait_timeout), fields).begin(wiring.settings, "prune", shown)
     return told(result, here, output)
@@ -95,7 +95,7 @@ def stray_object(each: "Stray") -> dict[str, Any]:
     }
 
 
-def page(rows: "tuple[Judged, ...]", strays: "tuple[Stray, ...]", hidden: tuple[str, ...]) -> str:
+def page(rows: "tuple[Judged, ...]", strays: "tuple[Stray, ...]", findings: tuple[str, ...]) -> str:
     from worker.screen import size, table
 
     cells = [
@@ -103,7 +103,7 @@ def page(rows: "tuple[Judged, ...]", strays: "tuple[Stray, ...]", hidden: tuple[
     ]
     cells += [[each.directory, size(each.size_bytes), each.stays or STRAY] for each in strays]
     text = table([["SNAPSHOT", "STORED", ""], *cells]) if cells else "there are no snapshots"
-    return "\n".join([text, *(f"finding: {each}" for each in hidden)])
+    return "\n".join([text, *(f"finding: {each}" for each in findings)])
 
 
 STRAY = "no snapshot: left by a dead attempt or an interrupted removal; may be removed"
