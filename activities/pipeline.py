@@ -44,17 +44,32 @@ def beaten(work: Callable[[Tick], T], tick: Tick) -> T:
         return future.result()
 
 
-def paced(chunks: Iterator[bytes], bytes_s: int, clock: Clock) -> Iterator[bytes]:
-    """No faster than that on the whole; 0 is as they come."""
-    if not bytes_s:
-        yield from chunks
-        return
-    began, passed = clock.monotonic(), 0
-    for chunk in chunks:
-        yield chunk
-        passed += len(chunk)
-        if (early_s := began + passed / bytes_s - clock.monotonic()) > 0:
-            clock.sleep(early_s)
+@dataclass(slots=True)
+class Pace:
+    """No faster than that on the whole; 0 is as they come, until it is halved."""
+
+    bytes_s: float
+    clock: Clock
+    began: float = 0.0
+    passed_bytes: int = 0
+    halved: int = 0
+
+    def of(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        self.began = self.clock.monotonic()
+        for chunk in chunks:
+            yield chunk
+            self.passed_bytes += len(chunk)
+            if not self.bytes_s:
+                continue
+            if (early_s := self.began + self.passed_bytes / self.bytes_s - self.clock.monotonic()) > 0:
+                self.clock.sleep(early_s)
+
+    def halve(self) -> None:
+        """From now on; of the speed that it may have, or that it has had."""
+        now = self.clock.monotonic()
+        had = self.passed_bytes / max(now - self.began, 0.001)
+        self.bytes_s = max(1.0, (self.bytes_s or had) / 2)
+        self.began, self.passed_bytes, self.halved = now, 0, self.halved + 1
 
 
 class _End:

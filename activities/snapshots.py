@@ -11,8 +11,9 @@ from temporalio import activity
 
 from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
+from activities.easing import Easing, defragmenting, unwatched
 from activities.measuring import Measuring, beside
-from activities.pipeline import ahead, beaten, paced
+from activities.pipeline import Pace, ahead, beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.sealed import opened
 from activities.sweeping import swept
@@ -43,7 +44,7 @@ from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal,
 from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Lock
 from quorate.pages import heard, told
-from quorate.ports import Cipher, Etcd, Signing, Store, Uploads
+from quorate.ports import Cipher, Disks, Etcd, Signing, Store, Uploads
 from quorate.provenance import signed
 from quorate.seen import NodeSeen
 from quorate.snapshot import Examination, Facts, joined
@@ -77,6 +78,7 @@ class Snapshots:
     uploads: Uploads
     clock: Clock = time
     tick: Tick = activity.heartbeat
+    disks: Disks | None = None  # nobody asks how they do, where nothing but a file is read or a cluster is down
 
     @activity.defn(name="backup.choose", no_thread_cancel_exception=True)
     def choose(self, task: BackupTask) -> Choice:
@@ -92,7 +94,7 @@ class Snapshots:
         tools = offers(task.request.tool, nodes)
         store = self.stores.at(task.request.store, ticket)
         before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
-        found = (*choice.findings, *clock)
+        found, notes = (*choice.findings, *clock), (*notes, *unwatched(self.disks, choice.target))
         return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools, before=before, findings=found)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
@@ -153,7 +155,8 @@ class Snapshots:
             try:
                 revision = self._linearizable_revision(task, ticket)
                 seen = self._look(task, ticket)
-                return choice_of(task, choose(seen, revision, task.request.member), seen, revision)
+                busy = defragmenting(self.disks, task.request.targets)
+                return choice_of(task, choose(seen, revision, task.request.member, busy), seen, revision)
             except (Refusal, Unreachable) as error:
                 if self.clock.monotonic() >= limit and sick:
                     return self._sick(task, ticket, str(error))
@@ -200,11 +203,14 @@ class Snapshots:
     def _stream(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Streamed:
         request, choice = task.request, chosen(task)
         with self.etcds.at(choice.target, ticket) as etcd:
+            easing = Easing(self.disks, choice.target, self.clock)
+            easing.begin()
             started, floor = int(self.clock.time()), floor_of(etcd, choice)
 
             def sent() -> Iterator[bytes]:
-                blobs = paced(joined(etcd.snapshot()), request.rate_bytes_s, self.clock)
-                return settled(blobs, etcd, choice.target.name, self.clock)
+                pace = Pace(request.rate_bytes_s, self.clock)
+                blobs = settled(pace.of(joined(etcd.snapshot())), etcd, choice.target.name, self.clock)
+                return easing.over(blobs, pace)
 
             return self._put(task, sent, started, floor, ticket, tick)
 

@@ -1,7 +1,7 @@
 """Back up a cluster: choose the member, stream its snapshot, read it back, publish its manifest."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -221,15 +221,23 @@ def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:
     return tuple(target(cluster, member) for member in cluster.members)
 
 
-def choose(seen: Mapping[str, EtcdSeen | str], linearizable_revision: int, wanted: str = "") -> str:
+def choose(
+    seen: Mapping[str, EtcdSeen | str],
+    linearizable_revision: int,
+    wanted: str = "",
+    defragmenting: Collection[str] = (),
+) -> str:
     """A healthy voter, not the leader if another will do, or the one that is wanted and no other.
 
-    Text in `seen` says why a member did not answer.
+    Text in `seen` says why a member did not answer. One that is being defragmented would freeze until all is sent.
     """
     ids = Counter(each.cluster_id for each in seen.values() if isinstance(each, EtcdSeen))
     usual = max(ids, key=lambda cluster_id: ids[cluster_id]) if ids else ""
     asked = {name: each for name, each in seen.items() if name == (wanted or name)}
-    reasons = {name: why_not(each, usual, linearizable_revision) for name, each in asked.items()}
+    reasons = {
+        name: "is being defragmented" if name in defragmenting else why_not(each, usual, linearizable_revision)
+        for name, each in asked.items()
+    }
     fit = [name for name, reason in reasons.items() if not reason]
     if not fit:
         listed = "; ".join(f"{name} {reason}" for name, reason in reasons.items())

@@ -18,6 +18,7 @@ from quorate.listing import PAGE_KEYS, Key
 from quorate.revision_clock import Tick as ClockTick
 from quorate.seen import Look, NodeSeen
 from quorate.sshsig import Signature
+from quorate.strain import DiskSeen
 from quorate.unfinished import Unfinished
 
 
@@ -119,6 +120,13 @@ class Etcd(Protocol):
 
 class Etcds(Protocol):
     def at(self, target: EtcdTarget) -> AbstractContextManager[Etcd]: ...
+
+
+class Disks(Protocol):
+    """How the disks of members do."""
+
+    def read(self, target: EtcdTarget) -> DiskSeen:
+        """Unreachable or Denied where a member does not tell, within a few seconds."""
 
 
 class Ticks(Protocol):

@@ -58,7 +58,7 @@ from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Lock, Store
 from quorate.listing import LiveKeys
 from quorate.pages import TOLD_MAX
-from quorate.ports import Etcds
+from quorate.ports import Disks, Etcds
 from quorate.ports import Store as StorePort
 from quorate.records import Entry
 from quorate.seen import Look, NodeSeen
@@ -217,13 +217,15 @@ class Bench:
     lock: Lock | None = None
     when_sick: str = "refuse"
     uploads: MemoryUploads = field(default_factory=MemoryUploads)
+    disks: Disks | None = None
 
     @property
     def snapshots(self) -> Snapshots:
         etcds = RecordedEtcds(self.cluster, self.journal, self.clock)
         stores = RecordedStores(MemoryStores(self.store), self.journal, self.clock)
         hosts = RecordedHosts(FakeHosts(self.machines), self.journal, self.clock)
-        return Snapshots(etcds, stores, hosts, AGE, KEY, self.uploads, self.clock, self.beats.append)
+        beats = self.beats.append
+        return Snapshots(etcds, stores, hosts, AGE, KEY, self.uploads, self.clock, beats, self.disks)
 
     def journal(self, _: str) -> Notebook:
         return self.notes

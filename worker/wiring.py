@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from activities.adapters.age import Age
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcds
+from activities.adapters.etcd_metrics import EtcdMetrics
 from activities.adapters.journal import FileJournals
 from activities.adapters.known_hosts import KnownHostsFiles
 from activities.adapters.kubernetes import KubeApis
@@ -224,7 +225,8 @@ class Wiring:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads)
+        disks = EtcdMetrics(self.secrets)
+        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads, disks=disks)
         pruning = self.pruning
         return [
             snapshots.choose,
