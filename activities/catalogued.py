@@ -1,19 +1,165 @@
-"""The catalogue of a store as somebody sees it who looks again and again: no manifest is read twice."""
+"""The catalogue of one cluster in one store, as a machine remembers it and compares it with the store."""
 
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TypeVar
 
-from quorate.catalogue import Manifest, Shelf, shelf
-from quorate.ports import Store
+from pydantic import ValidationError
+
+from quorate.catalogue import Manifest, Shelf, arranged, home_of, parse, read, wanted
+from quorate.errors import Corrupt, Missing, QuorateError
+from quorate.ports import Memory, Noted, Remembered, Store, Stored
+
+T = TypeVar("T")
+READERS = 16  # manifests are read at once; the S3 adapter has a connection for each
+PAGE = 1000  # what S3 lists with one request, which is asked every time
+FRESH_S = 150.0  # two looks of the daemon, and how long one may take
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    noted: Noted
+    manifest: Manifest
 
 
 @dataclass(slots=True)
 class Catalogued:
-    """Remembers what it has believed; what has gone from the store is forgotten."""
+    """No manifest is read twice, no signature proved twice; `said` is what keeps it from remembering."""
 
-    known: dict[str, Manifest] = field(default_factory=dict)
+    memory: Memory
+    place: str
+    cluster: str
+    clock: Callable[[], float] = time.time
+    known: dict[str, Known] | None = None  # by the key of the manifest; None before anything was recalled
+    said: str = ""
 
-    def look(self, store: Store, cluster: str) -> Shelf:
-        """The same as `catalogue.shelf`."""
-        found = shelf(store, cluster, self.known)
-        self.known = {each.manifest_key: each for each in found.manifests}
+    def look(self, store: Store) -> Shelf:
+        """The same as `catalogue.shelf`: the store is listed, and what it has that is new is read."""
+        if self.known is None:
+            self.known = recalled(self._recall())
+        writes, at = self._tried(lambda: self.memory.writes(self.place, self.cluster), -1), self.clock()
+        listing = store.ls(f"{self.cluster}/")
+        there = {each.key: each for each in wanted(listing)}
+        same = {key: each for key, each in self.known.items() if alike(each.noted.stored, there.get(key))}
+        read_now = fetched(store, [each for key, each in there.items() if key not in same])
+        gone = {home_of(each.stored.key) for each in read_now if each.manifest is None}
+        listing = tuple(each for each in listing if not gone or home_of(each.key) not in gone)
+        new = {
+            each.stored.key: Known(Noted(each.stored, each.text), each.manifest)
+            for each in read_now
+            if isinstance(each.manifest, Manifest)
+        }
+        self.known = {**same, **new}
+        noted = [each.noted for each in new.values()]
+        self._tried(lambda: self.memory.keep(self.place, self.cluster, listing, noted, at, writes), None)
+        bad = {each.stored.key: each.manifest for each in read_now if isinstance(each.manifest, Corrupt)}
+        return arranged(listing, {**{key: each.manifest for key, each in self.known.items()}, **bad})
+
+    def glance(self, within_s: float = FRESH_S) -> tuple[Shelf, float] | None:
+        """As it was compared with the store not longer ago than this, and when; the store is not asked.
+
+        Nothing where the store could as well be asked at once.
+        """
+        found = self._recall()
+        if not 0 <= self.clock() - found.compared <= within_s or len(found.listing) <= PAGE:
+            return None
+        self.known = recalled(found)
+        there = {each.key: each for each in wanted(found.listing)}
+        if there.keys() != self.known.keys():
+            return None  # of what is not believed only the store can say why
+        return arranged(found.listing, {key: each.manifest for key, each in self.known.items()}), found.compared
+
+    def doubted(
+        self, shelf: Shelf, trusted: tuple[str, ...], why_not: Callable[[Manifest], str]
+    ) -> Mapping[str, str]:
+        """As `provenance.doubted`; what these keys have said of a manifest once is not asked again."""
+        if not trusted:
+            return {}
+        trust, known = digest(trusted), self.known or {}
+        said = {each.manifest_key: self._said(each, trust) for each in shelf.manifests}
+        new = {each.manifest_key: why_not(each) for each in shelf.manifests if said[each.manifest_key] is None}
+        for key in new.keys() & known.keys():
+            old = known[key]
+            known[key] = Known(Noted(old.noted.stored, old.noted.text, trust, new[key]), old.manifest)
+        if new:
+            self._tried(lambda: self.memory.judge(self.place, self.cluster, trust, new), None)
+        both = {**said, **new}
+        return {each.id: why for each in shelf.manifests if (why := both[each.manifest_key])}
+
+    def forget(self) -> None:
+        self.known = None
+        self._tried(lambda: self.memory.forget(self.place, self.cluster), None)
+
+    def _said(self, manifest: Manifest, trust: str) -> str | None:
+        found = (self.known or {}).get(manifest.manifest_key)
+        return found.noted.doubt if found and found.noted.trust == trust else None
+
+    def _recall(self) -> Remembered:
+        found = self._tried(lambda: self.memory.recall(self.place, self.cluster), Remembered())
+        self.said = self.said or found.said
         return found
+
+    def _tried(self, ask: Callable[[], T], otherwise: T) -> T:
+        """A memory that fails keeps nobody from the store."""
+        try:
+            return ask()
+        except QuorateError as error:
+            self.said = str(error)
+            return otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """No manifest: it went away between the listing and now."""
+
+    stored: Stored
+    text: bytes
+    manifest: Manifest | Corrupt | None
+
+
+def fetched(store: Store, those: Iterable[Stored]) -> list[Read]:
+    """Read at once and parsed one after another: the second is all processor, and threads only get in its way."""
+    with ThreadPoolExecutor(READERS, "manifests") as pool:
+        return [understood(*each) for each in pool.map(lambda each: (each, text_of(store, each.key)), those)]
+
+
+def text_of(store: Store, key: str) -> bytes | Corrupt | None:
+    try:
+        return read(store, key)
+    except Corrupt as error:
+        return error
+    except Missing:
+        return None
+
+
+def understood(stored: Stored, text: bytes | Corrupt | None) -> Read:
+    if not isinstance(text, bytes):
+        return Read(stored, b"", text)
+    try:
+        return Read(stored, text, parse(text, stored.key))
+    except Corrupt as error:
+        return Read(stored, text, error)
+
+
+def recalled(found: Remembered) -> dict[str, Known]:
+    """They were proved to be as they were written before they were kept; one that is damaged since is read again."""
+    known = {}
+    for key, noted in found.noted.items():
+        try:
+            manifest = Manifest.model_validate_json(noted.text)
+        except ValidationError:
+            continue
+        if manifest.manifest_key == key:
+            known[key] = Known(noted, manifest)
+    return known
+
+
+def alike(known: Stored, there: Stored | None) -> bool:
+    return there is not None and (known.size_bytes, known.etag) == (there.size_bytes, there.etag)
+
+
+def digest(trusted: tuple[str, ...]) -> str:
+    return sha256("\n".join(sorted(trusted)).encode()).hexdigest()

@@ -4,17 +4,18 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from temporalio import activity
 
+from activities.catalogued import Catalogued
 from activities.compression import unpacked
 from activities.pipeline import beaten
 from quorate.case import Case
-from quorate.catalogue import Shelf, find, shelf
+from quorate.catalogue import Shelf, find, parse, read
 from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node, node_of
@@ -27,7 +28,7 @@ from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.ports import Certificates, Cipher, Etcds, Hosts, Signatures, Store, Stores
-from quorate.provenance import doubted
+from quorate.provenance import doubted, why_not
 from quorate.reach import needs_dials, targets
 from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
@@ -49,6 +50,16 @@ def unclocked(_cluster: str) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a cluster has in a store; `compared` is when, 0 where it was just now."""
+
+    shelf: Shelf = field(default_factory=lambda: Shelf((), {}))
+    links: tuple[Lineage, ...] = ()
+    doubted: Mapping[str, str] = field(default_factory=dict)
+    compared: float = 0.0
+
+
 @dataclass(frozen=True)
 class Surveyor:
     hosts: Hosts
@@ -57,7 +68,9 @@ class Surveyor:
     certificates: Certificates
     cipher: Cipher
     signatures: Signatures
+    catalogued: Callable[[StoreSettings, str], Catalogued]
     clocked: Callable[[str], int] = unclocked  # the highest revision on the revision clock, by cluster
+    within_s: float = 0.0  # how old what is remembered of a store may be; 0 for nothing but the store itself
 
     def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
         """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
@@ -66,9 +79,9 @@ class Surveyor:
         with ThreadPoolExecutor(PARALLEL) as pool:
             nodes = {m.name: pool.submit(answer, self._node, name, cluster, m) for m in cluster.members}
             etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
-            stored = pool.submit(answer, self._stored, name, store)
+            stored = pool.submit(answer, self._stored, name, cluster, store)
         known, clocked = stored.result(), answer(self.clocked, name)
-        stock, links = (Shelf((), {}), ()) if isinstance(known, Silence) else known
+        stock = Stock() if isinstance(known, Silence) else known
         seen = {member: each.result() for member, each in nodes.items()}
         heard = {member: each.result() for member, each in etcd.items()}
         hopeless = too_few_run(cluster, seen, heard)
@@ -82,10 +95,11 @@ class Surveyor:
             etcd=heard,
             reads={member: each for member, each in read.items() if isinstance(each, int)},
             unread={member: each.reason for member, each in read.items() if isinstance(each, Silence)},
-            manifests=stock.manifests,
-            doubted=dict(doubted(stock.manifests, cluster.trust, self.signatures)),
-            quarantined=dict(stock.quarantined),
-            lineages=links,
+            manifests=stock.shelf.manifests,
+            doubted=dict(stock.doubted),
+            quarantined=dict(stock.shelf.quarantined),
+            lineages=stock.links,
+            compared=stock.compared,
             clocked=clocked if isinstance(clocked, int) else 0,  # a clock that is damaged keeps nobody from restoring
             store=known.reason if isinstance(known, Silence) else "",
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
@@ -101,7 +115,7 @@ class Surveyor:
         if request.without:
             seen = self._listed(request, seen)
         if not (request.from_member or request.from_kept):
-            seen = self._sealed(request, seen)
+            seen = self._sealed(request, self._afresh(request, seen))
         case = Case(request.cluster, request.settings, seen, datetime.now(UTC))
         return replace(plan(request, seen), ways=ways(case))
 
@@ -109,6 +123,22 @@ class Surveyor:
     def plan_restore(self, request: RestoreRequest) -> Plan:
         """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
         return beaten(lambda _tick: self.plan(request), activity.heartbeat)
+
+    def _afresh(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
+        """With the manifest that is asked for as it lies in the store now: nothing that is remembered is restored."""
+        try:
+            known = find(seen.manifests, request.snapshot, request.cluster, seen.related(), seen.discounted)
+        except BadInput:
+            return seen
+        there = parse(read(self.stores.at(request.store), known.manifest_key), known.manifest_key)
+        if there == known:
+            return seen
+        rest = {id_: why for id_, why in seen.doubted.items() if id_ != known.id}
+        return replace(
+            seen,
+            manifests=tuple(there if each is known else each for each in seen.manifests),
+            doubted={**rest, **doubted((there,), request.settings.trust, self.signatures)},
+        )
 
     def _sealed(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
         """With why the snapshot that is asked for cannot be opened; its first piece is, to find out."""
@@ -204,9 +234,12 @@ class Surveyor:
         with self.etcds.at(member) as etcd:
             return etcd.linearizable_revision()
 
-    def _stored(self, name: str, settings: StoreSettings) -> tuple[Shelf, tuple[Lineage, ...]]:
-        store = self.stores.at(settings)
-        return shelf(store, name), lineages(store, name)
+    def _stored(self, name: str, cluster: Cluster, settings: StoreSettings) -> Stock:
+        store, catalogued = self.stores.at(settings), self.catalogued(settings, name)
+        shelf, at = (self.within_s and catalogued.glance(self.within_s)) or (catalogued.look(store), 0.0)
+        trust = cluster.trust
+        doubts = catalogued.doubted(shelf, trust, lambda each: why_not(each, trust, self.signatures))
+        return Stock(shelf, lineages(store, name), doubts, at)
 
 
 def beginning(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from quorate.audit import canonical
 from quorate.errors import BadInput, Corrupt
 from quorate.marks import UNMARKED, Standing, standings
-from quorate.ports import Store
+from quorate.ports import Store, Stored
 
 SNAPSHOT, ENCRYPTED, MANIFEST = "snapshot.db.zst", "snapshot.db.zst.age", "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
@@ -258,16 +258,36 @@ def shelf(store: Store, cluster: str, known: Mapping[str, Manifest] = NONE_KNOWN
     One whose removal has begun is not there any more. What is `known`, by its key, is not read again: a manifest is
     never written twice.
     """
-    sizes = {stored.key: stored.size_bytes for stored in store.ls(f"{cluster}/")}
+    listing = store.ls(f"{cluster}/")
+    return arranged(listing, {each.key: known.get(each.key) or tried(store, each.key) for each in wanted(listing)})
+
+
+def tried(store: Store, key: str) -> Manifest | Corrupt:
+    try:
+        return parse(read(store, key), key)
+    except Corrupt as error:
+        return error
+
+
+def wanted(listing: Collection[Stored]) -> tuple[Stored, ...]:
+    """The manifests of what is listed, but for those whose removal has begun."""
+    found = [each for each in listing if each.key.endswith(f"/{MANIFEST}")]
+    going = {home for home, standing in standings(each.key for each in listing).items() if standing.pruned}
+    return tuple(each for each in found if home_of(each.key) not in going)
+
+
+def arranged(listing: Iterable[Stored], read: Mapping[str, Manifest | Corrupt]) -> Shelf:
+    """What was listed, and what its manifests say or why they are not to be believed."""
+    sizes = {stored.key: stored.size_bytes for stored in listing}
     marks = standings(sizes)
-    going = {directory for directory, standing in marks.items() if standing.pruned}
     manifests, damaged = [], {}
-    for key in sizes:
-        if key.endswith(f"/{MANIFEST}") and home_of(key) not in going:
-            try:
-                manifests.append(believed(known.get(key) or parse(read(store, key), key), sizes))
-            except Corrupt as error:
-                damaged[key] = str(error)
+    for key, found in read.items():
+        try:
+            if isinstance(found, Corrupt):
+                raise found
+            manifests.append(believed(found, sizes))
+        except Corrupt as error:
+            damaged[key] = str(error)
     kept = {home_of(each) for each in (*damaged, *(each.manifest_key for each in manifests))}
     strays = {key: size for key, size in sizes.items() if (home := home_of(key)) and home not in kept}
     return Shelf(tuple(sorted(manifests, key=age)), damaged, marks, strays)

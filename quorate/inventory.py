@@ -448,6 +448,11 @@ class Store(Strict):
             return f"s3://{self.s3.bucket}/{self.s3.prefix}"
         return f"file://{self.directory}"
 
+    @property
+    def place(self) -> str:
+        """The one and only: what is remembered of it is true of no other."""
+        return f"{self.url} at {self.s3.endpoint or self.s3.region}" if self.s3 else self.url
+
 
 class TemporalTls(Strict):
     ca: Reference | None = None

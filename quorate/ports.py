@@ -1,8 +1,8 @@
 """What the domain needs from the world; adapters provide it, contract tests hold fakes to it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -148,10 +148,11 @@ class Ticks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object as it lies in the store."""
+    """An object as it lies in the store; `etag` is another one when something else lies there, "" if none tells."""
 
     key: str
     size_bytes: int
+    etag: str = field(default="", compare=False)
 
 
 class Store(Protocol):
@@ -206,6 +207,48 @@ class Uploads(Protocol):
 
     def forget(self, place: str, key: str) -> None:
         """It was ended, or has never been begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A manifest as it was read; `doubt` is what those keys say of it that `trust` is the digest of."""
+
+    stored: Stored
+    text: bytes
+    trust: str = ""
+    doubt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """One cluster in one store; `compared` is when with the store itself, 0 where it was written to since."""
+
+    listing: tuple[Stored, ...] = ()
+    noted: Mapping[str, Noted] = field(default_factory=dict)
+    compared: float = 0.0
+    said: str = ""  # why nothing is remembered, where something was
+
+
+class Memory(Protocol):
+    """What this machine remembers of stores, by the store and the cluster; to lose it costs time and nothing else."""
+
+    def recall(self, place: str, cluster: str) -> Remembered: ...
+
+    def writes(self, place: str, cluster: str) -> int:
+        """How often this machine has written there."""
+
+    def keep(
+        self, place: str, cluster: str, listing: tuple[Stored, ...], noted: Iterable[Noted], at: float, writes: int
+    ) -> None:
+        """As it was listed at a time, with the manifests that are new; only as fresh as its `writes` are."""
+
+    def judge(self, place: str, cluster: str, trust: str, doubts: Mapping[str, str]) -> None:
+        """What some keys say of manifests, by the key of each in the store."""
+
+    def wrote(self, place: str, cluster: str) -> None:
+        """What is remembered is not fresh any more."""
+
+    def forget(self, place: str, cluster: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -462,3 +463,63 @@ def test_the_program_exits_with_the_code_of_its_error(tmp_path: Path) -> None:
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("error: ")
+
+
+class TestLocalCatalogue:
+    def many(self, cli: Cli) -> list[str]:
+        return [cli.keep_snapshot(manifest(revision)) for revision in range(41, 41 + 501)]
+
+    def test_thousands_are_shown_as_they_were_compared_and_it_is_said_when(self, cli: Cli) -> None:
+        ids = self.many(cli)
+        code, out, _ = cli("snapshots", "ls")
+        assert (code, "compared with the store" in out) == (0, False)
+        (cli.root / "store" / ids[0].replace("demo/", "demo/c1/") / MANIFEST).unlink()
+        code, out, _ = cli("snapshots", "ls", "demo")
+        assert (code, out.count("20261121T104500Z")) == (0, 501)
+        assert re.search(r"demo: as it was compared with the store \S+ s ago; `--fresh` compares now", out)
+        code, out, _ = cli("snapshots", "ls", "--fresh")
+        assert (code, out.count("20261121T104500Z"), "ago; `--fresh`" in out) == (0, 500, False)
+
+    def test_nothing_but_the_settings_is_loaded_for_it(self, cli: Cli) -> None:
+        self.many(cli)
+        cli("snapshots", "ls")
+        words = ["--config", str(cli.config), "snapshots", "ls"]
+        heavy = "{'boto3', 'grpc', 'paramiko', 'temporalio', 'worker.wiring'}"
+        program = (
+            f"import sys; from worker.__main__ import answer; answer({words}); print({heavy} & set(sys.modules))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "set()"
+
+    def test_the_first_screen_says_how_old_it_is(self, cli: Cli) -> None:
+        self.many(cli)
+        cli("snapshots", "ls")
+        _, out, _ = cli()
+        assert re.search(r"demo: backups as they were compared with the store \S+ s ago", out)
+
+    def test_one_that_is_damaged_is_made_anew_and_that_is_said(self, cli: Cli) -> None:
+        self.many(cli)
+        cli("snapshots", "ls")
+        (cli.root / "state" / "catalogue.db").write_bytes(b"no database" * 1000)
+        code, out, _ = cli("snapshots", "ls")
+        assert (code, out.count("20261121T104500Z")) == (0, 501)
+        assert "is made anew from the store" in out
+        assert "made anew" not in cli("snapshots", "ls")[1]
+
+    def test_rebuilding_reads_all_of_it_again(self, cli: Cli) -> None:
+        id_ = cli.keep_snapshot()
+        cli("snapshots", "ls")
+        with sqlite3.connect(cli.root / "state" / "catalogue.db") as database:
+            database.execute("UPDATE manifests SET trust = 'of before'")
+        code, data = cli.json("snapshots", "ls", "--rebuild")
+        assert (code, [each["snapshot"] for each in data["snapshots"]]) == (0, [id_])
+        assert list(data["compared_at"]) == ["demo"]
+        with sqlite3.connect(cli.root / "state" / "catalogue.db") as database:
+            assert database.execute("SELECT trust FROM manifests").fetchall() == [("",)]
+
+    def test_without_a_place_to_remember_it_the_store_is_read(self, cli: Cli) -> None:
+        id_ = cli.keep_snapshot()
+        (cli.root / "state").rmdir()
+        (cli.root / "state").write_text("a file")
+        code, out, _ = cli("snapshots", "ls")
+        assert (code, id_ in out, "the local catalogue" in out) == (0, True, True)

@@ -1,6 +1,7 @@
 """The revision clock: what it keeps, and between which two moments a loss lies."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,9 +150,7 @@ class TestLook:
 class TestHighWater:
     def surveyor(self, scene: Scene, clocked: Callable[[str], int]) -> Surveyor:
         whole = scene.surveyor()
-        return Surveyor(
-            whole.hosts, whole.etcds, whole.stores, whole.certificates, whole.cipher, whole.signatures, clocked
-        )
+        return replace(whole, clocked=clocked)
 
     def test_a_restore_goes_above_what_only_the_clock_has_seen(self, tmp_path: Path) -> None:
         file = SqliteTicks(tmp_path / "clock.db")

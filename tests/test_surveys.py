@@ -19,6 +19,7 @@ from quorate.plan import Gate, Plan
 from quorate.seen import Look, NodeSeen, UnitSeen
 from tests.factory import inventory
 from tests.fakes.machine import FakeHosts, Unit
+from tests.fakes.memory import unremembered
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.test_backup import AGE, Bench, a_cluster
 
@@ -44,7 +45,8 @@ class Scene:
 
     def surveyor(self, hosts: FakeHosts | None = None) -> Surveyor:
         there = hosts or FakeHosts(self.bench.machines)
-        return Surveyor(there, self.bench.cluster, MemoryStores(self.store), X509(), AGE, SshSignatures())
+        looks = (there, self.bench.cluster, MemoryStores(self.store), X509(), AGE, SshSignatures())
+        return Surveyor(*looks, unremembered)
 
     def plan(self, *overrides: str, snapshot: str = "latest") -> Plan:
         whole = inventory(self.root)

@@ -12,7 +12,7 @@ from quorate.audit import broken, sealed
 from quorate.gauges import ENDS, Figure, Run
 from quorate.kept import begun
 from quorate.records import CLUSTER, OUTCOME
-from worker.cli.records import Record
+from worker.record import Record
 
 TIME_LETTERS = 10  # of a ULID
 RECHECK_S = 3600.0  # what is sealed is read again only so often, unless a file came or went

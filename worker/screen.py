@@ -43,7 +43,7 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
 
 
 def width(cell: str) -> int:
-    return len(ANSI.sub("", cell))
+    return len(ANSI.sub("", cell)) if "\x1b" in cell else len(cell)
 
 
 def size(count: float) -> str:

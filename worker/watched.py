@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from activities.catalogued import Catalogued
 from quorate.catalogue import Manifest, Shelf, newest
@@ -37,8 +37,7 @@ class Stock:
     name: str
     cluster: Cluster
     store: str
-    catalogued: Catalogued = field(default_factory=Catalogued)
-    doubts: dict[str, str] = field(default_factory=dict)  # by snapshot, "" where there is none
+    catalogued: Catalogued
     latest: Manifest | None = None
     attempted: float = 0.0
 
@@ -67,9 +66,8 @@ class Stock:
             self.board.tell(f"store of {self.place}", (told,))
 
     def tell_catalogue(self) -> None:
-        shelf = self.catalogued.look(self.there, self.name)
-        self.doubts = {each.id: self.doubt(each) for each in shelf.manifests}
-        doubted = {snapshot: why for snapshot, why in self.doubts.items() if why}
+        shelf = self.catalogued.look(self.there)
+        doubted = self.catalogued.doubted(shelf, self.cluster.trust, self.doubt)
         self.latest = newest(shelf.sound(doubted), ())
         self.attempted = max((each.created_at.timestamp() for each in shelf.manifests), default=0.0)
         figures = tuple(self.figures(shelf, doubted))
@@ -89,11 +87,7 @@ class Stock:
         self.board.tell(f"hidden of {self.place}", (told,))
 
     def doubt(self, manifest: Manifest) -> str:
-        """Signatures are proved once: neither a manifest nor `trust` changes while a daemon runs."""
-        if not self.cluster.trust:
-            return ""
-        known = self.doubts.get(manifest.id)
-        return why_not(manifest, self.cluster.trust, self.wiring.signatures) if known is None else known
+        return why_not(manifest, self.cluster.trust, self.wiring.signatures)
 
 
 @dataclass(slots=True)
@@ -142,5 +136,9 @@ class Watched:
 
 def watched(wiring: Wiring, board: Board, name: str, cluster: Cluster) -> Watched:
     kept = Kept(wiring.settings.state / "figures.json")
-    stocks = tuple(Stock(wiring, board, kept, name, cluster, store) for store in cluster.backup.stores)
+    stores = {each: wiring.settings.store(name, each) for each in cluster.backup.stores}
+    stocks = tuple(
+        Stock(wiring, board, kept, name, cluster, each, wiring.catalogued(settings, name))
+        for each, settings in stores.items()
+    )
     return Watched(wiring, board, name, cluster, stocks)

@@ -27,6 +27,7 @@ from activities.adapters.uploads import FileUploads
 from activities.adapters.webhooks import HttpWebhooks
 from activities.adapters.x509 import X509
 from activities.approvals import Approvals
+from activities.catalogued import Catalogued
 from activities.clock import RevisionClock
 from activities.copying import Copying
 from activities.discovery import Borrowed, Discovery
@@ -38,6 +39,7 @@ from activities.ledger import Ledger
 from activities.listings import Listings
 from activities.members import Members
 from activities.nodes import VERBS, Nodes
+from activities.noticed import NoticedStore
 from activities.planning import Planning
 from activities.pruning import Pruning
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
@@ -51,7 +53,8 @@ from quorate.command import Node, Ticket
 from quorate.errors import QuorateError
 from quorate.inventory import Cluster
 from quorate.inventory import Store as StoreSettings
-from quorate.ports import Secrets, Store
+from quorate.ports import Memory, Secrets, Store
+from worker.remembering import memory
 from worker.settings import Settings
 from worker.temporal import in_order
 from workflows.backup import Backup
@@ -74,8 +77,12 @@ class AnyStores:
     """The adapter that a store's settings ask for."""
 
     s3: S3Stores
+    memory: Memory
 
     def at(self, settings: StoreSettings) -> Store:
+        return NoticedStore(self._at(settings), self.memory, settings.place)
+
+    def _at(self, settings: StoreSettings) -> Store:
         if settings.s3:
             return self.s3.at(settings.s3)
         assert settings.directory is not None
@@ -116,7 +123,14 @@ class Wiring:
 
     @cached_property
     def stores(self) -> AnyStores:
-        return AnyStores(S3Stores(self.secrets))
+        return AnyStores(S3Stores(self.secrets), self.memory)
+
+    @cached_property
+    def memory(self) -> Memory:
+        return memory(self.settings)
+
+    def catalogued(self, settings: StoreSettings, cluster: str) -> Catalogued:
+        return Catalogued(self.memory, settings.place, cluster)
 
     @cached_property
     def uploads(self) -> FileUploads:
@@ -124,7 +138,8 @@ class Wiring:
 
     @cached_property
     def surveyor(self) -> Surveyor:
-        return Surveyor(self.hosts, self.etcds, self.stores, X509(), self.cipher, self.signatures, self.ticks.highest)
+        looks = (self.hosts, self.etcds, self.stores, X509(), self.cipher, self.signatures)
+        return Surveyor(*looks, self.catalogued, self.ticks.highest)
 
     @cached_property
     def ticks(self) -> SqliteTicks:

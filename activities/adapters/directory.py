@@ -75,7 +75,7 @@ class DirectoryStore:
         """A prefix need not end at a slash, as in S3."""
         with mapped(f"ls {self.root / prefix}"):
             paths = [path for path in self._below(prefix) if not path.name.endswith(PART)]
-            found = [Stored(self._key(path), path.stat().st_size) for path in paths]
+            found = [stored(self._key(path), path.stat()) for path in paths]
         return tuple(sorted((each for each in found if each.key.startswith(prefix)), key=lambda each: each.key))
 
     def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
@@ -154,6 +154,10 @@ class DirectoryStore:
 
     def _key(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
+
+
+def stored(key: str, seen: os.stat_result) -> Stored:
+    return Stored(key, seen.st_size, f"{seen.st_ino}-{seen.st_mtime_ns}")
 
 
 def moved(path: Path) -> float:

@@ -1,6 +1,7 @@
 """S3 by boto3: create-only puts, parts with checksums, and nothing left behind by a put that failed."""
 
 import base64
+import time
 import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -41,12 +42,14 @@ PART_BYTES = 5 << 20  # the least that S3 takes; 10,000 of them are 50 GB, six t
 UPLOADERS = 2
 TICK_S = 1.0
 READ_BYTES = 1 << 20
+READERS = 16  # of manifests
+KEPT_S = 300.0
 
 SETTINGS = Config(
     connect_timeout=5,
     read_timeout=30,
     retries={"mode": "standard", "max_attempts": 4},
-    max_pool_connections=UPLOADERS + 2,
+    max_pool_connections=READERS + UPLOADERS + 2,
     # The checksums are our own headers: what boto3 sends by default since 1.36 breaks other stores (boto3#4392).
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
@@ -135,16 +138,28 @@ class Models(JSONFileLoader):
 
 @dataclass(frozen=True, slots=True)
 class S3Stores:
-    """Makes a session for each store: credentials that have changed meanwhile are found."""
+    """One client a store for a while, shared by threads; keys that have changed meanwhile are found at once.
+
+    What boto3 finds by itself it looks for only when a client is made, so no client is kept for long.
+    """
 
     secrets: Secrets
     models: Models = field(default_factory=Models)
+    made: dict[str, "Made"] = field(default_factory=dict)
 
     def at(self, settings: S3) -> "S3Store":
+        """Two threads that come at once may make two of them, of which one is kept."""
+        keys = (secret(self.secrets, settings.access_key), secret(self.secrets, settings.secret_key))
+        name, now = settings.model_dump_json(), time.monotonic()
+        found = self.made.get(name)
+        if not found or found.keys != keys or now - found.at > KEPT_S:
+            found = self.made[name] = Made(self._client(settings, keys), keys, now)
+        return S3Store(found.client, settings)
+
+    def _client(self, settings: S3, keys: tuple[str | None, str | None]) -> "S3Client":
         """Without keys of its own in the inventory: what boto3 finds (environment, profile, machine)."""
         style = Config(s3={"addressing_style": "path" if settings.path_style else "auto"})
         core = self._session()
-        keys = (secret(self.secrets, settings.access_key), secret(self.secrets, settings.secret_key))
         with mapped(f"s3://{settings.bucket}"):
             if settings.role:
                 core.register_component(
@@ -160,12 +175,21 @@ class S3Stores:
                 config=SETTINGS.merge(style),
                 verify=settings.ca,
             )
-        return S3Store(client, settings)
+        return client
 
     def _session(self) -> botocore.session.Session:
         core = botocore.session.Session()
         core.register_component("data_loader", Loader(file_loader=self.models))
         return core
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A client, and the keys of the inventory that it was made with."""
+
+    client: "S3Client"
+    keys: tuple[str | None, str | None] = field(repr=False)
+    at: float
 
 
 class Assumed(CredentialProvider):
@@ -225,7 +249,8 @@ class S3Store:
         with mapped(f"ls {self._url(prefix)}"):
             pages = self.client.get_paginator("list_objects_v2")
             for page in pages.paginate(**self._bucket(), Prefix=self._key(prefix)):
-                found += [Stored(self._relative(row["Key"]), row["Size"]) for row in page.get("Contents", [])]
+                rows = page.get("Contents", [])
+                found += [Stored(self._relative(row["Key"]), row["Size"], row.get("ETag", "")) for row in rows]
         return tuple(sorted(found, key=lambda stored: stored.key))
 
     def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:

@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from docker.errors import DockerException
 
+from deploy.bench import catalogue
 from deploy.bench.measuring import KINDS, Figures, Shape, measure
 from deploy.bench.rows import HEAD, rows, table
 from deploy.demo.telling import StoryError
@@ -22,7 +23,7 @@ from deploy.lab.lab import LabError
 
 ALL = (Shape(100), Shape(700), Shape(2048), Shape(700, "systemd"), Shape(700, "static-pods"))
 SIZES = tuple(Shape(mib, members=1) for mib in (700, 2048, 7400))  # the last is as much as etcd's 8 GiB take
-ONLY = ("restore", "backup", "latency", "memory", "ssh", "lost")
+ONLY = ("restore", "backup", "latency", "memory", "catalogue", "ssh", "lost")
 NEEDED = ("ssh", "scp", "zstd")
 
 
@@ -35,6 +36,10 @@ def main() -> int:
         return 2
     say(machine())
     try:
+        if asked.only in {"", "catalogue"}:
+            show_catalogue()
+        if asked.only == "catalogue":
+            return 0
         for shape in shapes(asked):
             say(f"\nbench: {shape}; load average {load_average()}")
             show(measure(shape, asked.only, asked.times, say))
@@ -70,6 +75,12 @@ def shapes(asked: argparse.Namespace) -> tuple[Shape, ...]:
 def show(figures: Figures) -> None:
     lines = [row.cells for row in rows(figures)]
     say(f"\n{figures.shape} (load average afterwards {load_average()})\n\n{table([HEAD, *lines])}")
+
+
+def show_catalogue() -> None:
+    """No cluster is needed for it, only a store."""
+    lines = [row.cells for row in catalogue.measured(say)]
+    say(f"\nten thousand backups (load average afterwards {load_average()})\n\n{table([HEAD, *lines])}")
 
 
 def machine() -> str:

@@ -1,5 +1,6 @@
 """A store in memory: create-only, all or nothing, and able to lose, damage or refuse things on purpose."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -45,7 +46,11 @@ class MemoryStore:
         return iter([data[at : at + 65536] for at in range(0, len(data), 65536)])
 
     def ls(self, prefix: str) -> tuple[Stored, ...]:
-        return tuple(Stored(key, len(data)) for key, data in sorted(self.objects.items()) if key.startswith(prefix))
+        return tuple(
+            Stored(key, len(data), hashlib.sha256(data).hexdigest())
+            for key, data in sorted(self.objects.items())
+            if key.startswith(prefix)
+        )
 
     def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
         return tuple(Unfinished(key, key, self.began) for key in sorted(self.half_done) if key.startswith(prefix))

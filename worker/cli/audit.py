@@ -10,7 +10,7 @@ from quorate.errors import BadInput, Corrupt
 from worker.cli.options import As, OperationId, Output, contract, given, paint, say, say_json
 
 if TYPE_CHECKING:
-    from worker.cli.records import Record
+    from worker.record import Record
 
 ARGV_SHOWN = 100
 

@@ -68,6 +68,10 @@ def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Gi
         for number, finding in enumerate(each.findings, 1)
     ]
     text = table(rows) + ("\n\n" + "\n".join(findings) if findings else "")
+    for each in looked:
+        if at := each.seen.compared:
+            ago = spanned(each.case.now.timestamp() - at)
+            text += f"\n\n{each.case.name}: backups as they were compared with the store {ago} ago"
     if runs is None:
         text += "\n\nno daemon: no backup is taken and nothing can be restored until it runs\n  next: "
         text += here.command("quorate up --detach")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from activities.catalogued import FRESH_S
 from quorate.case import Case
 from quorate.cluster import ClusterSeen
 from quorate.diagnosis import Finding, diagnose
@@ -53,7 +54,8 @@ class Now:
 def look(wiring: "Wiring", name: str) -> Looked:
     settings = wiring.settings
     cluster = settings.cluster(name)
-    seen = wiring.surveyor.survey(name, cluster, settings.store(name))
+    surveyor = replace(wiring.surveyor, within_s=FRESH_S)
+    seen = surveyor.survey(name, cluster, settings.store(name))
     case = Case(name, cluster, seen, datetime.now(UTC))
     return Looked(case, diagnose(case), loss_now(wiring, case))
 
@@ -82,7 +84,8 @@ def now(settings: "Settings") -> Now | None:
     from worker.cli.operations import asked
 
     async def seen(operations: "Operations") -> Now:
-        runs = {each.cluster: each.operation for each in await operations.open()}
+        by_weight = sorted(await operations.open(), key=lambda each: each.changes_nodes)
+        runs = {each.cluster: each.operation for each in by_weight}  # what changes nodes hides what does not
         return Now(runs, await unscheduled(operations))
 
     return asked(settings, seen)

@@ -31,8 +31,8 @@ from worker.cli.waiting import HOUR, Waiting
 if TYPE_CHECKING:
     from quorate.operation import Awaiting
     from quorate.plan import Plan
-    from worker.cli.records import Record
     from worker.operations import Found, Operations, Result
+    from worker.record import Record
     from worker.settings import Settings
 
 

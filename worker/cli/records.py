@@ -3,54 +3,14 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quorate.errors import BadInput, QuorateError
-from quorate.records import OUTCOME
+from worker.record import Record
 
 if TYPE_CHECKING:
     from worker.wiring import Wiring
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One operation as its files tell it; `where` says which files."""
-
-    operation: str
-    where: str
-    files: dict[str, str]
-
-    @property
-    def plan(self) -> dict[str, Any] | None:
-        return self.json("plan.json")
-
-    @property
-    def outcome(self) -> dict[str, Any] | None:
-        """The last one, of an operation that was taken over and so ended more than once."""
-        names = [name for name in self.files if OUTCOME.search(f"/{name}")]
-        return self.json(max(names, key=turn_of)) if names else None
-
-    @property
-    def chains(self) -> dict[str, list[str]]:
-        """The audit trail: lines by file name."""
-        return {
-            name.removeprefix("audit/"): text.splitlines()
-            for name, text in self.files.items()
-            if name.startswith("audit/")
-        }
-
-    def json(self, name: str) -> dict[str, Any] | None:
-        try:
-            data = json.loads(self.files[name])
-        except (KeyError, ValueError):
-            return None
-        return data if isinstance(data, dict) else None
-
-
-def turn_of(name: str) -> int:
-    return int(name.removesuffix(".json").partition("-")[2] or 0)
 
 
 def local(root: Path, operation: str) -> Record | None:

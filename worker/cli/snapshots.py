@@ -27,26 +27,42 @@ app = typer.Typer(help="What can be restored.", no_args_is_help=True, rich_marku
 MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clusters if left out.")]
 
 
+Fresh = Annotated[bool, typer.Option("--fresh", help="Compare with the store, however short ago that was done.")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="Read all of the store again, and remember that instead.")]
+
+
 @app.command()
-def ls(ctx: typer.Context, cluster: MaybeCluster = "", store: StoreName = "", output: As = Output.TABLE) -> int:
+def ls(
+    ctx: typer.Context,
+    cluster: MaybeCluster = "",
+    store: StoreName = "",
+    fresh: Fresh = False,
+    rebuild: Rebuild = False,
+    output: As = Output.TABLE,
+) -> int:
     """Every snapshot with a manifest that is believed, the newest first."""
-    wiring = given(ctx).wiring()
-    shelves = {
-        name: shelf_of(wiring, name, store) for name in ([cluster] if cluster else wiring.settings.inventory.clusters)
-    }
+    from worker.cli.shelves import How, Shelves, said_of
+
+    how = How.REBUILT if rebuild else How.COMPARED if fresh else How.REMEMBERED
+    there = Shelves(given(ctx).settings(), how)
+    found = {name: there.of(name, store) for name in ([cluster] if cluster else there.settings.inventory.clusters)}
+    shelves = {name: each.shelf for name, each in found.items()}
     manifests = [each for shelf in shelves.values() for each in reversed(shelf.manifests)]
-    why = {id_: said for name in shelves for id_, said in discounted(wiring, name, shelves[name]).items()}
+    why = {id_: said for each in found.values() for id_, said in each.discounted.items()}
     damaged = {key: why for shelf in shelves.values() for key, why in shelf.damaged.items()}
     marks = {each.id: shelf.standing(each) for shelf in shelves.values() for each in shelf.manifests}
     if output is Output.JSON:
         rows = [{**brief(each), **standing(marks[each.id]), "doubted": why.get(each.id)} for each in manifests]
-        say_json({"snapshots": rows, "damaged": damaged})
+        compared = {name: each.compared.isoformat() for name, each in found.items()}
+        say_json({"snapshots": rows, "damaged": damaged, "compared_at": compared})
     else:
         say(listing(manifests, marks) if manifests else "there are no snapshots")
         for each, said in why.items():
             say(f"does not count: {each}: {said}")
         for said in damaged.values():
             say(f"not believed: {said}")
+        for said in said_of(found):
+            say(said)
     return FINDINGS if damaged or why else 0
 
 
@@ -91,9 +107,8 @@ def discounted(wiring: "Wiring", cluster: str, shelf: "Shelf") -> "Mapping[str, 
 
 
 def shelf_of(wiring: "Wiring", cluster: str, store: str) -> "Shelf":
-    from quorate.catalogue import shelf
-
-    return shelf(wiring.stores.at(wiring.settings.store(cluster, store)), cluster)
+    settings = wiring.settings.store(cluster, store)
+    return wiring.catalogued(settings, cluster).look(wiring.stores.at(settings))
 
 
 def brief(each: "Manifest") -> dict[str, Any]:

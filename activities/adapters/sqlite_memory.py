@@ -1,0 +1,181 @@
+"""What is remembered of stores in a file that the daemon and commands share; one that is no use is made anew."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from quorate.errors import Failed
+from quorate.ports import Noted, Remembered, Stored
+
+WAIT_S = 5.0  # for another process that just writes
+VERSION = 1
+TABLES = f"""
+CREATE TABLE IF NOT EXISTS places (
+    place TEXT, cluster TEXT, listing TEXT NOT NULL DEFAULT '[]', compared REAL NOT NULL DEFAULT 0,
+    writes INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (place, cluster)
+);
+CREATE TABLE IF NOT EXISTS manifests (
+    place TEXT, cluster TEXT, key TEXT, size_bytes INTEGER NOT NULL, etag TEXT NOT NULL, text BLOB NOT NULL,
+    sha256 BLOB NOT NULL, trust TEXT NOT NULL, doubt TEXT NOT NULL, PRIMARY KEY (place, cluster, key)
+);
+PRAGMA user_version = {VERSION};
+"""
+ALL_NOTED = """
+SELECT key, size_bytes, etag, text, sha256, trust, doubt FROM manifests WHERE place = ? AND cluster = ?
+"""
+ENSURED = "INSERT OR IGNORE INTO places (place, cluster) VALUES (?, ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteMemory:
+    """Without a write-ahead log: a state directory that cannot be written to can still be read."""
+
+    path: Path
+
+    def recall(self, place: str, cluster: str) -> Remembered:
+        if not self.path.exists():
+            return Remembered()
+        try:
+            with self._read() as database:
+                return remembered(database, place, cluster)
+        except Unusable as error:
+            self._removed()
+            return Remembered(said=f"{error}; it is made anew from the store")
+
+    def writes(self, place: str, cluster: str) -> int:
+        if not self.path.exists():
+            return 0
+        with self._read() as database:
+            row = database.execute(
+                "SELECT writes FROM places WHERE place = ? AND cluster = ?", (place, cluster)
+            ).fetchone()
+            return int(row[0]) if row else 0
+
+    def keep(
+        self, place: str, cluster: str, listing: tuple[Stored, ...], noted: Iterable[Noted], at: float, writes: int
+    ) -> None:
+        text = json.dumps([located(each) for each in listing], separators=(",", ":"))
+        rows = [
+            (place, cluster, *located(each.stored), each.text, sha256(each.text).digest(), each.trust, each.doubt)
+            for each in noted
+        ]
+        with self._written() as database:
+            database.execute(ENSURED, (place, cluster))
+            database.executemany("INSERT OR REPLACE INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+            before, now = database.execute(
+                "SELECT listing, writes FROM places WHERE place = ? AND cluster = ?", (place, cluster)
+            ).fetchone()
+            if before != text:
+                there = {each.key for each in listing}
+                keys = database.execute(
+                    "SELECT key FROM manifests WHERE place = ? AND cluster = ?", (place, cluster)
+                ).fetchall()
+                gone = [(place, cluster, key) for (key,) in keys if key not in there]
+                database.executemany("DELETE FROM manifests WHERE place = ? AND cluster = ? AND key = ?", gone)
+                database.execute(
+                    "UPDATE places SET listing = ? WHERE place = ? AND cluster = ?", (text, place, cluster)
+                )
+            fresh = at if now == writes else 0.0
+            database.execute(
+                "UPDATE places SET compared = ? WHERE place = ? AND cluster = ?", (fresh, place, cluster)
+            )
+
+    def judge(self, place: str, cluster: str, trust: str, doubts: Mapping[str, str]) -> None:
+        rows = [(trust, doubt, place, cluster, key) for key, doubt in doubts.items()]
+        with self._written() as database:
+            database.executemany(
+                "UPDATE manifests SET trust = ?, doubt = ? WHERE place = ? AND cluster = ? AND key = ?", rows
+            )
+
+    def wrote(self, place: str, cluster: str) -> None:
+        with self._written() as database:
+            database.execute(ENSURED, (place, cluster))
+            database.execute(
+                "UPDATE places SET compared = 0, writes = writes + 1 WHERE place = ? AND cluster = ?",
+                (place, cluster),
+            )
+
+    def forget(self, place: str, cluster: str) -> None:
+        if not self.path.exists():
+            return
+        with self._written() as database:
+            database.execute("DELETE FROM manifests WHERE place = ? AND cluster = ?", (place, cluster))
+            database.execute(
+                "UPDATE places SET listing = '[]', compared = 0 WHERE place = ? AND cluster = ?", (place, cluster)
+            )
+
+    @contextmanager
+    def _read(self) -> Iterator[sqlite3.Connection]:
+        with self._opened("ro") as database:
+            if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                raise Unusable(f"the local catalogue, {self.path}, is of another version")
+            yield database
+
+    @contextmanager
+    def _written(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; a file that is no use is made anew first."""
+        try:
+            with self._opened("rwc") as database:
+                found = database.execute("PRAGMA user_version").fetchone()[0]
+                if found not in {0, VERSION}:
+                    raise Unusable(f"the local catalogue, {self.path}, is of another version")
+                if not found:
+                    database.executescript(TABLES)
+                    database.execute("BEGIN IMMEDIATE")
+                yield database
+        except Unusable:
+            self._removed()
+            raise
+
+    @contextmanager
+    def _opened(self, mode: str) -> Iterator[sqlite3.Connection]:
+        try:
+            if mode != "ro" and not self.path.exists():
+                with suppress(FileExistsError):
+                    os.close(os.open(self.path, os.O_CREAT | os.O_EXCL, 0o600))
+            uri = f"{self.path.absolute().as_uri()}?mode={mode}"
+            with closing(sqlite3.connect(uri, timeout=WAIT_S, uri=True)) as database, database:
+                yield database
+        except sqlite3.OperationalError as error:  # locked, read-only, a full disk: the file may be whole
+            raise Failed(f"the local catalogue, {self.path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise Unusable(f"the local catalogue, {self.path}, is damaged ({error})") from error
+        except OSError as error:
+            raise Failed(f"the local catalogue, {self.path}: {error.strerror}") from error
+
+    def _removed(self) -> None:
+        with suppress(OSError):
+            self.path.unlink()
+
+
+class Unusable(Failed):
+    """It can only be made anew."""
+
+
+def located(each: Stored) -> tuple[str, int, str]:
+    return each.key, each.size_bytes, each.etag
+
+
+def remembered(database: sqlite3.Connection, place: str, cluster: str) -> Remembered:
+    """What does not bear its own hash is left out."""
+    row = database.execute(
+        "SELECT listing, compared FROM places WHERE place = ? AND cluster = ?", (place, cluster)
+    ).fetchone()
+    if row is None:
+        return Remembered()
+    rows = database.execute(ALL_NOTED, (place, cluster))
+    noted = {
+        key: Noted(Stored(key, size_bytes, etag), text, trust, doubt)
+        for key, size_bytes, etag, text, proof, trust, doubt in rows
+        if sha256(text).digest() == proof
+    }
+    try:
+        listing = tuple(Stored(key, size_bytes, etag) for key, size_bytes, etag in json.loads(row[0]))
+    except (ValueError, TypeError):
+        return Remembered((), noted)
+    return Remembered(listing, noted, row[1])
