@@ -1,6 +1,5 @@
 """A store whose changes from this machine are noticed, so that what is remembered of it is not taken for fresh."""
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from quorate.converge import Tick
 from quorate.errors import QuorateError
 from quorate.inventory import LockMode
 from quorate.ports import Memory, Store, Stored
+from quorate.unfinished import Unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,11 @@ class NoticedStore:
     def ls(self, prefix: str) -> tuple[Stored, ...]:
         return self.store.ls(prefix)
 
-    def sweep(self, prefix: str, before: float = math.inf) -> tuple[str, ...]:
-        return self.store.sweep(prefix, before)
+    def unfinished(self, prefix: str) -> tuple[Unfinished, ...]:
+        return self.store.unfinished(prefix)
+
+    def abandon(self, each: Unfinished) -> None:
+        self.store.abandon(each)
 
     def lock(self, key: str, until: datetime, mode: LockMode) -> None:
         self.store.lock(key, until, mode)
