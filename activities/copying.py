@@ -45,7 +45,8 @@ class Copying:
                 prefix = f"{manifest.cluster}/{manifest.cluster_id}/"
                 findings += swept(target, settings.url, prefix, self.uploads, self.clock.time())
                 with self.uploads.storing(settings.url, manifest.key):
-                    copied(source, target, manifest, tick)
+                    lacks = copied(source, target, manifest, tick)
+                findings += (f"{why} {name}" for why in lacks)
                 if task.request.lock and settings.s3:
                     findings += (f"the copy in {name}: {why}" for why in locked(target, task.request.lock, manifest))
             except QuorateError as error:
@@ -53,27 +54,39 @@ class Copying:
         return noted(task.result, tuple(findings))
 
 
-def copied(source: Store, target: Store, manifest: Manifest, tick: Tick) -> None:
-    """The very object, then the very manifest; what is there already is proved instead."""
-    try:
-        with ahead(proved(source.get(manifest.key), manifest.stored_sha256, manifest.key), AHEAD, tick) as chunks:
-            target.put(manifest.key, chunks, tick)
-    except AlreadyThere:
-        tick("it is there already")
-    read_back(target, manifest, tick)
+def copied(source: Store, target: Store, manifest: Manifest, tick: Tick) -> tuple[str, ...]:
+    """The very objects, then the very manifest; why its bundle is not there, which holds up no snapshot."""
+    carried(source, target, manifest.key, manifest.stored_sha256, tick)
+    lacks = without_bundle(source, target, manifest, tick)
     try:
         target.put(manifest.manifest_key, (manifest.encode(),), tick)
     except AlreadyThere:
         if read(target, manifest.manifest_key) != manifest.encode():
             raise
+    return lacks
 
 
-def read_back(target: Store, manifest: Manifest, tick: Tick) -> None:
+def without_bundle(source: Store, target: Store, manifest: Manifest, tick: Tick) -> tuple[str, ...]:
+    try:
+        if beside := manifest.bundle:
+            carried(source, target, beside.key, beside.stored_sha256, tick)
+    except QuorateError as error:
+        return (f"its bundle is not copied ({error}) to",)
+    return ()
+
+
+def carried(source: Store, target: Store, key: str, sha256: str, tick: Tick) -> None:
+    """What is there already is proved instead."""
+    try:
+        with ahead(proved(source.get(key), sha256, key), AHEAD, tick) as chunks:
+            target.put(key, chunks, tick)
+    except AlreadyThere:
+        tick("it is there already")
     found = Sum()
-    with ahead(target.get(manifest.key), AHEAD, tick) as chunks:
+    with ahead(target.get(key), AHEAD, tick) as chunks:
         drain(found.of(chunks))
-    if found.sha256 != manifest.stored_sha256:
-        raise Corrupt(f"the store gave back something else than {manifest.key}: sha256 {found.sha256[:12]}…")
+    if found.sha256 != sha256:
+        raise Corrupt(f"the store gave back something else than {key}: sha256 {found.sha256[:12]}…")
 
 
 def noted(result: BackupResult, findings: tuple[str, ...]) -> BackupResult:

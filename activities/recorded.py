@@ -10,6 +10,7 @@ from typing import TypeVar
 from quorate.audit import Act
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Done, Ran, Tick
+from quorate.errors import Failed
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
@@ -120,9 +121,22 @@ class RecordedFiles:
     clock: Clock
 
     def read(self, node: Node, path: str, ticket: Ticket) -> bytes:
+        return self.printed(node, Command(("cat", "--", path)), ticket)
+
+    def printed(self, node: Node, command: Command, ticket: Ticket, most_bytes: int = 64 << 20) -> bytes:
+        """What a command that changes nothing prints, up to so much."""
         pen = Pen(self.journals(ticket.operation), ticket, node.name, self.clock)
-        command = Command(("cat", "--", path))
-        return pen.called(command.argv, lambda: b"".join(self.hosts.read(node, command)))
+        return pen.called(command.argv, lambda: whole(self.hosts.read(node, command), node, most_bytes))
+
+
+def whole(chunks: Iterator[bytes], node: Node, most_bytes: int) -> bytes:
+    """Failed, and no more is taken, where a node sends more than it said that it had."""
+    data = bytearray()
+    for chunk in chunks:
+        data += chunk
+        if len(data) > most_bytes:
+            raise Failed(f"{node.name} sends more than {most_bytes >> 20} MiB: stopped")
+    return bytes(data)
 
 
 @dataclass(frozen=True, slots=True)

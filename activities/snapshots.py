@@ -32,7 +32,7 @@ from quorate.backup import (
     findings,
     least_sick,
     manifest,
-    measured,
+    notes_of,
     result,
     running_flags,
     wrong_clock,
@@ -309,7 +309,7 @@ class Snapshots:
             if read(store, key) != made.encode():
                 raise
         unlocked = locked(store, task.request.lock, made) if task.request.lock else ()
-        return result(made, (*chosen(task).notes, *measured(task).notes), unlocked)
+        return result(made, notes_of(task), unlocked)
 
 
 @dataclass(slots=True)
@@ -344,7 +344,7 @@ def locked(store: Store, lock: Lock, made: Manifest) -> tuple[str, ...]:
     """Only what is proved is locked: half a backup would have to be kept as long. Why it is not, where it fails."""
     until = made.created_at + timedelta(seconds=lock.keep)
     try:
-        for key in (made.key, made.manifest_key):
+        for key in made.keys_stored:
             store.lock(key, until, lock.mode)
     except QuorateError as error:
         return (f"it is not locked: {error}",)

@@ -11,6 +11,7 @@ from activities.fetched import looked_through
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
 from activities.tickets import ticket_of
+from activities.unbundling import unsound
 from quorate.catalogue import Manifest, shelf
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
@@ -48,6 +49,10 @@ class Verifying:
             self._again(store, manifest, identities, ticket)  # once may be the network's
         put(store, self._mark(manifest, Kind.VERIFIED, ticket))
 
+    def bundle(self, store: Store, manifest: Manifest, identities: tuple[str, ...]) -> str:
+        """Why what lies beside it is not sound, or nothing: no reason for a quarantine, the snapshot is."""
+        return unsound(store, self.cipher, manifest, identities)
+
     def _again(self, store: Store, manifest: Manifest, identities: tuple[str, ...], ticket: Ticket) -> None:
         try:
             looked_through(store, self.cipher, manifest, identities)
@@ -68,6 +73,7 @@ class Verifying:
         sound: list[Manifest] = []
         broken: dict[str, str] = {}
         unread: dict[str, str] = {}
+        bundles: dict[str, str] = {}
         for id_ in task.due.snapshots:
             if (manifest := known.get(id_)) is None:
                 continue  # pruned meanwhile
@@ -76,13 +82,15 @@ class Verifying:
                 if id_ in left:
                     self.proved(store, manifest, request.identities, ticket)
                 sound.append(manifest)
+                if why := self.bundle(store, manifest, request.identities):
+                    bundles[id_] = why
             except Corrupt as error:
                 broken[id_] = str(error)
             except QuorateError as error:
                 unread[id_] = str(error)
         stock = shelf(store, request.cluster)
         good = counting(stock, self._doubted(stock.manifests, request))
-        return result(task, sound, broken, unread, good)
+        return result(task, sound, broken, unread, good, bundles)
 
     def _doubted(self, manifests: tuple[Manifest, ...], request: VerifyRequest) -> Mapping[str, str]:
         return doubted(manifests, request.trust, self.signatures)

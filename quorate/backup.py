@@ -5,8 +5,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
+from quorate.bundle import Bundled, BundleRequest
+from quorate.bundle import request_of as bundle_of
 from quorate.catalogue import (
     ACCEPTS,
+    Bundle,
     Contents,
     Encryption,
     Hash,
@@ -41,6 +44,7 @@ STEPS = (
     Step("choose", "Choose the member", "backup.choose", "cluster", patience_s=30, expected_s=0.1),
     Step("stream", "Stream its snapshot into the store", "snapshots.stream", "cluster", patience_s=3600),
     Step("read-back", "Read it back and compare", "snapshots.read_back", "cluster", patience_s=3600),
+    Step("bundle", "Bundle what it does not hold", "snapshots.bundle", "cluster", patience_s=300, expected_s=2),
     Step("publish", "Publish the manifest", "snapshots.publish", "cluster", patience_s=60, expected_s=0.1),
     Step("copy", "Copy it to the other stores", "snapshots.copy", "cluster", patience_s=3600),
 )
@@ -68,6 +72,7 @@ class BackupRequest:
     copies: dict[str, Store] = field(default_factory=dict)  # by name
     when_sick: str = "refuse"  # or "degraded": where nobody can vouch for it, it is taken all the same
     rate_bytes_s: int = 0  # that a member sends at most; 0 is as fast as it can
+    bundle: BundleRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +151,7 @@ class BackupTask:
     streamed: Streamed | None = None
     duration_s: float = 0.0
     read_back: ReadBack | None = None
+    bundled: Bundled | None = None
     result: "BackupResult | None" = None
 
 
@@ -207,6 +213,7 @@ def request(
         when_sick=policy.when_sick,
         copies={name: inventory.stores[name] for name in policy.copies},
         rate_bytes_s=(policy.rate_mib_s or 0) << 20,
+        bundle=bundle_of(inventory, cluster),
     )
 
 
@@ -339,9 +346,9 @@ def manifest(task: BackupTask) -> Manifest:
     assert choice is not None, "published before it was chosen"
     assert streamed is not None, "published before it was streamed"
     decrypted = task.read_back is None or task.read_back.decrypted  # None: by a version that encrypted nothing
-    members = measured(task)
+    members, bundled = measured(task), task.bundled or Bundled()
     why = tuple(suspicions(choice.before, streamed.revision, members.keys.get(""), request.shrink_percent))
-    found = (*choice.findings, *members.findings, *(() if decrypted else (UNOPENED,)), *why)
+    found = (*choice.findings, *members.findings, *bundled.findings, *(() if decrypted else (UNOPENED,)), *why)
     if why and request.accepted:
         found = (*found, f"{request.actor}{ACCEPTS}{request.accepted}")
     hashed = Hash.model_validate(asdict(members.hash_kv)) if members.hash_kv else None
@@ -374,7 +381,22 @@ def manifest(task: BackupTask) -> Manifest:
         content=Contents.model_validate(asdict(walked.content)) if walked else None,
         pages=PagesSeen(used=walked.used, free=walked.free, torn=walked.torn) if walked else None,
         live={prefix: Live(keys=each.keys, leased=each.leased) for prefix, each in members.live.items()},
+        bundle=beside(bundled),
     )
+
+
+def beside(bundled: Bundled) -> Bundle | None:
+    """As the manifest says it."""
+    fields = asdict(bundled)
+    del fields["findings"]
+    return Bundle.model_validate(fields) if bundled.key else None
+
+
+def notes_of(task: BackupTask) -> tuple[str, ...]:
+    """What degrades nothing."""
+    assert task.choice is not None, "published before it was chosen"
+    why_not = (task.request.bundle.why_not,) if task.request.bundle and task.request.bundle.why_not else ()
+    return (*task.choice.notes, *measured(task).notes, *why_not)
 
 
 def result(manifest: Manifest, notes: tuple[str, ...] = (), unlocked: tuple[str, ...] = ()) -> BackupResult:
@@ -415,4 +437,6 @@ def importing(request: BackupRequest, origin: Origin) -> BackupTask:
         revision=0,
         findings=(f"imported by {request.actor}: {origin.said}",),
     )
-    return BackupTask(request=replace(request, lock=None, copies={}), step="import", turn=1, choice=choice)
+    return BackupTask(
+        request=replace(request, lock=None, copies={}, bundle=None), step="import", turn=1, choice=choice
+    )

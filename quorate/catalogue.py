@@ -14,6 +14,7 @@ from quorate.marks import UNMARKED, Standing, standings
 from quorate.ports import Store, Stored
 
 SNAPSHOT, ENCRYPTED, MANIFEST = "snapshot.db.zst", "snapshot.db.zst.age", "manifest.json"
+BUNDLE = re.compile(r"^bundle(-\d+)?\.tar\.zst(\.age)?$")
 MANIFEST_BYTES_MAX = 1 << 20
 LATEST = "latest"
 ACCEPTS = " accepts that: "  # between who and why, in a finding
@@ -90,6 +91,20 @@ class Live(Part):
     leased: Count
 
 
+class Bundle(Part):
+    """What lies beside it for nodes that are blank (`quorate.bundle`): `files` are the nodes that have it, by path.
+
+    `sha256` and `size_bytes` are of the tar, `stored_*` of the object.
+    """
+
+    key: str
+    size_bytes: Count
+    sha256: Digest
+    stored_bytes: Count
+    stored_sha256: Digest
+    files: Mapping[str, tuple[str, ...]]
+
+
 class Verification(Part):
     """What was proved of the stored object before this was written.
 
@@ -108,7 +123,7 @@ class Manifest(Part):
     `flags` are those that each member's etcd ran with; of a member that is not in it they are not known.
     With `auth` clients had to log in, and will have to again. Without `encryption` it lies
     there for all to read. `content` and `pages` are of what the store gave back; `live` counts keys by prefix
-    as `content` counts their records. `signature` is an SSH signature over all the rest.
+    as `content` counts their records. `bundle` lies beside it. `signature` is an SSH signature over all the rest.
     """  # noqa: D205 - every field that its name does not explain
 
     format: Literal["quorate/manifest/v1"] = "quorate/manifest/v1"
@@ -140,6 +155,7 @@ class Manifest(Part):
     content: Contents | None = None
     pages: PagesSeen | None = None
     live: Mapping[str, Live] = {}
+    bundle: Bundle | None = None
     signature: str = ""
 
     @model_validator(mode="after")
@@ -151,6 +167,8 @@ class Manifest(Part):
             or self.id != f"{self.cluster}/{self.directory.split('/')[-1]}"
         ):
             raise ValueError("id, key, cluster and cluster_id do not belong together")
+        if self.bundle and not BUNDLE.match(self.bundle.key.removeprefix(f"{self.directory}/")):
+            raise ValueError("its bundle lies elsewhere")
         if (self.outcome == "verified") != (not self.findings):
             raise ValueError("verified means that there are no findings, every other outcome that there are some")
         return self
@@ -170,6 +188,16 @@ class Manifest(Part):
         return f"{self.cluster}/{self.cluster_id}/{self.id.rpartition('/')[2]}"
 
     @property
+    def keys_stored(self) -> tuple[str, ...]:
+        """Every object of it, the manifest last."""
+        return (self.key, *((self.bundle.key,) if self.bundle else ()), self.manifest_key)
+
+    @property
+    def held_bytes(self) -> int:
+        """In the store, bundle included."""
+        return self.stored_bytes + (self.bundle.stored_bytes if self.bundle else 0)
+
+    @property
     def version(self) -> str:
         """Of the etcd that it came from."""
         return self.source.version
@@ -187,7 +215,7 @@ class Manifest(Part):
             del data["signature"]
         if self.verification.decrypted:
             del data["verification"]["decrypted"]
-        for later in ("content", "pages", "live"):
+        for later in ("content", "pages", "live", "bundle"):
             if not data[later]:
                 del data[later]
         return canonical(data).encode() + b"\n"

@@ -266,6 +266,25 @@ class Schedule(Strict):
 Switch = Schedule | Literal["on", "off"] | bool | None
 
 
+UNENCRYPTED = "private keys may lie there for all to read"
+
+
+class Bundle(Strict):
+    """What a backup takes of the nodes beside the snapshot, for a node that is blank: certificates, keys, settings.
+
+    The keys of authorities (`ca.key`) are part of it only where `ca_keys` says so; `paths` are files or directories
+    beyond those that processes and units name. Where backups have no recipients there is none, unless `unencrypted`
+    says that in so many words.
+    """
+
+    ca_keys: bool = False
+    paths: tuple[Path, ...] = ()
+    unencrypted: Literal["private keys may lie there for all to read"] | None = None
+
+
+BundleSwitch = Bundle | Literal["on", "off"] | bool | None
+
+
 PRESETS: Mapping[str, Mapping[str, object]] = {
     "daily-7": {
         "schedule": {"every": "24h", "jitter": "10m"},
@@ -300,6 +319,7 @@ class Backup(Strict):
     recipients: tuple[Recipient, ...] = ()
     identities: tuple[Reference, ...] = ()
     lock: Lock | None = None
+    bundle: Annotated[Bundle | None, BeforeValidator(switched, json_schema_input_type=BundleSwitch)] = Bundle()
     retention: Retention | None = None
     verify_within: Duration = 7 * 86400.0
 
@@ -314,6 +334,8 @@ class Backup(Strict):
     def check_recipients(self) -> Self:
         if twice := sorted({each for each in self.recipients if self.recipients.count(each) > 1}):
             raise ValueError(f"a recipient is named twice: {', '.join(twice)}")
+        if self.recipients and self.bundle and self.bundle.unencrypted:
+            raise ValueError("expected bundle.unencrypted only without recipients: with them it is encrypted")
         if twice := sorted({each for each in self.stores if self.stores.count(each) > 1}):
             raise ValueError(f"a store is named twice: {', '.join(twice)}")
         return self

@@ -32,6 +32,9 @@ class Certificates(Protocol):
     def read(self, pem: str) -> Certificate | None:
         """None for what is no certificate."""
 
+    def signs(self, key: bytes, certificates: Iterable[bytes]) -> bool:
+        """Whether a file is the private key of an authority that one of these is the certificate of."""
+
 
 class Host(Surface[NodeSeen, Command], Protocol):
     """One node under one ticket: looking raises its claim, acting is refused to an older ticket."""

@@ -96,7 +96,7 @@ def judgement(
         later=len(may_go) - len(wanted[:AT_ONCE]),
         findings=(*dated(rows), *(each.stays for each in strays if each.alarming), *covered(hidden)),
         sizes_bytes={
-            **{each.directory: each.stored_bytes for each in wanted[:AT_ONCE]},
+            **{each.directory: each.held_bytes for each in wanted[:AT_ONCE]},
             **{each.directory: each.size_bytes for each in left},
         },
     )

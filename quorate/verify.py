@@ -1,6 +1,6 @@
 """Verify a cluster's backups where they lie: what was not proved for a while is fetched and compared again."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -9,6 +9,7 @@ from quorate.inventory import Inventory, Store
 from quorate.plan import Step
 
 WORKFLOW = "verify"
+NONE: Mapping[str, str] = {}
 AT_ONCE = 100  # by one run, the longest unproved first; the next run goes on
 
 STEPS = (
@@ -103,15 +104,21 @@ def notes(task: VerifyTask) -> Iterator[str]:
 
 
 def result(
-    task: VerifyTask, verified: Iterable[Manifest], quarantined: dict[str, str], unread: dict[str, str], good: str
+    task: VerifyTask,
+    verified: Iterable[Manifest],
+    quarantined: Mapping[str, str],
+    unread: Mapping[str, str],
+    good: str,
+    bundles: Mapping[str, str] = NONE,
 ) -> VerifyResult:
-    """`quarantined` and `unread` say why, by id."""
+    """`quarantined`, `unread` and `bundles` (that are not sound) say why, by id."""
     sound = tuple(verified)
     instead = f"; the newest that counts is {good}" if good else "; none counts"
     found = (
         *task.due.findings,
         *(f"{id_} is quarantined: {why}{instead}" for id_, why in quarantined.items()),
         *(f"{id_} was not verified: {why}" for id_, why in unread.items()),
+        *(f"{id_} is sound, its bundle is not: {why}" for id_, why in bundles.items()),
     )
     return VerifyResult(
         operation=task.request.operation,

@@ -741,7 +741,7 @@ class TestWorkflow:
                 progress = await handle.query(Backup.progress)
         assert result.outcome == "verified"
         assert result.snapshot == bench.manifest().id
-        assert progress == BackupProgress("backup-1", "publish", "Publish the manifest", 4, 5)
+        assert progress == BackupProgress("backup-1", "publish", "Publish the manifest", 5, 6)
 
     async def test_a_failure_reaches_the_client_as_its_kind(self, temporal: WorkflowEnvironment) -> None:
         cluster = a_cluster()

@@ -27,6 +27,7 @@ from activities.adapters.uploads import FileUploads
 from activities.adapters.webhooks import HttpWebhooks
 from activities.adapters.x509 import X509
 from activities.approvals import Approvals
+from activities.bundling import Bundling
 from activities.catalogued import Catalogued
 from activities.clock import RevisionClock
 from activities.copying import Copying
@@ -240,7 +241,7 @@ class Wiring:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
-        disks = EtcdMetrics(self.secrets)
+        files, disks = RecordedFiles(self.hosts, self.journals.at, time), EtcdMetrics(self.secrets)
         snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads, disks=disks)
         pruning = self.pruning
         return [
@@ -248,6 +249,7 @@ class Wiring:
             snapshots.stream,
             snapshots.read_back,
             snapshots.publish,
+            Bundling(hosts, files, stores, self.cipher, X509()).bundle,
             Copying(stores, self.uploads).copy,
             pruning.judge,
             pruning.prune,

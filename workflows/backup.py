@@ -3,6 +3,8 @@
 from dataclasses import replace
 
 from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import TimeoutError as TimedOut
 
 with workflow.unsafe.imports_passed_through():
     from quorate.backup import (
@@ -15,6 +17,7 @@ with workflow.unsafe.imports_passed_through():
         ReadBack,
         Streamed,
     )
+    from quorate.bundle import Bundled
     from workflows.straight import Straight
 
 
@@ -28,7 +31,7 @@ class Backup(Straight):
 
     @workflow.run
     async def run(self, _: BackupRequest) -> BackupResult:
-        """Choose, stream, read back, publish, copy; then seal the record, however it ended."""
+        """Choose, stream, read back, bundle, publish, copy; then seal the record, however it ended."""
         result: BackupResult = await self.recorded()
         return result
 
@@ -41,11 +44,26 @@ class Backup(Straight):
         self.task = replace(self.task, streamed=streamed)
         read_back = await self.take(ReadBack)
         self.task = replace(self.task, duration_s=workflow.time() - began, read_back=read_back)
+        bundled = await self.bundled()
+        self.task = replace(self.task, bundled=bundled)
         result = await self.take(BackupResult)
         if not self.task.request.copies:
             return result
         self.task = replace(self.task, result=result)
         return await self.take(BackupResult)
+
+    async def bundled(self) -> Bundled | None:
+        """Whatever goes wrong with it: the snapshot is worth having without."""
+        wanted = self.task.request.bundle
+        if wanted is None or wanted.why_not:
+            self.pass_over()
+            return None
+        try:
+            return await self.take(Bundled)
+        except ActivityError as error:
+            if not isinstance(error.cause, ApplicationError | TimedOut):
+                raise
+            return Bundled(findings=(f"the bundle was not taken: {error.cause.message}",))
 
     @workflow.query
     def progress(self) -> BackupProgress:

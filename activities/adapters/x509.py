@@ -1,9 +1,12 @@
 """Certificates as cryptography reads them."""
 
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from quorate.certificates import Certificate
 
@@ -27,6 +30,26 @@ class X509:
             )
         except UNREADABLE:
             return None
+
+    def signs(self, key: bytes, certificates: Iterable[bytes]) -> bool:
+        """Whether a file is the private key of an authority that one of these is the certificate of."""
+        if b"PRIVATE KEY-----" not in key:
+            return False
+        try:
+            public = spki(serialization.load_pem_private_key(key, None).public_key())
+        except UNREADABLE:
+            return False
+        return any(authority(each) and spki(each.public_key()) == public for each in read_all(certificates))
+
+
+def spki(key: PublicKeyTypes) -> bytes:
+    return key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+def read_all(pems: Iterable[bytes]) -> Iterator[x509.Certificate]:
+    for pem in pems:
+        with suppress(*UNREADABLE):
+            yield from x509.load_pem_x509_certificates(pem)
 
 
 def names(found: x509.Certificate) -> tuple[str, ...]:

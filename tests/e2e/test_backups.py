@@ -78,10 +78,10 @@ def flipped(file: Path) -> Iterator[None]:
 def test_age_and_zstd_give_the_very_bytes_that_etcd_sent_and_etcdutl_restores_them(sealed: Product) -> None:
     made = sealed.lab
     put(made, "kept")
-    before = objects(made, "*.age")
+    before = objects(made, "snapshot*.age")
     backup = sealed.backup()
     assert (backup["outcome"], backup["key"].endswith("/snapshot.db.zst.age")) == ("verified", True)
-    (stored,) = objects(made, "*.age") - before
+    (stored,) = objects(made, "snapshot*.age") - before
     for name in (OURS, ESCROW):
         opened = [AGE.path("age"), "-d", "-i", made.folder / name, stored]
         packed = subprocess.run(opened, capture_output=True, check=True).stdout
@@ -117,10 +117,10 @@ def test_it_is_restored_and_no_identity_is_on_record_anywhere(sealed: Product) -
 def test_a_members_own_data_is_encrypted_too_on_its_way_through_the_store(sealed: Product) -> None:
     made = sealed.lab
     put(made, "only the member has it")
-    before = objects(made, "*.zst*")
+    before = objects(made, "snapshot*.zst*")
     result = sealed.restore("--from-member", made.nodes[0].name, *HEALTHY)
     assert (result["outcome"], value(made)) == ("restored", "only the member has it")
-    taken = {path.name for path in objects(made, "*.zst*") - before if path.name.startswith("snapshot")}
+    taken = {path.name for path in objects(made, "snapshot*.zst*") - before if path.name.startswith("snapshot")}
     assert taken == {"snapshot.db.zst.age"}
 
 

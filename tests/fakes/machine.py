@@ -1,7 +1,10 @@
 """Machines of memory: they refuse what real ones refuse."""
 
 import gzip
+import io
 import re
+import shlex
+import tarfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -79,7 +82,9 @@ class FakeHosts:
         found = [
             text for path, text in sorted(there.files.items()) if any(below(path, word) for word in command.argv)
         ]
-        if "/released" in str(command):
+        if answer := bundled(there, command):
+            yield from answer
+        elif "/released" in str(command):
             yield " ".join(map(str, there.released or ())).encode()
         elif command.argv[0] != "cat":
             yield gzip.compress(found[-1].encode("latin-1") if found else b"")
@@ -101,6 +106,37 @@ class FakeHosts:
         if machine.away:
             raise Unreachable(f"{node.name} does not answer")
         return machine
+
+
+def bundled(machine: Machine, command: Command) -> tuple[bytes, ...]:
+    """What a node answers to whoever gathers its bundle; nothing to anybody else."""
+    if command.argv[0] == "systemctl":
+        blocks = [
+            f"Id={name}\nFragmentPath=/etc/systemd/system/{name}\nUser=etcd\nEnvironmentFiles=/etc/default/{name}"
+            for name in command.argv[4:]
+            if f"/etc/systemd/system/{name}" in machine.files
+        ]
+        return ("\n\n".join(blocks).encode() + b"\n",)
+    if command.argv[3:4] == ("tar",):
+        return (tarred(machine, command.argv[4:]),)
+    if "find -L" in str(command):
+        asked = [word for word in shlex.split(command.argv[2]) if word.startswith("/")]
+        found = [path for path in machine.files if any(below(path, word) for word in asked)]
+        lines = [f"file\t{path}\troot\troot\t{len(machine.files[path])}" for path in found]
+        return ("\n".join([*lines, "passwd\tetcd:x:999:998::/:/sbin/nologin", "group\tetcd:x:998:", ""]).encode(),)
+    return ()
+
+
+def tarred(machine: Machine, names: tuple[str, ...]) -> bytes:
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.mode, info.uname, info.gname = 0o600, "root", "root"
+            data = machine.files.get(f"/{name}", "").encode("latin-1")
+            info.size, info.type = len(data), tarfile.REGTYPE if f"/{name}" in machine.files else tarfile.DIRTYPE
+            tar.addfile(info, io.BytesIO(data))
+    return whole.getvalue()
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.errors import BadInput, Corrupt, Refusal
+from quorate.errors import BadInput, Corrupt, Failed, Refusal
 from worker.cli.options import Actor, As, Output, Patience, StoreName, actor, contract, duration, given, say, say_json
 from worker.cli.waiting import HOUR, Waiting
 
@@ -27,7 +27,11 @@ Which = Annotated[
         metavar="SNAPSHOT|CLUSTER", help="One of `quorate snapshots ls`, CLUSTER/latest, or a whole cluster."
     ),
 ]
-Target = Annotated[Path, typer.Argument(metavar="FILE", help="A new file, for its owner alone.")]
+Target = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A new file, for its owner alone.")]
+BundleTo = Annotated[
+    Path | None,
+    typer.Option("--bundle", metavar="FILE", help="Its bundle as a tar, with the private keys in it, in the clear."),
+]
 
 
 def verify(
@@ -49,10 +53,19 @@ def verify(
 
 
 def pull(
-    ctx: typer.Context, snapshot: SnapshotId, to: Target, store: StoreName = "", output: As = Output.TABLE
+    ctx: typer.Context,
+    snapshot: SnapshotId,
+    to: Target = None,
+    bundle: BundleTo = None,
+    store: StoreName = "",
+    output: As = Output.TABLE,
 ) -> int:
-    """The bytes that etcd sent, in a file, proved on the way: for `etcdutl snapshot restore` by hand."""
-    return told(ctx, snapshot, store, output, to.absolute(), "")
+    """The bytes that etcd sent, in a file, proved on the way: for `etcdutl snapshot restore` by hand.
+
+    With --bundle what the nodes had beside them too: certificates, keys, units and settings.
+    """
+    files = (to.absolute() if to else None, bundle.absolute() if bundle else None)
+    return told(ctx, snapshot, store, output, files, "")
 
 
 def all_told(ctx: typer.Context, cluster: str, store: str, output: Output, who: str, patience_s: float) -> int:
@@ -72,13 +85,25 @@ def all_told(ctx: typer.Context, cluster: str, store: str, output: Output, who: 
     return ended(result, here, output)
 
 
-def told(ctx: typer.Context, snapshot: str, store: str, output: Output, file: Path | None, who: str) -> int:
+def told(
+    ctx: typer.Context,
+    snapshot: str,
+    store: str,
+    output: Output,
+    files: tuple[Path | None, Path | None] | None,
+    who: str,
+) -> int:
+    """Without files it is verified."""
     from activities.fetched import fetched
+    from activities.unbundling import pulled
     from quorate.provenance import why_not
     from worker.cli.snapshots import named
 
     here = given(ctx)
+    file, tar = files or (None, None)
     with contract(here, output, dict.fromkeys(FIELDS)) as fields:
+        if files == (None, None):
+            raise BadInput("nothing was asked for: expected FILE, --bundle FILE or both")
         wiring = here.wiring()
         found = named(wiring, snapshot, store)
         fields.update(
@@ -88,16 +113,22 @@ def told(ctx: typer.Context, snapshot: str, store: str, output: Output, file: Pa
         cluster = settings.cluster(found.cluster)
         if cluster.trust and (why := why_not(found, cluster.trust, wiring.signatures)):
             raise Refusal(f"{found.id}: {why}", next=f"quorate snapshots ls {found.cluster}")
+        there = wiring.stores.at(settings.store(found.cluster, store))
+        if tar:
+            written(tar, pulled(there, wiring.cipher, found, cluster.backup.identities))
+            fields["bundle"] = str(tar)
         if file:
-            there = wiring.stores.at(settings.store(found.cluster, store))
             written(file, fetched(there, wiring.cipher, found, cluster.backup.identities))
-        else:
+        if not files:
             verified(wiring, found, store, who, fields)
         fields.update(ok=True, size_bytes=found.size_bytes, sha256=found.sha256, revision=found.revision)
     if output is Output.JSON:
         say_json(fields)
     else:
-        say(sentence(found, file))
+        if file or not tar:
+            say(sentence(found, file))
+        if tar:
+            say(f"the bundle of {found.id} is in {tar}, with private keys in the clear: `tar tvf {tar}`")
     return 0
 
 
@@ -112,7 +143,10 @@ def verified(wiring: "Wiring", found: "Manifest", store: str, who: str, fields: 
     fields.update(operation=ticket.operation, cluster=found.cluster)
     try:
         with closed(wiring, ticket.operation, "sound", fields):
-            wiring.verifying.proved(wiring.marking(found.cluster, store, ticket), found, identities, ticket)
+            there = wiring.marking(found.cluster, store, ticket)
+            wiring.verifying.proved(there, found, identities, ticket)
+            if why := wiring.verifying.bundle(there, found, identities):
+                raise Failed(f"{found.id} is sound, its bundle is not: {why}", next=f"quorate backup {found.cluster}")
     except Corrupt as error:
         following = f"quorate snapshots ls {found.cluster}"
         raise Corrupt(f"{found.id} is quarantined, `latest` passes over it: {error}", next=following) from error

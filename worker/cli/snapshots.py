@@ -74,6 +74,8 @@ def show(ctx: typer.Context, snapshot: SnapshotId, store: StoreName = "", output
         say_json(found.model_dump(mode="json"))
     else:
         say(details(found))
+        if found.bundle:
+            say(beside(found.bundle.files))
     return 0
 
 
@@ -174,9 +176,23 @@ def details(each: "Manifest") -> str:
     flat |= {f"keys {prefix or 'in all'}": count for prefix, count in each.keys.items()}
     flat |= {f"live {prefix or ELSEWHERE}": said(live) for prefix, live in each.live.items()}
     flat |= held(each)
+    if each.bundle:
+        flat |= {
+            "bundle": each.bundle.key,
+            "bundle size": each.bundle.size_bytes,
+            "bundle sha256": each.bundle.sha256,
+        }
     flat |= {"stored_sha256": each.stored_sha256, "db_sha256": each.db_sha256}
     flat |= {f"finding {number}": finding for number, finding in enumerate(each.findings, 1)}
     return table([[name, str(value)] for name, value in flat.items()])
+
+
+def beside(files: "Mapping[str, tuple[str, ...]]") -> str:
+    """What its bundle holds, node by node; the files themselves `pull --bundle` gives."""
+    from quorate.bundle import by_node
+
+    nodes = by_node(files)
+    return "\n".join(f"\nof {name}, {len(paths)} files:\n  " + "\n  ".join(paths) for name, paths in nodes.items())
 
 
 def said(live: "Live") -> str:
