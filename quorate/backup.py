@@ -336,7 +336,8 @@ def measured(task: BackupTask) -> Measured:
     assert task.streamed is not None, "published before it was streamed"
     before = task.streamed
     if task.read_back and (members := task.read_back.measured):
-        return replace(members, findings=(*before.findings, *members.findings))
+        found, notes = (*before.findings, *members.findings), (*before.notes, *members.notes)
+        return replace(members, findings=found, notes=notes)
     return Measured(before.keys, before.hash_kv, before.live, before.findings, before.notes)
 
 
