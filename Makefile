@@ -5,6 +5,7 @@ LAB ?= demo
 MEMBERS ?= 3
 ETCD ?= 3.6
 CONTROL_PLANE ?= systemd
+SANDBOX ?=
 RUNS ?= 20
 SEED ?= 1
 ONLY ?=
@@ -45,8 +46,9 @@ robustness: setup  ## restores with a fault or two each, judged by the cluster a
 	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) --control-plane $(WITH) \
 		$(if $(ONLY),--only $(ONLY)) $(if $(AT),--at $(AT)) $(if $(LOST),--lost)
 
-lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, external, none)
-	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE)
+lab-up: setup  ## a real cluster: LAB=demo MEMBERS=3 ETCD=3.6 CONTROL_PLANE=systemd (or static-pods, external, none) SANDBOX=
+	@$(BIN)/python -m deploy.lab up $(LAB) --members $(MEMBERS) --etcd $(ETCD) --control-plane $(CONTROL_PLANE) \
+		$(if $(SANDBOX),--sandbox)
 
 lab-down: setup  ## remove it: LAB=demo
 	@$(BIN)/python -m deploy.lab down $(LAB)

@@ -7,6 +7,7 @@ from temporalio import activity
 
 from activities.checksums import proved
 from activities.compression import expanded
+from activities.pushing import placed_on, receive
 from activities.readings import Readings
 from activities.recorded import RecordedHosts, RecordedStores
 from activities.sealed import opened
@@ -266,12 +267,7 @@ class Nodes:
     def _push(self, task: NodeTask, pushed: Pushed) -> tuple[Ran, ...]:
         """What the store gives is checked as it passes, and what has arrived once more."""
         host, ticket = self._host(task, pushed.look()), ticket_of(task)
-        placed: tuple[Ran, ...] = ()
-        if pushed.path not in host.look().paths:
-            key, arriving = pushed.tool.key, pushed.arriving(ticket.turn, ticket.attempt)
-            stored = proved(self.stores.at(task.store, ticket).get(key), pushed.tool.stored_sha256, key)
-            self._receive(host, pushed.receive(arriving), expanded(stored, key), key)
-            placed = succeeded(host.do(pushed.place(arriving), self.tick)).ran
+        placed = placed_on(host, pushed, self.stores.at(task.store, ticket), ticket, self.tick)
         return (*placed, *self._loop(task, host, pushed.proved).receipt.ran)
 
     def _send(self, task: NodeTask, host: Host, *, unpack_there: bool) -> None:
@@ -283,18 +279,13 @@ class Nodes:
         unpack = (ZSTD, "-d", "-q", "-c") if unpack_there else ("cat",)
         command = task.data.receive(arriving, task.snapshot.size_bytes, unpack)
         unpacked = chunks if unpack_there else expanded(chunks, key)
-        self._receive(host, command, unpacked, key)
+        receive(host, command, unpacked, key, self.tick)
         host.do((task.data.arrived(arriving),), self.tick)
 
     def _clear(self, stored: Iterator[bytes], snapshot: SnapshotRef) -> Iterator[bytes]:
         """What was stored, and nothing else; opened, where it is encrypted."""
         chunks = proved(stored, snapshot.stored_sha256, snapshot.key)
         return opened(self.cipher, chunks, snapshot.recipients, snapshot.identities, snapshot.key)
-
-    def _receive(self, host: Host, command: Command, chunks: Iterator[bytes], key: str) -> None:
-        sent = host.send(command, chunks, self.tick)
-        if sent.exit:
-            raise CommandFailed(f"receiving {key} exited {sent.exit}: {sent.tail}")
 
 
 def load(task: NodeTask, seen: NodeSeen) -> tuple[Command, ...]:

@@ -103,6 +103,11 @@ class RecordedHosts:
     def read(self, node: Node, command: Command) -> Iterator[bytes]:
         return self.hosts.read(node, command)
 
+    def taken(self, node: Node, command: Command, ticket: Ticket, take: Callable[[Iterator[bytes]], T]) -> T:
+        """What is made of what a command prints that changes nothing; of a number or a word that is on record too."""
+        pen = Pen(self.journals(ticket.operation), ticket, node.name, self.clock)
+        return pen.called(command.argv, lambda: take(self.hosts.read(node, command)))
+
     def at(self, node: Node, look: Look, ticket: Ticket) -> Host:
         return self.instead(node, look, ticket, ticket)
 

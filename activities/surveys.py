@@ -28,6 +28,7 @@ from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.ports import Certificates, Cipher, Etcds, Hosts, Signatures, Store, Stores
+from quorate.prove import proved_at
 from quorate.provenance import doubted, why_not
 from quorate.reach import needs_dials, targets
 from quorate.records import lineages
@@ -98,6 +99,7 @@ class Surveyor:
             manifests=stock.shelf.manifests,
             doubted=dict(stock.doubted),
             quarantined=dict(stock.shelf.quarantined),
+            proved=proved_at(stock.shelf),
             lineages=stock.links,
             compared=stock.compared,
             clocked=clocked if isinstance(clocked, int) else 0,  # a clock that is damaged keeps nobody from restoring

@@ -1,6 +1,7 @@
 """A cluster as it was seen, all of it at once, and what is wrong with it."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from quorate.catalogue import Manifest
 from quorate.certificates import Certificate
@@ -45,6 +46,7 @@ class ClusterSeen:
     off: dict[str, str] = field(default_factory=dict)  # nodes that a person says are switched off, and how they know
     doubted: dict[str, str] = field(default_factory=dict)  # snapshots that nobody vouches for who is trusted, and why
     quarantined: dict[str, str] = field(default_factory=dict)  # snapshots that were found damaged, and when
+    proved: datetime | None = None  # when a backup was last started in the sandbox and held what it should
     sealed: dict[str, str] = field(default_factory=dict)  # why the snapshot that is asked for cannot be opened
     clocked: int = 0  # the highest revision on the revision clock, of whatever cluster id
     compared: float = 0.0  # when what is told of the store was compared with it; 0 for just now

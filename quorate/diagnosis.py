@@ -6,6 +6,7 @@ from typing import Literal
 
 from quorate.case import Case, log_of
 from quorate.causes import renewal
+from quorate.inventory import written
 from quorate.plan import Way
 from quorate.seen import NodeSeen, UnitSeen
 from quorate.static_pod import FROZEN
@@ -207,6 +208,24 @@ def backups(case: Case) -> Iterator[Finding]:
         yield Finding("backup-suspect", "FAIL", message, "; ".join(last.findings), accept)
 
 
+def proofs(case: Case) -> Iterator[Finding]:
+    """That nobody has lately seen a cluster come out of what is stored; only where an objective says how lately."""
+    objectives = case.settings.objectives
+    allowed_s = objectives.restore_proof if objectives else None
+    if not allowed_s or case.seen.store or case.claim:
+        return
+    proved = case.seen.proved
+    if proved is None or (age_s := (case.now - proved).total_seconds()) > allowed_s:
+        last = f"the last was {age_s / 3600:.0f} hours ago" if proved else "none ever was"
+        message = "no backup was proved by a restore for longer than allowed"
+        evidence = f"{last}; objectives.restore_proof is {written(allowed_s)}"
+        aid = f"quorate snapshots verify {case.name} --restore"
+        if case.settings.sandbox is None:
+            evidence = f"{evidence}; and there is no sandbox, where one could be restored"
+            aid = "quorate config schema  # clusters.*.sandbox: a machine of no cluster"
+        yield Finding("restore-unproved", "WARN", message, evidence, aid)
+
+
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     caused,
     impostor,
@@ -221,6 +240,7 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     clocks,
     certificates,
     backups,
+    proofs,
     control_plane,
 )
 

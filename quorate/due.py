@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from quorate.backup import BackupRequest, BackupResult
 from quorate.backup import request as backup_request
 from quorate.inventory import Inventory
+from quorate.prove import ProveRequest
+from quorate.prove import request as prove_request
 from quorate.prune import PruneRequest
 from quorate.prune import request as prune_request
 from quorate.verify import VerifyRequest
@@ -23,6 +25,7 @@ class Due:
     version: str = ""  # of the Quorate whose daemon laid the schedule down
     verify: tuple[VerifyRequest, ...] = ()  # afterwards, of each store
     prune: tuple[PruneRequest, ...] = ()
+    prove: tuple[ProveRequest, ...] = ()  # between the two: what is proved is not what is removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,20 @@ class DueResult:
 
 
 def due(inventory: Inventory, cluster: str, version: str) -> Due:
-    """A backup, then whatever was not proved for a while, then what retention lets go where there is any."""
+    """A backup, then whatever was not proved for a while, a restore of the newest, then what retention lets go.
+
+    The restore is of the store that is written first: the copies hold the same bytes.
+    """
     policy = inventory.clusters[cluster].backup
     stores = [inventory.stores[name] for name in policy.stores]
     verify, prune = verify_request(inventory, cluster, "", ACTOR), prune_request(inventory, cluster, "", ACTOR)
+    within_s = policy.restore_within
     return Due(
         backup_request(inventory, cluster, "", ACTOR),
         version,
         verify=tuple(replace(verify, store=store) for store in stores),
         prune=tuple(replace(prune, store=store) for store in stores) if policy.retention else (),
+        prove=(prove_request(inventory, cluster, "", ACTOR, within_s=within_s),) if within_s else (),
     )
 
 

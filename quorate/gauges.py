@@ -100,6 +100,7 @@ METRICS = (
     ),
     Metric("quorate_rpo_objective_seconds", "`objectives.rpo`; absent where there is none."),
     Metric("quorate_rto_objective_seconds", "`objectives.rto`; absent where there is none."),
+    Metric("quorate_restore_proof_objective_seconds", "`objectives.restore_proof`; absent where there is none."),
     Metric(
         "quorate_rpo_current_seconds",
         "How much time's writes a restore from the newest snapshot would lose now, by the revision clock: "
@@ -156,6 +157,7 @@ ENDS = {
     "backup": ("verified", "degraded", "suspect", "failed"),
     "verify": ("sound", "unsound", "failed"),
     "prune": ("pruned", "incomplete", "failed"),
+    "prove": ("proved", "degraded", "unsound", "failed"),
     "restore": (Outcome.RESTORED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "freeze": (Outcome.FROZEN, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "thaw": (Outcome.THAWED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
@@ -184,6 +186,9 @@ def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:
     if cluster.objectives:
         yield Figure("quorate_rpo_objective_seconds", (name,), cluster.objectives.rpo)
         yield Figure("quorate_rto_objective_seconds", (name,), cluster.objectives.rto)
+        if cluster.objectives.restore_proof:
+            proof_s = cluster.objectives.restore_proof
+            yield Figure("quorate_restore_proof_objective_seconds", (name,), proof_s)
 
 
 def of_catalogue(name: str, shelf: Shelf, doubted: Mapping[str, str]) -> Iterator[Figure]:

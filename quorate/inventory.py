@@ -177,6 +177,21 @@ class Member(Strict):
         return tuple(dict.fromkeys((self.host, *filter(None, urls))))
 
 
+class Sandbox(Strict):
+    """A machine of no cluster, where an etcd is started from a backup to prove it; nothing of it stays there.
+
+    Without `ssh` it is reached as the members are. `etcd` and `restore_tool` are its programs: etcd has to be of the
+    backup's minor version, and of the tool the store may have one. `data_dir` needs room for three times a snapshot.
+    """
+
+    name: Name = "sandbox"
+    host: Host
+    ssh: Ssh | None = None
+    data_dir: Path = "/var/lib/quorate/sandbox/data"
+    etcd: Path = "/usr/local/bin/etcd"
+    restore_tool: Path = "/usr/local/bin/etcdutl"
+
+
 class Component(Strict):
     """One process of the control plane that runs on every member's node."""
 
@@ -303,8 +318,9 @@ class Backup(Strict):
     database every member hashes its data, which blocks its writes for about a second a GiB. A member sends no faster
     than `rate_mib_s`. Of a cluster that cannot vouch for a snapshot (no quorum, every member behind or CORRUPT) there
     is none, or `when_sick` says that one counts as degraded. What was not proved for `verify_within` is fetched and
-    compared by the next `verify`. Without a `schedule` nothing is taken by itself; `every` alone says when one is
-    late. A `preset` fills in what is left out: `daily-7` is a backup a day, proved again every day, kept for seven.
+    compared by the next `verify`; where none was restored in the sandbox for `restore_within`, the newest is then.
+    Without a `schedule` nothing is taken by itself; `every` alone says when one is late. A `preset` fills in what is
+    left out: `daily-7` is a backup a day, proved again every day, kept for seven.
     """
 
     preset: Literal["daily-7"] | None = None
@@ -322,6 +338,7 @@ class Backup(Strict):
     bundle: Annotated[Bundle | None, BeforeValidator(switched, json_schema_input_type=BundleSwitch)] = Bundle()
     retention: Retention | None = None
     verify_within: Duration = 7 * 86400.0
+    restore_within: Annotated[Duration, Field(gt=0)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -362,8 +379,11 @@ class Backup(Strict):
 
 
 class Objectives(Strict):
+    """`restore_proof` is how old the last proof may be that a backup of the cluster can be restored."""
+
     rto: Duration
     rpo: Duration
+    restore_proof: Duration | None = None
 
 
 def named(value: object) -> object:
@@ -417,6 +437,7 @@ class Cluster(Strict):
     trust: tuple[Annotated[str, AfterValidator(public_key)], ...] = ()  # whose signature of a manifest counts
     lock_dir: Path = "/var/lib/quorate"
     keep: Duration = 30 * 86400.0  # what `quorate tidy` leaves alone
+    sandbox: Sandbox | None = None
 
     @model_validator(mode="after")
     def check_names(self) -> Self:
@@ -430,6 +451,8 @@ class Cluster(Strict):
                 raise ValueError(f"two members have the {what} {', '.join(twice)}")
         if self.control_plane and self.kubernetes is None:
             raise ValueError("a cluster with a control_plane needs kubernetes (kubeconfig, api_urls)")
+        if self.backup.restore_within and self.sandbox is None:
+            raise ValueError("backup.restore_within needs a sandbox, where the backup is restored")
         return self
 
 
@@ -559,4 +582,15 @@ class Inventory(Strict):
             store = cluster.backup.store
             if cluster.backup.lock and not self.stores[store].s3:
                 raise ValueError(f"clusters.{name}.backup.lock needs a store that can lock: {store} is a directory")
+        return self
+
+    @model_validator(mode="after")
+    def check_sandboxes(self) -> Self:
+        """What is started there must never be taken for a member, nor take anything from one."""
+        hosts = {
+            host: name for name, cluster in self.clusters.items() for each in cluster.members for host in each.hosts
+        }
+        for name, cluster in self.clusters.items():
+            if cluster.sandbox and (owner := hosts.get(cluster.sandbox.host)):
+                raise ValueError(f"clusters.{name}.sandbox.host is a member's, of {owner}: {cluster.sandbox.host}")
         return self

@@ -1,7 +1,9 @@
 """Reading an inventory: every mistake at once, each with its line."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import yaml
@@ -68,6 +70,7 @@ def inside(inner: Loc, outer: Loc) -> bool:
 def between(document: object) -> Iterator[tuple[Loc, str]]:
     """Mistakes between fields: the models look for them only once every single field is right."""
     stores = section(document, "stores")
+    members = {name: set(hosts(cluster)) for name, cluster in section(document, "clusters").items()}
     for name, cluster in section(document, "clusters").items():
         store = section(cluster, "backup").get("store")
         known = ", ".join(sorted(map(str, stores))) or "none"
@@ -78,6 +81,14 @@ def between(document: object) -> Iterator[tuple[Loc, str]]:
                 yield ("clusters", name, "backup", "copies"), f"has {copy!r}; stores that exist: {known}"
         if section(cluster, "backup").get("lock") and "directory" in section(stores, str(store)):
             yield ("clusters", name, "backup", "lock"), f"needs a store that can lock: {store} is a directory"
+        if section(cluster, "backup").get("restore_within") and not section(cluster).get("sandbox"):
+            yield ("clusters", name, "backup", "restore_within"), "needs a sandbox, where the backup is restored"
+        host = section(cluster, "sandbox").get("host")
+        if owner := next((each for each, hosts in members.items() if host in hosts), None):
+            yield (
+                ("clusters", name, "sandbox", "host"),
+                f"is a member's, of {owner}: {host}; it must be of no cluster",
+            )
         for what, values in shared(section(cluster).get("members")):
             yield ("clusters", name), f"two members have the {what} {', '.join(values)}"
 
@@ -100,6 +111,15 @@ def shared(members: object) -> Iterator[tuple[str, list[str]]]:
         values = [str(value) for member in all_of for value in listed(member.get(key))]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             yield what, twice
+
+
+def hosts(cluster: object) -> Iterator[str]:
+    """By which members are reached, as names or addresses."""
+    for member in filter(None, map(section, listed(section(cluster).get("members")))):
+        yield str(member.get("host"))
+        for url in (*listed(member.get("peer_urls")), *listed(member.get("client_urls"))):
+            with suppress(ValueError):  # what is no URL is told elsewhere
+                yield urlsplit(str(url)).hostname or ""
 
 
 def listed(value: object) -> list[Any]:

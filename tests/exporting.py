@@ -31,7 +31,7 @@ from worker.wiring import Wiring
 Scrape = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 OURS = "quorate_"
 EVERYTHING = """\
-    objectives: {rto: 15m, rpo: 1h}
+    objectives: {rto: 15m, rpo: 1h, restore_proof: 1d}
 notify: {webhooks: [{form: json, url: "env:NOWHERE"}]}
 """  # of an inventory that figures are about
 

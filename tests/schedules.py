@@ -15,10 +15,12 @@ from activities.adapters.signatures import SshSignatures
 from activities.boundary import Boundary
 from activities.due import Outset
 from activities.pruning import Pruning
-from activities.recorded import RecordedStores
+from activities.recorded import RecordedHosts, RecordedStores
+from activities.sandbox import SandboxWork
 from activities.verifying import Verifying
 from quorate.reading import parse
 from tests.factory import INVENTORY
+from tests.fakes.machine import FakeHosts
 from tests.fakes.store import MemoryStores
 from tests.test_backup import AGE, Bench, sealed
 from worker.settings import Settings
@@ -26,6 +28,7 @@ from worker.temporal import in_order
 from workflows.backup import Backup
 from workflows.due import BackupDue
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
+from workflows.prove import Prove
 from workflows.prune import Prune
 from workflows.verify import Verify
 
@@ -45,13 +48,15 @@ async def workers(client: Client, bench: Bench) -> AsyncIterator[None]:
     stores = RecordedStores(MemoryStores(bench.store), bench.journal, bench.clock)
     verifying = Verifying(stores, AGE, SshSignatures(), bench.clock)
     pruning = Pruning(stores, SshSignatures(), Path("/nonexistent"), bench.clock)
+    hosts = RecordedHosts(FakeHosts({}), bench.journal, bench.clock)
+    sandbox = SandboxWork(hosts, stores, AGE, SshSignatures(), bench.clock)
     steps = [snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, sealed]
-    steps += [verifying.due, verifying.verify, pruning.judge, pruning.prune]
+    steps += [verifying.due, verifying.verify, pruning.judge, pruning.prune, sandbox.choose]
     with ThreadPoolExecutor(4) as pool:
         flows = Worker(
             client,
             task_queue=STEPS_QUEUE,
-            workflows=[Backup, BackupDue, Verify, Prune],
+            workflows=[Backup, BackupDue, Verify, Prune, Prove],
             activities=[Outset(in_order).situation],
             max_cached_workflows=0,
         )

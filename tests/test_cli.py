@@ -7,24 +7,27 @@ import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from activities.adapters.directory import DirectoryStore
 from activities.adapters.sqlite import SqliteTicks
 from quorate.audit import GENESIS, canonical, chained
 from quorate.catalogue import MANIFEST, Contents, Live, Manifest, PagesSeen
 from quorate.freeze import NOTHING
 from quorate.gates import IDS
 from quorate.kept import ULID
+from quorate.marks import Kind, Mark, put
 from quorate.records import plan_text
 from quorate.revision_clock import Tick
 from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan
 from tests.manifests import AT, manifest
 from worker.__main__ import answer
 from worker.cli.plan import FIELDS as PLAN_FIELDS
-from worker.cli.results import BACKUP_FIELDS, RESTORE_FIELDS
+from worker.cli.results import BACKUP_FIELDS, PROVE_FIELDS, RESTORE_FIELDS
 from worker.cli.schedule import HISTORY_FIELDS, RUN_FIELDS, SWITCH_FIELDS
 from worker.operations import new_id
 
@@ -61,6 +64,11 @@ class Cli:
         (home / MANIFEST).write_bytes(kept.encode())
         (self.root / "store" / kept.key).write_bytes(SNAPSHOT_BYTES)
         return kept.id
+
+    def with_sandbox(self) -> "Cli":
+        more = "    sandbox: {host: 127.0.0.9}\n    objectives: {rto: 15m, rpo: 1h, restore_proof: 2d}\n"
+        self.config.write_text(self.config.read_text() + more)
+        return self
 
     def keep_trail(self, operation: str, *records: dict[str, Any]) -> Path:
         path = self.root / "state" / "operations" / operation / "audit" / "one.jsonl"
@@ -292,6 +300,29 @@ class TestWithoutADaemon:
         code, out, _ = cli("snapshots", "ls")
         assert (code, "quarantined" in out) == (3, True)
         assert cli("snapshots", "show", "demo/latest")[0] == 2
+
+    def test_how_far_a_snapshot_is_proved_is_told_beside_when(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        assert "read back" in cli("snapshots", "ls")[1]
+        assert "never of 2 d 0 h" in " ".join(cli.with_sandbox()()[1].split())
+        mark = Mark(manifest().directory, Kind.RESTORED, datetime.now(UTC) - timedelta(hours=3), "ada", "prove-1")
+        put(DirectoryStore(cli.root / "store"), mark)
+        for words in (("snapshots", "ls"), ("snapshots", "show", kept)):
+            assert "restored 3 h 0 min ago" in cli(*words)[1]
+        (told,) = cli.json()[1]["clusters"]
+        assert told["restore_proof"]["age_s"] // 60 == 180
+        assert told["restore_proof"]["objective_s"] == 2 * 86400
+
+    def test_a_restore_needs_a_sandbox_and_a_daemon(self, cli: Cli) -> None:
+        kept = cli.keep_snapshot()
+        for what in (kept, "demo"):
+            code, said = cli.json("snapshots", "verify", what, "--restore")
+            assert (code, "demo has no sandbox" in said["error"]["message"]) == (2, True)
+        cli.with_sandbox()
+        for what in (kept, "demo"):
+            code, said = cli.json("snapshots", "verify", what, "--restore")
+            assert (code, said["error"]["kind"]) == (6, "no-daemon")
+            assert set(PROVE_FIELDS) < set(said)
 
     def test_all_of_a_cluster_is_verified_by_a_daemon(self, cli: Cli) -> None:
         code, said = cli.json("snapshots", "verify", "demo")

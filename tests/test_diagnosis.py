@@ -9,7 +9,7 @@ import pytest
 from quorate.case import Case
 from quorate.cluster import ClusterSeen, Silence
 from quorate.diagnosis import Finding, diagnose
-from quorate.inventory import Schedule
+from quorate.inventory import Objectives, Sandbox, Schedule
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
@@ -118,6 +118,28 @@ def test_what_is_late_goes_by_the_longest_gap_of_the_schedule(cron: str, late_ho
     ages = [timedelta(hours=late_hours, minutes=minutes) for minutes in (-10, 10)]
     late = [len(diagnose(Case("demo", scheduled, WELL, AT + age))) for age in ages]
     assert late == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("proved_h", "sandbox", "evidence", "following"),
+    [
+        (None, True, "none ever was; objectives.restore_proof is 2d", "quorate snapshots verify demo --restore"),
+        (49, True, "the last was 49 hours ago", "quorate snapshots verify demo --restore"),
+        (None, False, "there is no sandbox", "quorate config schema"),
+        (47, True, "", ""),
+    ],
+)
+def test_that_no_backup_was_restored_of_late_is_a_finding_where_an_objective_says_how_late(
+    tmp_path: Path, proved_h: int | None, sandbox: bool, evidence: str, following: str
+) -> None:
+    now = AT + timedelta(hours=1)
+    goals = Objectives(rto=900, rpo=86400, restore_proof=2 * 86400)
+    place = Sandbox(host="h") if sandbox else None
+    settings = inventory(tmp_path).clusters["demo"].model_copy(update={"objectives": goals, "sandbox": place})
+    seen = replace(WELL, proved=now - timedelta(hours=proved_h) if proved_h else None)
+    said = diagnose(Case("demo", settings, seen, now))
+    assert [each.id for each in said] == (["restore-unproved"] if evidence else [])
+    assert all(evidence in each.evidence and each.next.startswith(following) for each in said)
 
 
 def test_every_finding_says_what_to_run(tmp_path: Path) -> None:

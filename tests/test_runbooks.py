@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate import backup, freeze, prune, restore, thaw, tidy, verify
+from quorate import backup, freeze, prove, prune, restore, thaw, tidy, verify
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.inventory import Component, EtcdSettings
@@ -29,7 +29,15 @@ from tests.runbooks import (
 from tests.world import machine
 from worker.cli import schedule
 from worker.cli.plan import FIELDS as PLAN_FIELDS
-from worker.cli.results import BACKUP_EXIT, BACKUP_FIELDS, FENCE_FIELDS, PRUNE_FIELDS, RESTORE_FIELDS, VERIFY_FIELDS
+from worker.cli.results import (
+    BACKUP_EXIT,
+    BACKUP_FIELDS,
+    FENCE_FIELDS,
+    PROVE_FIELDS,
+    PRUNE_FIELDS,
+    RESTORE_FIELDS,
+    VERIFY_FIELDS,
+)
 from worker.wiring import WORKFLOWS
 
 PAGES = {path.stem: path.read_text() for path in ROOT.glob("runbooks/*.md")}
@@ -41,11 +49,12 @@ STEPS = {
     "tidy": tidy.STEPS,
     "prune": prune.STEPS,
     "verify": verify.STEPS,
+    "prove": prove.STEPS,
 }
 PAGE = PAGES["restore"]
 HAND = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
 STOPS = "When it stops"
-OPERATION_FIELDS = (BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS)
+OPERATION_FIELDS = (BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS, PROVE_FIELDS)
 SCHEDULE_FIELDS = (schedule.LS_FIELDS, schedule.RUN_FIELDS, schedule.SWITCH_FIELDS, schedule.HISTORY_FIELDS)
 
 
@@ -225,7 +234,16 @@ class TestReadme:
 
     @pytest.mark.parametrize(
         "fields",
-        [BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PLAN_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS, *SCHEDULE_FIELDS],
+        [
+            BACKUP_FIELDS,
+            RESTORE_FIELDS,
+            FENCE_FIELDS,
+            PLAN_FIELDS,
+            PRUNE_FIELDS,
+            VERIFY_FIELDS,
+            PROVE_FIELDS,
+            *SCHEDULE_FIELDS,
+        ],
     )
     def test_every_field_for_scripts_is_listed(self, fields: tuple[str, ...]) -> None:
         scripts = self.text.partition("## For scripts")[2].partition("\n### ")[0]

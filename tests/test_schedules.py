@@ -3,7 +3,7 @@
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,13 +17,17 @@ from temporalio.worker import Worker
 
 from quorate.backup import STEPS, request
 from quorate.catalogue import load
+from quorate.command import Node
 from quorate.due import Due, DueResult
+from quorate.due import due as due_of
 from quorate.errors import BadInput
 from quorate.inventory import Backup as Policy
 from quorate.inventory import Retention, Schedule, written
+from quorate.marks import Kind, Mark, put
+from quorate.prove import ProveRequest
 from quorate.prune import PruneRequest
 from quorate.reading import parse
-from tests.factory import INVENTORY
+from tests.factory import INVENTORY, SSH
 from tests.fakes.store import MemoryStore
 from tests.schedules import ID, settings, until, workers
 from tests.test_backup import SETTINGS, Bench, a_cluster, wrong_trailer
@@ -132,6 +136,13 @@ class TestWanted:
     def test_it_carries_the_request_that_the_command_line_would_make(self, tmp_path: Path) -> None:
         due = one(tmp_path).due
         assert due.request == request(settings(tmp_path).inventory, "demo", "", "schedule")
+
+    def test_a_proof_by_a_restore_is_part_of_it_where_the_policy_says_how_often(self, tmp_path: Path) -> None:
+        assert one(tmp_path).due.prove == ()
+        text = INVENTORY.format(state="/state", store="/store")
+        text = text.replace("store: here}", "store: here, restore_within: 1d}") + "    sandbox: {host: h}\n"
+        (proof,) = due_of(parse(text, "q.yaml"), "demo", "1").prove
+        assert (proof.within_s, proof.actor, proof.snapshot, proof.node.host) == (86400, "schedule", "", "h")
 
     def test_two_of_one_inventory_have_one_digest(self, tmp_path: Path) -> None:
         assert one(tmp_path).digest == one(tmp_path).digest
@@ -422,6 +433,25 @@ class TestDue:
             result = await (await begun(client, made)).result()
         assert result.outcome == "degraded"
         assert "hidden by a delete marker" in result.findings[-1]
+
+    async def test_a_proof_that_is_due_follows_and_one_that_fails_is_a_finding_of_a_backup_that_does_not(
+        self, client: Client, tmp_path: Path
+    ) -> None:
+        bench = Bench(name="demo")
+        bench.carry_out()
+        bench.clock.now += 86400
+        (first,) = load(bench.store, "demo")
+        at = datetime.fromtimestamp(bench.clock.now - 60, UTC)
+        put(bench.store, Mark(first.directory, Kind.RESTORED, at, "ada", "prove-0"))
+        node = Node("attic", "10.9.9.9", SSH, "/var/lib/quorate", "sandbox")
+        proof = ProveRequest("", "demo", SETTINGS, node, "/data", "/etcd", "/etcdutl", within_s=3600)
+        nobody = replace(proof, within_s=0, trust=("ssh-ed25519 AAAA",))
+        for asked, outcome, told in ((proof, "verified", ""), (nobody, "degraded", "there is no snapshot latest")):
+            bench.clock.now += 60
+            async with workers(client, bench):
+                result = await (await begun(client, replace(one(tmp_path).due, prove=(asked,)))).result()
+            assert result.outcome == outcome
+            assert [told in each and each.startswith("prove-") for each in result.findings] == [True] * bool(told)
 
     @pytest.mark.parametrize("end", ["terminate", "cancel"])
     async def test_whatever_ends_it_leaves_the_backup_alone(self, client: Client, tmp_path: Path, end: str) -> None:

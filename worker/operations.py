@@ -49,6 +49,7 @@ from quorate.errors import (
     kinds,
 )
 from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone, named
+from quorate.prove import ProveResult
 from quorate.prune import PruneResult
 from quorate.verify import VerifyResult
 from worker import presence
@@ -69,14 +70,16 @@ SLOTS = {  # what changes nodes shares one lock; the rest runs beside it
     "backup": "backup",
     "prune": "prune",
     "verify": "verify",
+    "prove": "prove",
 }
 RESULTS: dict[str, Any] = {
     **dict.fromkeys(SLOTS, RestoreResult),
     "backup": BackupResult,
     "prune": PruneResult,
     "verify": VerifyResult,
+    "prove": ProveResult,
 }
-Result = RestoreResult | BackupResult | PruneResult | VerifyResult
+Result = RestoreResult | BackupResult | PruneResult | VerifyResult | ProveResult
 
 
 def new_id(kind: str) -> str:
@@ -113,6 +116,11 @@ class Found:
     @property
     def changes_nodes(self) -> bool:
         return SLOTS.get(self.kind, NODES) == NODES
+
+    @property
+    def cleans_up(self) -> bool:
+        """Whether a cancel is more than an end of it."""
+        return self.changes_nodes or self.kind == "prove"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from activities.planning import Planning
 from activities.pruning import Pruning
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.remains import Remains
+from activities.sandbox import SandboxWork
 from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
 from activities.taking import Taking
@@ -61,13 +62,14 @@ from worker.temporal import in_order
 from workflows.backup import Backup
 from workflows.due import BackupDue
 from workflows.freeze import Freeze
+from workflows.prove import Prove
 from workflows.prune import Prune
 from workflows.restore import Restore
 from workflows.thaw import Thaw
 from workflows.tidy import Tidy
 from workflows.verify import Verify
 
-WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify)
+WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove)
 Activities = list[Callable[..., Any]]
 T = TypeVar("T")
 SIGNING = "signing.key"  # in the state directory
@@ -189,6 +191,11 @@ class Wiring:
     def verifying(self) -> Verifying:
         return Verifying(RecordedStores(self.stores, self.journals.at, time), self.cipher, self.signatures)
 
+    def sandbox(self) -> SandboxWork:
+        hosts = RecordedHosts(self.hosts, self.journals.at, time)
+        stores = RecordedStores(self.stores, self.journals.at, time)
+        return SandboxWork(hosts, stores, self.cipher, self.signatures)
+
     @cached_property
     def importing(self) -> Importing:
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
@@ -243,7 +250,7 @@ class Wiring:
         stores = RecordedStores(self.stores, self.journals.at, time)
         files, disks = RecordedFiles(self.hosts, self.journals.at, time), EtcdMetrics(self.secrets)
         snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads, disks=disks)
-        pruning = self.pruning
+        pruning, sandbox = self.pruning, self.sandbox()
         return [
             snapshots.choose,
             snapshots.stream,
@@ -255,6 +262,14 @@ class Wiring:
             pruning.prune,
             self.verifying.due,
             self.verifying.verify,
+            sandbox.choose,
+            sandbox.claim,
+            sandbox.restore,
+            sandbox.read,
+            sandbox.start,
+            sandbox.clear,
+            sandbox.remove,
+            sandbox.mark,
             self.ledger.seal,
         ]
 

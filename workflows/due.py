@@ -17,13 +17,15 @@ with workflow.unsafe.imports_passed_through():
     from quorate.backup import BackupRequest, BackupResult
     from quorate.due import FAILED, SKIPPED, WORKFLOW, Due, DueResult, Situation, followed, taken
     from quorate.operation import named
+    from quorate.prove import WORKFLOW as PROVE
+    from quorate.prove import ProveRequest, ProveResult
     from quorate.prune import WORKFLOW as PRUNE
     from quorate.prune import PruneRequest, PruneResult
     from quorate.verify import WORKFLOW as VERIFY
     from quorate.verify import VerifyRequest, VerifyResult
     from workflows import patience
 
-Request = BackupRequest | VerifyRequest | PruneRequest
+Request = BackupRequest | VerifyRequest | ProveRequest | PruneRequest
 T = TypeVar("T")
 
 LOOK_S = 10.0
@@ -61,6 +63,8 @@ class BackupDue:
         findings: list[str] = []
         for request in due.verify:
             findings += await self.follow(VERIFY, due, now, request, VerifyResult)
+        for proof in due.prove:
+            findings += await self.follow(PROVE, due, now, proof, ProveResult)
         for request_ in due.prune:
             findings += await self.follow(PRUNE, due, now, request_, PruneResult)
         return tuple(findings)

@@ -32,10 +32,10 @@ class Straight:
         """The outcome, sealed; so is a failure, before it is raised."""
         try:
             result = await self.outcome()
-        except ActivityError as error:
-            if not isinstance(error.cause, ApplicationError):
+        except (ActivityError, ApplicationError) as error:
+            said = error if isinstance(error, ApplicationError) else error.cause  # not that an activity said it
+            if not isinstance(said, ApplicationError):
                 raise
-            said = error.cause  # what the activity said, not that an activity said it
             trouble = {"kind": said.type, "message": said.message}
             failed = {"operation": self.task.request.operation, "outcome": "failed", "error": trouble}
             await self.seal(failed)

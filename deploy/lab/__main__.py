@@ -47,6 +47,7 @@ def add_options(verb: str, one: argparse.ArgumentParser) -> None:
         one.add_argument("--members", type=int, default=3, choices=MEMBERS)
         one.add_argument("--etcd", default="3.6", choices=ETCD)
         one.add_argument("--control-plane", default="systemd", choices=CONTROL_PLANES)
+        one.add_argument("--sandbox", action="store_true", help="one more machine, where backups are proved")
         one.add_argument("--data-tmpfs-mib", type=int, help="bound the data filesystem, for fill-disk")
     if verb == "load":
         one.add_argument("--mib", type=int, default=64)
@@ -57,7 +58,9 @@ def add_options(verb: str, one: argparse.ArgumentParser) -> None:
 
 def up(asked: argparse.Namespace) -> None:
     """Bring a lab up."""
-    spec = labs.LabSpec(asked.lab, asked.members, asked.etcd, asked.control_plane, asked.data_tmpfs_mib)
+    spec = labs.LabSpec(
+        asked.lab, asked.members, asked.etcd, asked.control_plane, asked.data_tmpfs_mib, asked.sandbox
+    )
     labs.up(spec, say)
 
 

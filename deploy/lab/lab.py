@@ -15,7 +15,7 @@ from deploy.lab.digest import Digest, digest
 from deploy.lab.errors import LabError
 from deploy.lab.kubeconfig import kubeconfig
 from deploy.lab.load import load
-from deploy.lab.node_files import Trust, node_files, outside_files
+from deploy.lab.node_files import Trust, node_files, outside_files, sandbox_files
 from deploy.lab.pki import authority, signing_pair
 from deploy.lab.quorate_yaml import quorate_yaml
 from deploy.lab.ready import await_ready, missing
@@ -83,7 +83,8 @@ def make_image(spec: LabSpec, client: DockerClient, say: Say) -> str:
 
 def shape(spec: LabSpec) -> str:
     bound = f", data on {spec.data_tmpfs_mib} MiB" if spec.data_tmpfs_mib else ""
-    return f"{spec.members} x etcd {spec.etcd}, control plane: {spec.control_plane}{bound}"
+    beside = ", a sandbox" if spec.sandbox else ""
+    return f"{spec.members} x etcd {spec.etcd}, control plane: {spec.control_plane}{bound}{beside}"
 
 
 def standing(spec: LabSpec) -> Lab | None:
@@ -100,19 +101,25 @@ def assemble(spec: LabSpec, client: DockerClient, node_image: str) -> Lab:
     subnet = addresses.subnet(spec.name, addresses.taken(client))
     machines = tuple(
         Node(f"{spec.name}-{number}", addresses.address(subnet, number), f"quorate-{spec.name}-{number}")
-        for number in range(1, spec.members + spec.outside + 1)
+        for number in range(1, spec.machines + 1)
     )
-    nodes, outside = machines[: spec.members], machines[spec.members :]
-    lab = write_lab(spec, nodes, outside, trust := new_trust())
+    nodes, beside = machines[: spec.members], machines[spec.members :]
+    outside, sandbox = beside[: spec.outside], next(iter(beside[spec.outside :]), None)
+    lab = write_lab(spec, nodes, outside, trust := new_trust(), sandbox)
     machine.network(spec, subnet)
     host_keys = [ssh_key() for _ in machines]
     write_known_hosts(spec.folder / "ssh", {node.address: key for node, key in zip(machines, host_keys, strict=True)})
 
     def boot(number: int) -> None:
         node, host_key = machines[number - 1], host_keys[number - 1]
-        member = node_files(spec, number, nodes, trust, host_key) if node in nodes else ()
-        files = member or outside_files(node, number, nodes, trust, host_key)
-        machine.machine(spec, node, node_image, files, parts.node_programs(spec)).start()
+        programs = parts.node_programs(spec)
+        if node == sandbox:
+            files, programs = sandbox_files(spec, trust, host_key), [parts.etcd_programs(spec)]
+        elif node in nodes:
+            files = node_files(spec, number, nodes, trust, host_key)
+        else:
+            files = outside_files(node, number, nodes, trust, host_key)
+        machine.machine(spec, node, node_image, files, programs).start()
 
     try:
         with ThreadPoolExecutor() as pool:
@@ -129,7 +136,9 @@ def new_trust() -> Trust:
     return Trust(etcd, kubernetes, front_proxy, signing_pair(), ssh_key())
 
 
-def write_lab(spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...], trust: Trust) -> Lab:
+def write_lab(
+    spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...], trust: Trust, sandbox: Node | None = None
+) -> Lab:
     """Everything in `.lab/<name>`, and the store running."""
     folder, pki = spec.folder, spec.folder / "pki"
     folder.mkdir(parents=True, mode=0o700)
@@ -139,12 +148,12 @@ def write_lab(spec: LabSpec, nodes: tuple[Node, ...], outside: tuple[Node, ...],
     write_identity(folder / "ssh", trust.operator)
     store = s3.start(folder / "s3", spec.name)
     config = folder / "quorate.yaml"
-    config.write_text(quorate_yaml(spec, nodes, store, age.recipients(folder), outside))
+    config.write_text(quorate_yaml(spec, nodes, store, age.recipients(folder), outside, sandbox))
     etcd = Etcd(
         tuple(node.client_url for node in nodes),
         *(str(pki / name) for name in ("ca.crt", "client.crt", "client.key")),
     )
-    return Lab(str(config), nodes, etcd, store, write_admin(spec, outside or nodes, trust), outside)
+    return Lab(str(config), nodes, etcd, store, write_admin(spec, outside or nodes, trust), outside, sandbox)
 
 
 def write_admin(spec: LabSpec, api_nodes: tuple[Node, ...], trust: Trust) -> str | None:

@@ -63,6 +63,11 @@ def outside_files(
     return identity(trust, host_key) + control_plane_files(node, number, members, trust)
 
 
+def sandbox_files(spec: LabSpec, trust: Trust, host_key: SshKey) -> list[NodeFile]:
+    """The programs, and nothing that runs."""
+    return identity(trust, host_key) + program_files(spec)
+
+
 def identity(trust: Trust, host_key: SshKey) -> list[NodeFile]:
     """A machine id, a host key, and the one key that may log in."""
     return [
@@ -77,15 +82,19 @@ def etcd_files(spec: LabSpec, number: int, nodes: tuple[Node, ...], trust: Trust
     """The programs, the certificates and the unit."""
     node = nodes[number - 1]
     hosts = (node.name, node.address, *LOCAL)
-    programs = ("etcd", "etcdctl") if spec.etcd == "3.4" else ("etcd", "etcdctl", "etcdutl")
     return [
-        *(NodeFile(f"/usr/local/bin/{name}", target=f"/opt/etcd/{name}") for name in programs),
+        *program_files(spec),
         NodeFile("/etc/tmpfiles.d/etcd.conf", b"d /var/lib/etcd 0700 etcd etcd\n"),
         NodeFile(f"{ETCD_PKI}/ca.crt", trust.etcd.pair.cert),
         *pair_files(f"{ETCD_PKI}/server", trust.etcd.sign(node.name, hosts=hosts), "etcd"),
         *pair_files(f"{ETCD_PKI}/peer", trust.etcd.sign(node.name, hosts=hosts), "etcd"),
         *unit_files(number, "etcd", etcd_unit(spec, node, nodes)),
     ]
+
+
+def program_files(spec: LabSpec) -> list[NodeFile]:
+    programs = ("etcd", "etcdctl") if spec.etcd == "3.4" else ("etcd", "etcdctl", "etcdutl")
+    return [NodeFile(f"/usr/local/bin/{name}", target=f"/opt/etcd/{name}") for name in programs]
 
 
 def control_plane_files(node: Node, number: int, members: tuple[Node, ...], trust: Trust) -> list[NodeFile]:

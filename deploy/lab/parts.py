@@ -53,7 +53,11 @@ def node_programs(spec: LabSpec) -> list[Path]:
     parts = [recipe.folder for recipe in KUBERNETES_PARTS[spec.control_plane]]
     if spec.control_plane == "static-pods":
         return [*parts, pod_images(spec)]
-    return [ETCD[spec.etcd].folder if spec.etcd in ETCD else debian_etcd_folder(), *parts]
+    return [etcd_programs(spec), *parts]
+
+
+def etcd_programs(spec: LabSpec) -> Path:
+    return ETCD[spec.etcd].folder if spec.etcd in ETCD else debian_etcd_folder()
 
 
 def debian_etcd_folder() -> Path:

@@ -20,14 +20,19 @@ CONTROL_PLANE = ("kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 
 def quorate_yaml(
-    spec: LabSpec, nodes: tuple[Node, ...], store: S3, recipients: tuple[str, ...], outside: tuple[Node, ...] = ()
+    spec: LabSpec,
+    nodes: tuple[Node, ...],
+    store: S3,
+    recipients: tuple[str, ...],
+    outside: tuple[Node, ...] = (),
+    sandbox: Node | None = None,
 ) -> str:
     """Everything by absolute path, so that it can be read from anywhere."""
     text = {
         "apiVersion": "quorate/v1",
         "state_dir": str(spec.folder / "state"),
         "temporal": {"binary": str(cache() / "bin" / "temporal")},
-        "clusters": {spec.name: cluster(spec, nodes, recipients, outside)},
+        "clusters": {spec.name: cluster(spec, nodes, recipients, outside) | proving(spec, sandbox)},
         "stores": {"offsite": {"s3": offsite(spec, store)}},
     }
     return yaml.safe_dump(text, sort_keys=False, width=110)
@@ -63,6 +68,14 @@ def cluster(
             "api_urls": [node.api_url for node in outside or nodes],
         }
     return text | {"backup": backup(spec, recipients), "objectives": {"rto": "15m", "rpo": "30m"}}
+
+
+def proving(spec: LabSpec, sandbox: Node | None) -> dict[str, object]:
+    """Where backups are started; the account and its key are those of the nodes."""
+    if sandbox is None:
+        return {}
+    tool = f"/usr/local/bin/{'etcdctl' if spec.etcd == '3.4' else 'etcdutl'}"
+    return {"sandbox": {"name": sandbox.name, "host": sandbox.address, "restore_tool": tool}}
 
 
 def backup(spec: LabSpec, recipients: tuple[str, ...]) -> dict[str, object]:

@@ -27,6 +27,7 @@ class LabSpec:
     etcd: str = "3.6"
     control_plane: str = "systemd"
     data_tmpfs_mib: int | None = None  # a bounded data filesystem; it does not outlive a reboot
+    sandbox: bool = False  # one more machine, where backups are proved
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -44,6 +45,10 @@ class LabSpec:
     def outside(self) -> int:
         """How many machines have a control plane and no etcd."""
         return 1 if self.control_plane == "external" else 0
+
+    @property
+    def machines(self) -> int:
+        return self.members + self.outside + int(self.sandbox)
 
     @property
     def folder(self) -> Path:
@@ -111,10 +116,11 @@ class Lab:
     s3: S3
     kubeconfig: str | None
     outside: tuple[Node, ...] = ()  # with a control plane, and no etcd
+    sandbox: Node | None = None  # with etcd's programs, and no cluster
 
     @property
     def machines(self) -> tuple[Node, ...]:
-        return self.nodes + self.outside
+        return self.nodes + self.outside + ((self.sandbox,) if self.sandbox else ())
 
     @property
     def api_nodes(self) -> tuple[Node, ...]:
@@ -162,4 +168,5 @@ def load_lab(name: str) -> Lab:
         S3(**said["s3"]),
         said["kubeconfig"],
         tuple(Node(**node) for node in said.get("outside", ())),
+        Node(**said["sandbox"]) if said.get("sandbox") else None,
     )

@@ -97,7 +97,7 @@ class Product:
 
 def on_node(made: Lab, script: str, number: int = 0) -> str:
     """What a script prints that succeeds there."""
-    code, said = node_exec(made, made.nodes[number].name, ["sh", "-ec", script])
+    code, said = node_exec(made, made.machines[number].name, ["sh", "-ec", script])
     assert code == 0, said
     return said.strip()
 

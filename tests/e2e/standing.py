@@ -34,7 +34,7 @@ def found(product: Product, node: Node) -> list[str]:
 @contextmanager
 def slow(product: Product, node: Node, program: str, words: str) -> Iterator[None]:
     """A command of these words, a pattern, does not begin on this node before the block is left."""
-    number = product.lab.nodes.index(node)
+    number = product.lab.machines.index(node)
     ours = f"/usr/local/sbin/{program}"  # before the real one in the path of sudo
     each = f"/run/slow/{program}.{crc32(words.encode())}"
     lay = f"mkdir -p /run/slow; echo '{words}' >{each}; cat >{ours} <<'END'\n{SLOW}END\nchmod 755 {ours}"

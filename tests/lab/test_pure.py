@@ -32,6 +32,7 @@ from deploy.lab.spec import S3, Etcd, Lab, LabSpec, Node, load_lab
 from deploy.lab.ssh import ssh_key, write_known_hosts
 from deploy.lab.units import apiserver_unit, etcd_unit
 from quorate import pods
+from quorate.reading import parse
 
 SHAPE = LabSpec("demo")
 POD_SHAPE = replace(SHAPE, control_plane="static-pods")
@@ -156,6 +157,16 @@ class TestConfig:
         cluster = yaml.safe_load(quorate_yaml(external, NODES, STORE, RECIPIENTS, outside))["clusters"]["demo"]
         assert (external.outside, "control_plane" in cluster) == (1, False)
         assert cluster["kubernetes"]["api_urls"] == ["https://172.30.7.14:6443"]
+
+    def test_a_sandbox_is_no_member_and_is_there_only_when_asked_for(self) -> None:
+        asked, attic = replace(SHAPE, sandbox=True), Node("demo-4", "172.30.7.14", "x")
+        text = quorate_yaml(asked, NODES, STORE, RECIPIENTS, (), attic)
+        assert (asked.machines, SHAPE.machines) == (4, 3)
+        assert yaml.safe_load(text)["clusters"]["demo"]["sandbox"]["host"] == "172.30.7.14"
+        sandbox = parse(text, "quorate.yaml").clusters["demo"].sandbox
+        assert sandbox
+        assert sandbox.restore_tool == "/usr/local/bin/etcdutl"
+        assert parse(quorate_yaml(SHAPE, NODES, STORE, RECIPIENTS), "q.yaml").clusters["demo"].sandbox is None
 
     def test_the_keys_of_a_cluster_come_in_the_products_order(self) -> None:
         text = yaml.safe_load(quorate_yaml(SHAPE, NODES, STORE, RECIPIENTS))

@@ -48,7 +48,7 @@ def inspect(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE)
 def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Given, colour: "Paint") -> str:
     from worker.screen import table
 
-    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "RPO", "RPO NOW", "RUNNING"]]
+    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "RPO", "RPO NOW", "RESTORED", "RUNNING"]]
     for each in looked:
         objectives = each.case.settings.objectives
         rows.append(
@@ -59,6 +59,7 @@ def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Gi
                 newest(each),
                 spanned(objectives.rpo) if objectives else "-",
                 lost(each),
+                restored(each),
                 "unknown: no daemon" if runs is None else runs.get(each.case.name, "-"),
             ]
         )
@@ -86,6 +87,7 @@ def page(looked: "Looked", here: Given, colour: "Paint") -> str:
     head = f"{colour(case.name, 'bold')}  {case.settings.environment}  {colour.state(looked.state)}"
     ids = ", ".join(seen.cluster_ids) or "unknown"
     rpo = f" · a restore now loses {lost(looked)} of writes" if looked.loss else ""
+    rpo += f" · proved by a restore {said}" if (said := restored(looked)) != "-" else ""
     parts = [
         f"{head}  quorum {looked.quorum}\ncluster id {ids} · {case.now:%Y-%m-%d %H:%M:%S}Z{rpo}",
         table([HEADINGS, *(row(looked, name, colour) for name in seen.etcd)]),
@@ -201,6 +203,25 @@ def lost(looked: "Looked") -> str:
     return f"{least} to {most}" if looked.loss.least_s else f"at most {most}"
 
 
+def restored(looked: "Looked") -> str:
+    """When a backup was last proved by a restore, and how old that may be."""
+    objectives, at = looked.case.settings.objectives, looked.seen.proved
+    allowed_s = objectives.restore_proof if objectives else None
+    if not (at or allowed_s or looked.case.settings.sandbox):
+        return "-"
+    said = f"{spanned((looked.case.now - at).total_seconds())} ago" if at else "never"
+    return f"{said} of {spanned(allowed_s)}" if allowed_s else said
+
+
+def proof(looked: "Looked") -> dict[str, Any] | None:
+    at, objectives = looked.seen.proved, looked.case.settings.objectives
+    allowed_s = objectives.restore_proof if objectives else None
+    if not (at or allowed_s):
+        return None
+    age_s = round((looked.case.now - at).total_seconds()) if at else None
+    return {"at": at.isoformat() if at else None, "age_s": age_s, "objective_s": allowed_s}
+
+
 def age(looked: "Looked", manifest: "Manifest") -> str:
     return spanned((looked.case.now - manifest.created_at).total_seconds())
 
@@ -218,6 +239,7 @@ def short(looked: "Looked", runs: dict[str, str], here: Given) -> dict[str, Any]
         "quorum": quorum(looked),
         "newest_backup": backup(looked, looked.case.newest) if looked.case.newest else None,
         "rpo_now": plain(looked.loss) if looked.loss else None,
+        "restore_proof": proof(looked),
         "running": runs.get(looked.case.name),
         "findings": [found(each, here) for each in looked.findings],
     }
@@ -261,6 +283,7 @@ def whole(looked: "Looked", here: Given) -> dict[str, Any]:
         "backups": [backup(looked, each) for each in reversed(seen.manifests)],
         "store_error": seen.store or None,
         "rpo_now": plain(looked.loss) if looked.loss else None,
+        "restore_proof": proof(looked),
         "findings": [found(each, here) for each in looked.findings],
     }
 

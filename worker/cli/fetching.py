@@ -27,6 +27,7 @@ Which = Annotated[
         metavar="SNAPSHOT|CLUSTER", help="One of `quorate snapshots ls`, CLUSTER/latest, or a whole cluster."
     ),
 ]
+Restore = Annotated[bool, typer.Option("--restore", help="Start an etcd from it in the sandbox, and compare that.")]
 Target = Annotated[Path | None, typer.Argument(metavar="[FILE]", help="A new file, for its owner alone.")]
 BundleTo = Annotated[
     Path | None,
@@ -39,6 +40,7 @@ def verify(
     snapshot: Which,
     *,
     store: StoreName = "",
+    restore: Restore = False,
     who: Actor = "",
     wait_timeout: Patience = HOUR,
     output: As = Output.TABLE,
@@ -46,7 +48,10 @@ def verify(
     """Fetch it, open it, compare hashes and content, look at every page; mark what was found. Exit 7 if not sound.
 
     Of a cluster: every snapshot that was not proved for `backup.verify_within`, by the daemon; 3 if one is not sound.
+    With --restore an etcd is started from it in the sandbox, by the daemon; of a cluster from the newest that counts.
     """
+    if restore:
+        return proved(ctx, snapshot, store, output, actor(who), duration(wait_timeout))
     if "/" not in snapshot:
         return all_told(ctx, snapshot, store, output, actor(who), duration(wait_timeout))
     return told(ctx, snapshot, store, output, None, actor(who))
@@ -82,6 +87,25 @@ def all_told(ctx: typer.Context, cluster: str, store: str, output: Output, who: 
             request(settings.inventory, cluster, new_id("verify"), who), store=settings.store(cluster, store)
         )
         result = Waiting(here, output, patience_s, fields).begin(settings, "verify", asked)
+    return ended(result, here, output)
+
+
+def proved(ctx: typer.Context, snapshot: str, store: str, output: Output, who: str, patience_s: float) -> int:
+    """A name is looked up first, so that the operation is about one snapshot."""
+    from quorate.prove import request
+    from worker.cli.results import PROVE_FIELDS
+    from worker.cli.results import told as ended
+    from worker.cli.snapshots import named
+    from worker.operations import new_id
+
+    here = given(ctx)
+    with contract(here, output, dict.fromkeys(PROVE_FIELDS)) as fields:
+        settings, cluster = here.settings(), snapshot.partition("/")[0]
+        settings.cluster(cluster)
+        asked = request(settings.inventory, cluster, new_id("prove"), who)
+        found = named(here.wiring(), snapshot, store).id if "/" in snapshot else ""
+        asked = replace(asked, store=settings.store(cluster, store), snapshot=found)
+        result = Waiting(here, output, patience_s, fields).begin(settings, "prove", asked)
     return ended(result, here, output)
 
 

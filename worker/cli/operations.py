@@ -265,10 +265,13 @@ def abort(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output
 
 
 def cancel(ctx: typer.Context, operation: OperationId, *, who: Actor = "", output: As = Output.TABLE) -> int:
-    """Stop when the step that runs is over and undo everything, if etcd was not started again yet."""
+    """Stop when the step that runs is over and undo everything, if etcd was not started again yet.
+
+    A proof by a restore stops at once, and what it has laid in the sandbox is removed.
+    """
 
     async def send(client: "Operations", found: "Found") -> str:
-        if not found.changes_nodes:
+        if not found.cleans_up:
             raise Refusal(f"{operation} is a {found.kind}, which has nothing that could be undone; it ends by itself")
         upshot = await client.update(found, "cancel", actor(who))
         return f"cancelled by {actor(who)}: {upshot}"
@@ -387,6 +390,7 @@ def finished(outcome: dict[str, Any]) -> Any:
 
     from quorate.backup import BackupResult
     from quorate.operation import RestoreResult
+    from quorate.prove import ProveResult
     from quorate.prune import PruneResult
     from quorate.verify import VerifyResult
 
@@ -394,6 +398,7 @@ def finished(outcome: dict[str, Any]) -> Any:
         operation = outcome.get("operation")
         raise BadInput(f"{operation} is over, there is nothing to watch", next=f"quorate audit show {operation}")
     kinds: dict[str, Any] = {"stored_bytes": BackupResult, "freed_bytes": PruneResult, "verified_bytes": VerifyResult}
+    kinds |= {"restored_bytes": ProveResult}
     kind = next((kind for field, kind in kinds.items() if field in outcome), RestoreResult)
     try:
         return TypeAdapter(kind).validate_python(outcome)

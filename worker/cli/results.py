@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from quorate.backup import BackupResult
     from quorate.operation import RestoreResult
+    from quorate.prove import ProveResult
     from quorate.prune import PruneResult
     from quorate.verify import VerifyResult
     from worker.operations import Result
@@ -51,12 +52,15 @@ PRUNE_FIELDS = ("operation", "outcome", "removed", "strays", "freed_bytes", "kep
 PRUNE_EXIT = {"pruned": 0, "incomplete": FINDINGS}
 VERIFY_FIELDS = ("operation", "outcome", "verified", "quarantined", "newest", "verified_bytes")
 VERIFY_EXIT = {"sound": 0, "unsound": FINDINGS}
+PROVE_FIELDS = ("operation", "outcome", "snapshot", "newest", "restored_bytes", "duration_s")
+PROVE_EXIT = {"proved": 0, "degraded": FINDINGS, "unsound": FINDINGS}
 BACKUP_EXIT = {"verified": 0, "degraded": FINDINGS, "suspect": FINDINGS}
 
 
 def told(result: "Result", here: Given, output: Output) -> int:
     """The exit code, after the result was said."""
     from quorate.backup import BackupResult
+    from quorate.prove import ProveResult
     from quorate.prune import PruneResult
     from quorate.verify import VerifyResult
 
@@ -67,6 +71,8 @@ def told(result: "Result", here: Given, output: Output) -> int:
         code, text, data = PRUNE_EXIT.get(result.outcome, FAILED), prune_text(result), plain(result)
     elif isinstance(result, VerifyResult):
         code, text, data = VERIFY_EXIT.get(result.outcome, FAILED), verify_text(result), plain(result)
+    elif isinstance(result, ProveResult):
+        code, text, data = PROVE_EXIT.get(result.outcome, FAILED), prove_text(result), plain(result)
     else:
         code, text, data = exit_code(result), restore_text(result, here), restore_object(result, here)
     if output is Output.JSON:
@@ -203,5 +209,17 @@ def verify_text(result: "VerifyResult") -> str:
     )
     lines = [f"{paint().state(result.outcome)}  {result.operation}", f"  backups  {counted}"]
     lines += [f"  newest   {result.newest or 'none that counts'}"]
+    lines += [f"  finding  {each}" for each in result.findings]
+    return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])
+
+
+def prove_text(result: "ProveResult") -> str:
+    from worker.screen import size, span
+
+    lines = [f"{paint().state(result.outcome)}  {result.snapshot or result.operation}"]
+    if result.snapshot:
+        lines += [f"  restored {size(result.restored_bytes)} in the sandbox, {span(result.duration_s)}"]
+        lines += [f"  {name:<8} {value}" for name, value in sorted(result.facts.items())]
+        lines += [f"  newest   {result.newest or 'none that counts'}"]
     lines += [f"  finding  {each}" for each in result.findings]
     return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])

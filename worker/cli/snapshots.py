@@ -69,11 +69,13 @@ def ls(
 @app.command()
 def show(ctx: typer.Context, snapshot: SnapshotId, store: StoreName = "", output: As = Output.TABLE) -> int:
     """One manifest, whole."""
-    found = named(given(ctx).wiring(), snapshot, store)
+    wiring = given(ctx).wiring()
+    found = named(wiring, snapshot, store)
+    marks = shelf_of(wiring, found.cluster, store).standing(found)
     if output is Output.JSON:
         say_json(found.model_dump(mode="json"))
     else:
-        say(details(found))
+        say(details(found, marks))
         if found.bundle:
             say(beside(found.bundle.files))
     return 0
@@ -137,12 +139,14 @@ def standing(marks: "Standing") -> dict[str, Any]:
 
 
 def proved(each: "Manifest", marks: "Standing", now: "datetime") -> str:
-    """When it was last proved, and how: every one was read back before it was published."""
+    """How far it is proved, and when; every one was read back before it was published."""
     from worker.screen import span
 
-    known = ((each.created_at, "read back"), (marks.verified, "verified"), (marks.restored, "restored"))
-    at, how = max(((at, how) for at, how in known if at), key=lambda one: one[0])
-    return ", ".join((f"{how} {span((now - at).total_seconds())} ago", *marks.words))
+    known = {"restored": marks.restored, "verified": marks.verified, "read back": each.created_at}
+    if marks.restored == marks.verified:
+        del known["verified"]  # a restore is that too
+    said = [f"{how} {span((now - at).total_seconds())} ago" for how, at in known.items() if at]
+    return ", ".join((*said[: max(1, len(said) - 1)], *marks.words))
 
 
 def listing(manifests: "list[Manifest]", marks: "dict[str, Standing]") -> str:
@@ -169,10 +173,13 @@ def listing(manifests: "list[Manifest]", marks: "dict[str, Standing]") -> str:
     return table(rows)
 
 
-def details(each: "Manifest") -> str:
+def details(each: "Manifest", marks: "Standing") -> str:
+    from datetime import UTC, datetime
+
     from worker.screen import table
 
     flat = {**brief(each), "key": each.key, "member": each.source.name, "operation": each.operation, "by": each.actor}
+    flat |= {"proved": proved(each, marks, datetime.now(UTC))}
     flat |= {f"keys {prefix or 'in all'}": count for prefix, count in each.keys.items()}
     flat |= {f"live {prefix or ELSEWHERE}": said(live) for prefix, live in each.live.items()}
     flat |= held(each)
