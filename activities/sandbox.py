@@ -185,7 +185,7 @@ class SandboxWork:
         except (DidNotConverge, CommandFailed) as error:
             said = host.do((trial.journal(),), tick).ran[0].tail
             raise type(error)(f"{error}; its journal ends: {said}") from error
-        found, wanted = heard(answer.tail), manifest.hash_kv
+        found, wanted = heard(answer.tail, manifest.revision), manifest.hash_kv
         facts = {"hash": str(found.hash), "revision": str(found.revision)}
         if wanted and wanted.compact_revision == found.compact_revision:
             return Compared(differing_hash(found, wanted.hash), facts=facts)

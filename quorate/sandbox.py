@@ -33,7 +33,7 @@ ALONE = (
     '{ echo "systemd gives it no network of its own here: it would be reached from outside"; exit 77; }'
 )
 _RUN = f'set -- self "$@"; {ALONE}; shift; exec "$@"'
-# A peer answers without a login (etcd 3.5 and later); before that the gateway of the clients' port has it.
+# A peer answers without a login; where it does not know the question, the gateway of the clients' port does.
 _ASK = rf"""
 p=$(systemctl show --property=MainPID --value "$1") && [ "$p" -gt 0 ] || {{ echo "$1 does not run"; exit 1; }}
 set -- "$p" "$2"; {ALONE}
@@ -237,12 +237,12 @@ def fit(said: str, wanted: str, path: str, node: str) -> None:
         )
 
 
-def heard(said: str) -> HashKV:
-    """The answer of either way to ask; CommandFailed where it is none."""
+def heard(said: str, revision: int) -> HashKV:
+    """The answer of either way to ask; CommandFailed where it is none. Before 3.6 it does not repeat the revision."""
     try:
         told = json.loads(said)
-        return HashKV(int(told["hash"]), int(told["hash_revision"]), int(told["compact_revision"]))
-    except (ValueError, KeyError, TypeError) as error:
+        return HashKV(int(told["hash"]), int(told.get("hash_revision", revision)), int(told["compact_revision"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CommandFailed(f"etcd in the sandbox does not tell its hash: {said[-300:]}") from error
 
 

@@ -313,6 +313,12 @@ class TestWithoutADaemon:
         assert told["restore_proof"]["age_s"] // 60 == 180
         assert told["restore_proof"]["objective_s"] == 2 * 86400
 
+    def test_the_host_key_of_a_sandbox_is_pinned_as_those_of_the_nodes_are(self, cli: Cli) -> None:
+        code, said = cli.with_sandbox().json("hosts", "ls", "demo")
+        assert (code, [each["host"] for each in said["hosts"]][-1]) == (6, "127.0.0.9")
+        refused = cli("hosts", "trust", "sandbox", "--fingerprint", f"SHA256:{'A' * 43}")
+        assert (refused[0], "127.0.0.9" in refused[2]) == (6, True)
+
     def test_a_restore_needs_a_sandbox_and_a_daemon(self, cli: Cli) -> None:
         kept = cli.keep_snapshot()
         for what in (kept, "demo"):

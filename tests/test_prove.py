@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -101,6 +101,10 @@ class Attic:
                 while True:
                     activity.heartbeat()
                     await asyncio.sleep(0.05)
+            if isinstance(answer, asyncio.Event):
+                with suppress(asyncio.CancelledError):
+                    await answer.wait()
+                return usual
             if isinstance(answer, Exception):
                 raise answer
             return answer
@@ -203,6 +207,17 @@ class TestWorkflow:
         assert f"cancelled by {'Temporal' if by_temporal else 'ada'}" in error.message
         assert (attic.asked[-1], "mark" in attic.asked) == ("remove", False)
         assert '"outcome":"failed"' in attic.sealed[0]
+
+    async def test_a_cancel_counts_although_the_step_came_to_its_end(self, temporal: WorkflowEnvironment) -> None:
+        attic, go_on = Attic(), asyncio.Event()
+        attic.answers["restore"] = [go_on]
+        async with attic.begun(temporal) as handle:
+            while "restore" not in attic.asked:  # noqa: ASYNC110 - it is an activity of our own
+                await asyncio.sleep(0.05)
+            await handle.execute_update(Prove.cancel, "ada")
+            go_on.set()
+            assert "cancelled by ada" in (await failed(handle)).message
+        assert attic.asked[-2:] == ["restore", "remove"]
 
     async def test_where_nothing_is_due_no_sandbox_is_claimed(self, temporal: WorkflowEnvironment) -> None:
         attic = Attic({"choose": [Chosen(note="nothing was due")]})

@@ -127,10 +127,11 @@ def test_an_etcd_of_another_minor_version_is_refused(said: str, why: str) -> Non
 def test_either_way_to_ask_is_heard_and_no_answer_is_a_failure() -> None:
     peer = '{"header":{"revision":1},"hash":1084519789,"compact_revision":-1,"hash_revision":1}'
     gateway = '{"header":{"revision":"1"}, "hash":1084519789, "compact_revision":"-1", "hash_revision":"1"}'
-    assert heard(peer) == heard(gateway) == HashKV(1084519789, 1, -1)
-    for said in ("", "mvcc: required revision is a future revision", '{"hash": 1}'):
+    older = '{"header":{"revision":5},"hash":1084519789,"compact_revision":-1}'
+    assert heard(peer, 1) == heard(gateway, 1) == heard(older, 1) == HashKV(1084519789, 1, -1)
+    for said in ("", "[]", "mvcc: required revision is a future revision", '{"hash": 1}'):
         with pytest.raises(CommandFailed, match="does not tell its hash"):
-            heard(said)
+            heard(said, 41)
 
 
 def test_another_hash_is_told_with_both() -> None:

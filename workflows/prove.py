@@ -86,7 +86,7 @@ class Prove(Straight):
         deadline = workflow.time() + BUSY_S
         while not self.held:
             try:
-                await self.step("claim", type(None))
+                await self.forward("claim", type(None))
                 self.held = True
             except ActivityError as error:
                 if kind(error) != Busy.kind or workflow.time() > deadline:
@@ -97,16 +97,16 @@ class Prove(Straight):
         """Why it is not what its manifest says; once may be the network's."""
         if not await self.once():
             return ""
-        await self.step("remove", type(None), CLEAR)
+        await self.forward("remove", type(None), CLEAR)
         self.task = replace(self.task, notes=(), facts={})
         return await self.once()
 
     async def once(self) -> str:
         try:
-            restored = await self.step("restore", Restored)
+            restored = await self.forward("restore", Restored)
             self.task = replace(self.task, restored=restored)
             for key in ("read", "start"):
-                compared = await self.step(key, Compared)
+                compared = await self.forward(key, Compared)
                 if compared.differs:
                     return compared.differs
                 notes = (*self.task.notes, *([compared.note] if compared.note else []))
@@ -124,6 +124,13 @@ class Prove(Straight):
         except ActivityError as error:
             return leftover(self.task.request, said(error)) if self.held else ""
         return ""
+
+    async def forward(self, key: str, result: type[T], verb: str = "") -> T:
+        """A step that nobody wants any more once it was cancelled, though it may have come to its end."""
+        answer = await self.step(key, result, verb)
+        if self.cancelled_by or workflow.cancellation_reason() is not None:
+            raise asyncio.CancelledError
+        return answer
 
     async def step(self, key: str, result: type[T], verb: str = "", attempts: int = ATTEMPTS) -> T:
         """One of the steps, which may come again; the turn rises with each."""

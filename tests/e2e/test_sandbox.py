@@ -3,10 +3,12 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from activities.adapters.own_key import own_key
 from deploy.lab.age import OURS
@@ -14,9 +16,10 @@ from deploy.lab.lab import Lab, load, node_exec
 from quorate.catalogue import parse
 from quorate.provenance import signed
 from tests.e2e.conftest import lab, product
-from tests.e2e.product import QUORATE, Product, until
+from tests.e2e.product import QUORATE, Product, on_node, until
 from tests.e2e.standing import slow
-from tests.e2e.test_backups import objects
+from tests.e2e.test_auth import FIRST, typed, with_password
+from tests.e2e.test_backups import checked, instead, objects
 
 pytestmark = pytest.mark.lab
 # What is on the machine: every process but ours that looks, units, and files but the lock's and the claims' own.
@@ -161,3 +164,112 @@ def test_one_that_is_cancelled_leaves_nothing_and_marks_nothing(apart: Product) 
     assert (waiting.returncode, "cancelled" in json.loads(answer)["error"]["message"]) == (10, True), answer
     assert there(apart) == before
     assert listed(apart, snapshot)["restored_at"] is None
+
+
+def on_sandbox(quorate: Product, script: str) -> str:
+    return on_node(quorate.lab, script, len(quorate.lab.machines) - 1)
+
+
+def test_the_restore_tool_comes_out_of_the_store_where_the_sandbox_has_none(apart: Product) -> None:
+    snapshot, before = apart.backup()["snapshot"], there(apart)
+    on_sandbox(apart, "mv /usr/local/bin/etcdutl /usr/local/bin/away")
+    try:
+        assert checked(apart, id_="sandbox")["said"].startswith("etcd 3.6, no restore tool: the store's is sent")
+        result = apart.json("snapshots", "verify", snapshot, "--restore")
+    finally:
+        on_sandbox(apart, "mv /usr/local/bin/away /usr/local/bin/etcdutl")
+    assert result["outcome"] == "proved"
+    assert any(
+        f"/{result['operation']}/etcdutl snapshot restore" in act for _, act in apart.acts(result["operation"])
+    )
+    assert there(apart) == before
+
+
+def test_an_etcd_of_another_version_is_refused_before_anything_is_sent(apart: Product) -> None:
+    snapshot, before = apart.backup()["snapshot"], there(apart)
+    with etcd_of_the_sandbox(apart.lab, "/usr/bin/true"):
+        refused = apart.json("snapshots", "verify", snapshot, "--restore", exit_code=4)
+        assert "no etcd 3.6" in checked(apart, exit_code=3, id_="sandbox")["said"]
+    assert "has no etcd 3.6, which the backup is of: /usr/bin/true does not run" in refused["error"]["message"]
+    acts = [act for _, act in apart.acts(refused["operation"])]
+    assert [act for act in acts if "arriving.part" in act] == []
+    assert there(apart) == before
+    assert listed(apart, snapshot)["restored_at"] is None
+
+
+@contextmanager
+def etcd_of_the_sandbox(made: Lab, path: str) -> Iterator[None]:
+    config = Path(made.config)
+    before = config.read_text()
+    inventory = yaml.safe_load(before)
+    inventory["clusters"][made.name]["sandbox"]["etcd"] = path
+    config.write_text(yaml.safe_dump(inventory))
+    try:
+        yield
+    finally:
+        config.write_text(before)
+
+
+@pytest.mark.parametrize("etcd", ["3.5", "3.4"])
+def test_older_ones_are_proved_by_their_own_programs(etcd: str) -> None:
+    for made in lab("q", members=1, etcd=etcd, control_plane="none", sandbox=True):
+        load(made, 4)
+        for quorate in product(made):
+            before = there(quorate)
+            snapshot = quorate.backup()["snapshot"]
+            result = quorate.json("snapshots", "verify", quorate.cluster, "--restore")
+            assert (result["outcome"], result["snapshot"], result["notes"]) == ("proved", snapshot, [])
+            assert {"content", "hash"} <= set(result["facts"])
+            assert there(quorate) == before
+
+
+def test_leases_that_run_out_and_what_was_compacted_are_no_damage(apart: Product) -> None:
+    made = apart.lab
+    lease = typed(made, "lease", "grant", "3").split()[1]
+    for number in range(3):
+        typed(made, "put", "leased", str(number), f"--lease={lease}")
+        typed(made, "put", "kept", str(number))
+    revision = json.loads(typed(made, "get", "kept", "-w", "json"))["header"]["revision"]
+    typed(made, "compact", str(revision - 1))
+    apart.backup()
+    result = apart.json("snapshots", "verify", apart.cluster, "--restore")
+    assert (result["outcome"], result["notes"], "hash" in result["facts"]) == ("proved", [], True)
+
+
+def test_the_schedule_proves_the_newest_where_that_is_due_and_not_again_so_soon(apart: Product) -> None:
+    with instead(apart.lab, schedule={"every": "1h"}, restore_within="1s"):
+        apart.down()
+        apart.up()
+        first = run(apart)
+        assert (first["outcome"], first["findings"]) == ("verified", [])
+        assert listed(apart, first["snapshot"])["restored_at"]
+    with instead(apart.lab, schedule={"every": "1h"}, restore_within="1d"):
+        apart.down()
+        apart.up()
+        second = run(apart)
+        assert listed(apart, second["snapshot"])["restored_at"] is None
+    (told,) = json.loads(apart.run("-o", "json").stdout)["clusters"]
+    assert told["restore_proof"]["age_s"] < 600
+
+
+def run(quorate: Product) -> dict[str, Any]:
+    """One run of the schedule, to its end."""
+    before = len(runs(quorate))
+    assert quorate.run("schedule", "run-now", quorate.cluster).returncode in {0, 3}
+    until(lambda: len(runs(quorate)) > before and runs(quorate)[0]["outcome"] != "running", 120, 0.5)
+    return runs(quorate)[0]
+
+
+def runs(quorate: Product) -> list[dict[str, Any]]:
+    return list(json.loads(quorate.run("schedule", "history", quorate.cluster, "-o", "json").stdout)["runs"])
+
+
+def test_where_clients_have_to_log_in_it_is_asked_without(apart: Product) -> None:
+    """The last one: the cluster stays as it is then."""
+    for words in (("user", "add", f"root:{FIRST}"), ("auth", "enable")):
+        typed(apart.lab, *words)
+    with_password(apart.lab, FIRST)
+    snapshot, before = apart.backup()["snapshot"], there(apart)
+    result = apart.json("snapshots", "verify", snapshot, "--restore")
+    assert (result["outcome"], "hash" in result["facts"]) == ("proved", True)
+    assert there(apart) == before

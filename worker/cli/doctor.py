@@ -136,9 +136,11 @@ def attempt(key: str, about: str, ask: Callable[[], str], remedy: str) -> Check:
 
 def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     """Everything about one cluster, from one survey."""
+    from activities.surveys import running
     from quorate.command import JUMP, node_of, nodes_of
     from worker.cli.keys import tried, vouched
     from worker.cli.locks import held
+    from worker.cli.sandboxed import ready
 
     settings = wiring.settings
     cluster, store = settings.cluster(name), settings.store(name)
@@ -161,6 +163,10 @@ def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     for member in cluster.members:
         yield from node(wiring, node_of(name, cluster, member), cluster, seen, broken)
         yield etcd(cluster, member.name, seen)
+    if sandbox := cluster.sandbox:
+        version = running(seen)
+        about, remedy = f"{name} {sandbox.host}", f"put {name}'s `sandbox` right"
+        yield attempt("sandbox", about, lambda: ready(wiring, cluster, sandbox, version), remedy)
 
 
 def jump_host(wiring: "Wiring", name: str, jump: "Node") -> Check:

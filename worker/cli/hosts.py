@@ -85,10 +85,18 @@ def trust(
 
 
 def machines(wiring: "Wiring", cluster: str) -> "tuple[Node, ...]":
+    """Each once: clusters may share a sandbox."""
     from quorate.command import nodes_of
+    from quorate.sandbox import node_of
 
     names = [cluster] if cluster else sorted(wiring.settings.inventory.clusters)
-    return tuple(node for name in names for node in nodes_of(name, wiring.settings.cluster(name)))
+    found: dict[Node, None] = {}
+    for name in names:
+        settings = wiring.settings.cluster(name)
+        found |= dict.fromkeys(nodes_of(name, settings))
+        if settings.sandbox:
+            found[node_of(settings, settings.sandbox)] = None
+    return tuple(found)
 
 
 def one(wiring: "Wiring", name: str, cluster: str) -> "Node":
