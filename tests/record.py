@@ -22,15 +22,18 @@ from quorate.due import DueResult
 from quorate.kept import Kept
 from quorate.operation import Approval, RestoreResult
 from quorate.plan import Choice
+from quorate.prove import Compared, ProveResult
 from quorate.tidy import Judged
 from tests.factory import LIVE
 from tests.fences import Fences
 from tests.schedules import settings, workers
 from tests.test_backup import Bench
+from tests.test_prove import Attic
 from tests.world import World, approve, held, resolve
 from worker.schedules import wanted
 from workflows.due import BackupDue
 from workflows.patience import STEPS_QUEUE
+from workflows.prove import Prove
 from workflows.restore import Restore
 
 Handle = WorkflowHandle[Restore, RestoreResult]
@@ -104,6 +107,13 @@ async def backup_due(world: World) -> WorkflowHandle[BackupDue, DueResult]:
     return handle
 
 
+async def proved(world: World) -> WorkflowHandle[Prove, ProveResult]:
+    """After a first try that differs, with its workers."""
+    async with Attic({"read": [Compared("another digest")]}).begun(world.client) as handle:
+        await handle.result()
+    return handle
+
+
 def cleaned(history: str, places: dict[str, str]) -> str:
     """Without stacks and without the paths of the machine that it was recorded on."""
 
@@ -130,7 +140,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[WorkflowHandle[Any, Any]]], ...] = (
     from_member,
     approved_by_two,
 )
-DUE = (backup_due,)
+DUE = (backup_due, proved)  # with workers of their own
 FENCED = (frozen, thawed, tidied)  # plans that are made of what is seen on the machines
 
 

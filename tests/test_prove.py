@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 from temporalio import activity
-from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -127,15 +126,11 @@ class Attic:
         return act
 
     @asynccontextmanager
-    async def begun(self, environment: WorkflowEnvironment) -> AsyncIterator[WorkflowHandle[Prove, ProveResult]]:
-        client = environment.client
-        with ThreadPoolExecutor(1):
-            flows = Worker(client, task_queue=STEPS_QUEUE, workflows=[Prove], max_cached_workflows=0)
-            streams = Worker(
-                client, task_queue=STREAMS_QUEUE, activities=self.activities(), interceptors=[Boundary()]
-            )
-            async with flows, streams:
-                yield await client.start_workflow(Prove.run, REQUEST, id=f"prove-{id(self)}", task_queue=STEPS_QUEUE)
+    async def begun(self, client: Client) -> AsyncIterator[WorkflowHandle[Prove, ProveResult]]:
+        flows = Worker(client, task_queue=STEPS_QUEUE, workflows=[Prove], max_cached_workflows=0)
+        streams = Worker(client, task_queue=STREAMS_QUEUE, activities=self.activities(), interceptors=[Boundary()])
+        async with flows, streams:
+            yield await client.start_workflow(Prove.run, REQUEST, id=f"prove-{id(self)}", task_queue=STEPS_QUEUE)
 
 
 async def failed(handle: WorkflowHandle[Prove, ProveResult]) -> ApplicationError:
@@ -149,7 +144,7 @@ async def failed(handle: WorkflowHandle[Prove, ProveResult]) -> ApplicationError
 class TestWorkflow:
     async def test_what_is_equal_is_proved_once_and_removed(self, temporal: WorkflowEnvironment) -> None:
         attic = Attic()
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             ended = await handle.result()
         assert (ended.outcome, ended.restored_bytes, ended.facts) == ("proved", 10, {"content": "c", "hash": "1"})
         assert attic.asked == ["choose", "claim", "restore", "read", "start", "remove", "mark"]
@@ -160,14 +155,14 @@ class TestWorkflow:
         self, temporal: WorkflowEnvironment, once: Any
     ) -> None:
         attic = Attic({"restore" if isinstance(once, Corrupt) else "read": [once]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             assert (await handle.result()).outcome == "proved"
         assert attic.asked.count("restore") == 2
         assert attic.asked.index("clear") < len(attic.asked) - 1 - attic.asked[::-1].index("restore")
 
     async def test_what_differs_twice_is_quarantined_and_removed(self, temporal: WorkflowEnvironment) -> None:
         attic = Attic({"start": [Compared("another hash"), Compared("another hash")]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             ended = await handle.result()
         assert ended.outcome == "unsound"
         assert ended.findings == (f"{ID} is quarantined: another hash; the newest that counts is {ID}",)
@@ -175,7 +170,7 @@ class TestWorkflow:
 
     async def test_a_failure_is_removed_too_and_marks_nothing(self, temporal: WorkflowEnvironment) -> None:
         attic = Attic({"start": [Refusal("no etcd 3.6")]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             error = await failed(handle)
         assert (error.type, error.message, attic.asked[-1]) == ("refused", "no etcd 3.6", "remove")
         assert '"outcome":"failed"' in attic.sealed[0]
@@ -183,20 +178,20 @@ class TestWorkflow:
     async def test_what_cannot_be_removed_is_told_with_the_command(self, temporal: WorkflowEnvironment) -> None:
         stuck = Refusal("a disk that is read-only")
         attic = Attic({"remove": [stuck]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             ended = await handle.result()
         assert ended.outcome == "degraded"
         assert (
             "remove it: ssh quorate@10.9.9.9 sudo sh -c 'systemctl stop quorate-sandbox-prove-1" in ended.findings[0]
         )
         attic = Attic({"start": [CommandFailed("it does not run")] * 3, "remove": [stuck]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             assert "; what prove-1 has laid on attic could not be removed" in (await failed(handle)).message
 
     @pytest.mark.parametrize("by_temporal", [True, False])
     async def test_a_cancel_is_removed_and_on_record(self, temporal: WorkflowEnvironment, by_temporal: bool) -> None:
         attic = Attic({"restore": ["for ever"]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             while "restore" not in attic.asked:  # noqa: ASYNC110 - it is an activity of our own
                 await asyncio.sleep(0.05)
             if by_temporal:
@@ -211,7 +206,7 @@ class TestWorkflow:
     async def test_a_cancel_counts_although_the_step_came_to_its_end(self, temporal: WorkflowEnvironment) -> None:
         attic, go_on = Attic(), asyncio.Event()
         attic.answers["restore"] = [go_on]
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             while "restore" not in attic.asked:  # noqa: ASYNC110 - it is an activity of our own
                 await asyncio.sleep(0.05)
             await handle.execute_update(Prove.cancel, "ada")
@@ -221,7 +216,7 @@ class TestWorkflow:
 
     async def test_where_nothing_is_due_no_sandbox_is_claimed(self, temporal: WorkflowEnvironment) -> None:
         attic = Attic({"choose": [Chosen(note="nothing was due")]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             ended = await handle.result()
         assert (ended.outcome, ended.snapshot, ended.notes) == ("proved", "", ("nothing was due",))
         assert attic.asked == ["choose"]
@@ -231,6 +226,6 @@ class TestWorkflow:
     ) -> None:
         monkeypatch.setattr("quorate.prove.BUSY_POLL_S", 0.1)
         attic = Attic({"claim": [Busy("attic belongs to operation prove-0"), Unreachable("attic is away")]})
-        async with attic.begun(temporal) as handle:
+        async with attic.begun(temporal.client) as handle:
             assert (await handle.result()).outcome == "proved"
         assert attic.asked[:4] == ["choose", "claim", "claim", "claim"]

@@ -38,6 +38,7 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
         ("thaw", "thawed"),
         ("tidy", "tidied"),
         ("due", "backup-due"),
+        ("prove", "proved"),
     }
     assert recorded >= {("restore", ending) for ending in endings} | others
 

@@ -86,8 +86,9 @@ class Prove(Straight):
         deadline = workflow.time() + BUSY_S
         while not self.held:
             try:
-                await self.forward("claim", type(None))
+                await self.step("claim", type(None))
                 self.held = True
+                self.go_on()
             except ActivityError as error:
                 if kind(error) != Busy.kind or workflow.time() > deadline:
                     raise
@@ -128,9 +129,12 @@ class Prove(Straight):
     async def forward(self, key: str, result: type[T], verb: str = "") -> T:
         """A step that nobody wants any more once it was cancelled, though it may have come to its end."""
         answer = await self.step(key, result, verb)
+        self.go_on()
+        return answer
+
+    def go_on(self) -> None:
         if self.cancelled_by or workflow.cancellation_reason() is not None:
             raise asyncio.CancelledError
-        return answer
 
     async def step(self, key: str, result: type[T], verb: str = "", attempts: int = ATTEMPTS) -> T:
         """One of the steps, which may come again; the turn rises with each."""

@@ -264,6 +264,40 @@ def runs(quorate: Product) -> list[dict[str, Any]]:
     return list(json.loads(quorate.run("schedule", "history", quorate.cluster, "-o", "json").stdout)["runs"])
 
 
+def test_while_another_operation_has_the_sandbox_it_is_waited_for_and_nothing_is_touched(apart: Product) -> None:
+    snapshot, before, known = apart.backup()["snapshot"], there(apart), proofs(apart)
+    claim = "/var/lib/quorate/sandbox/claim"
+    on_sandbox(apart, f"echo 'prove-other 5 1 start' > {claim}")
+    with proving(apart, snapshot) as waiting:
+        until(lambda: acted(apart, known, "look"))
+        assert on_sandbox(apart, f"cat {claim}; ls /var/lib/quorate/sandbox/data") == "prove-other 5 1 start"
+        on_sandbox(apart, f"rm {claim}")
+        answer, said = waiting.communicate(timeout=200)
+    assert (waiting.returncode, json.loads(answer)["outcome"]) == (0, "proved"), answer + said
+    assert there(apart) == before
+
+
+def test_what_cannot_be_removed_is_a_finding_and_its_command_removes_it(apart: Product) -> None:
+    snapshot, before, known = apart.backup()["snapshot"], there(apart), proofs(apart)
+    assert apart.lab.sandbox
+    with proving(apart, snapshot) as waiting:
+        with slow(apart, apart.lab.sandbox, "mv", "-T *etcd.part *"):
+            until(lambda: acted(apart, known, "etcd.part"))
+            (operation,) = proofs(apart) - known
+            stuck = f"/var/lib/quorate/sandbox/data/{operation}/stuck"
+            on_sandbox(apart, f"mkdir {stuck}; mount -t tmpfs none {stuck}")
+        answer, said = waiting.communicate(timeout=200)
+    result = json.loads(answer)
+    assert (waiting.returncode, result["outcome"]) == (3, "degraded"), answer + said
+    (finding,) = result["findings"]
+    assert listed(apart, snapshot)["restored_at"], "what was seen was seen"
+    assert apart.lab.sandbox.address in finding
+    on_sandbox(apart, f"umount {stuck}")
+    on_sandbox(apart, finding.partition(" sudo ")[2])
+    assert there(apart) == before
+    assert apart.json("snapshots", "verify", snapshot, "--restore")["outcome"] == "proved"
+
+
 def test_where_clients_have_to_log_in_it_is_asked_without(apart: Product) -> None:
     """The last one: the cluster stays as it is then."""
     for words in (("user", "add", f"root:{FIRST}"), ("auth", "enable")):
