@@ -61,7 +61,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """With which tool; what is `differs` or `said` is for people."""
+    """With which tool, and how much."""
 
     tool: str = ""
     size_bytes: int = 0
