@@ -18,6 +18,7 @@ from worker.cli import (
     hosts,
     init,
     keyring,
+    kit,
     operations,
     plan,
     restore,
@@ -73,6 +74,7 @@ app.command()(adopt.adopt)
 app.add_typer(operations.app, name="operations")
 app.add_typer(snapshots.app, name="snapshots")
 app.add_typer(keyring.app, name="keys")
+app.add_typer(kit.app, name="kit")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(audit.app, name="audit")
 app.add_typer(hosts.app, name="hosts")
