@@ -22,6 +22,7 @@ from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Corrupt, QuorateError, Unreachable
 from quorate.flags import shown
+from quorate.laying import script
 from quorate.packed import Packed, packing, unpacked
 from quorate.ports import Certificates, Cipher
 from quorate.seen import NodeSeen
@@ -180,7 +181,7 @@ class Gathering:
             "files": {each.path: described(each) for each in packed},
         }
         found = (f"the bundle leaves out of {node.name}, for their size: {', '.join(large)}",) if large else ()
-        return Gathered(node.name, about, packed, found)
+        return Gathered(node.name, about, packed, script(node.name, about, packed, self.wanted.directories), found)
 
 
 def programs(seen: NodeSeen) -> dict[str, str]:

@@ -82,6 +82,7 @@ class Gathered:
     node: str
     about: Mapping[str, Any]  # `node.json`
     packed: tuple[Packed, ...]
+    lays: str = ""  # `lay.sh`
     findings: tuple[str, ...] = ()
 
     @property
@@ -175,6 +176,7 @@ def listing(files: Iterable[str], trees: Iterable[str] = (), confs: str = "") ->
         f"find -L {shlex.join(wanted)} -maxdepth 0 -type f {stat} 2>/dev/null" if wanted else "",
         f"find -L {shlex.join(below)} -maxdepth 5 -type f {stat} 2>/dev/null" if below else "",
         f"find -L {shlex.quote(confs)} -maxdepth 1 -type f -name '*.conf' {stat} 2>/dev/null" if confs else "",
+        r"[ -L /lib ] && printf 'merged\t/usr\n'",
         r"sed 's/^/passwd\t/' /etc/passwd; sed 's/^/group\t/' /etc/group",
     ]
     return Command(("sh", "-c", "export LC_ALL=C\n" + "\n".join(filter(None, lines))))
@@ -187,12 +189,19 @@ def needed(path: str) -> bool:
 def listed(output: str) -> tuple[tuple[FileSeen, ...], dict[str, str], dict[str, str]]:
     """Files, and the lines of passwd(5) and group(5) by their names."""
     rows = [line.split("\t") for line in output.splitlines()]
-    files = {r[1]: FileSeen(r[1], r[2], r[3], int(r[4])) for r in rows if r[0] == "file" and len(r) == 5}
+    merged = ["merged", "/usr"] in rows
+    found = ((placed(r[1], merged=merged), r) for r in rows if r[0] == "file" and len(r) == 5)
+    files = {path: FileSeen(path, r[2], r[3], int(r[4])) for path, r in found}
     users, groups = (
         {row[1].partition(":")[0]: row[1] for row in rows if row[0] == kind and len(row) == 2}
         for kind in ("passwd", "group")
     )
     return tuple(files[path] for path in sorted(files) if needed(path)), users, groups
+
+
+def placed(path: str, *, merged: bool) -> str:
+    """Where it lies if /lib and its like lead into /usr: a tar with a directory /lib would put that in its place."""
+    return re.sub(r"^/(lib(?:32|64|x32)?|s?bin)/", r"/usr/\1/", path) if merged else path
 
 
 def fitting(files: tuple[FileSeen, ...]) -> tuple[tuple[FileSeen, ...], tuple[str, ...]]:
@@ -223,11 +232,12 @@ def mentioned(packed: Iterable[Packed]) -> frozenset[str]:
 
 
 def tar(inventory: str, nodes: Iterable[Gathered]) -> Iterator[bytes]:
-    """`quorate.yaml`, then of each node `NODE/node.json` and `NODE/rootfs/…`: the same input is the same bytes."""
+    """`quorate.yaml`, then below each node's name `node.json`, `lay.sh` and `rootfs/…`; twice is the same."""
     yield from member("quorate.yaml", inventory.encode())
     for each in sorted(nodes, key=lambda one: one.node):
         about = json.dumps(each.about, indent=1, sort_keys=True, ensure_ascii=False).encode() + b"\n"
         yield from member(f"{each.node}/node.json", about)
+        yield from member(f"{each.node}/lay.sh", each.lays.encode())
         for one in sorted(each.packed, key=lambda one: one.path):
             yield from member(f"{each.node}/rootfs{one.path}", one.data, one)
     yield END
