@@ -181,7 +181,9 @@ class Gathering:
             "files": {each.path: described(each) for each in packed},
         }
         found = (f"the bundle leaves out of {node.name}, for their size: {', '.join(large)}",) if large else ()
-        return Gathered(node.name, about, packed, script(node.name, about, packed, self.wanted.directories), found)
+        pods = {*self.wanted.manifests, *(each.path for each in seen.programs.manifests)}
+        lays = script(node.name, about, packed, self.wanted.directories, pods)
+        return Gathered(node.name, about, packed, lays, found)
 
 
 def programs(seen: NodeSeen) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The way back of a bundle: a script beside a node's files that lays them onto a blank one, without Quorate too."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from quorate.packed import Packed
@@ -15,13 +15,19 @@ rows() {{ cat <<'ROWS'
 {rows}
 ROWS
 }}
+runs() {{ case $(systemctl is-active -- "$1") in active|activating|reloading) true ;; *) false ;; esac; }}
+beside() {{ above=${{1%/*}}; echo "${{above%/*}}/${{1##*/}}.quorate-fenced"; }}  # where no kubelet reads it
 reasons() {{
   rows | while read -r kind mode owner path; do
     case $kind in
     data) [ ! -e "$path/member" ] || echo "$path holds a member: this node is not blank" ;;
     file) [ ! -e "$path" ] || cmp -s -- "$here/rootfs$path" "$path" || echo "$path is there, and is another one" ;;
     dir) [ ! -e "$path" ] || [ -d "$path" ] || echo "$path is there, and is no directory" ;;
-    unit) ! systemctl is-active --quiet -- "$path" || echo "$path runs" ;;
+    pod)
+      for there in "$path" "$(beside "$path")"; do
+        [ ! -e "$there" ] || cmp -s -- "$here/rootfs$path" "$there" || echo "$there is there, and is another one"
+      done ;;
+    unit) ! runs "$path" || echo "$path runs" ;;
     esac
   done
 }}
@@ -46,6 +52,12 @@ lay() {{
         once file "$path"
         install -m "$mode" -o "${{owner%:*}}" -g "${{owner#*:}}" -- "$here/rootfs$path" "$path"
       }} ;;
+    pod)
+      to=$(beside "$path")
+      [ -e "$path" ] || [ -e "$to" ] || {{
+        once file "$to"
+        install -m "$mode" -o "${{owner%:*}}" -g "${{owner#*:}}" -- "$here/rootfs$path" "$to"
+      }} ;;
     unit)
       systemctl daemon-reload
       systemctl is-enabled --quiet -- "$path" || {{ once unit "$path"; systemctl enable --quiet -- "$path"; }} ;;
@@ -56,7 +68,7 @@ lay() {{
 undo() {{
   [ -f "$laid" ] || exit 0
   refuse "$(rows | while read -r kind _ _ path; do
-    [ "$kind" != unit ] || ! systemctl is-active --quiet -- "$path" || echo "$path runs"
+    [ "$kind" != unit ] || ! runs "$path" || echo "$path runs"
   done)"
   tac -- "$laid" | while read -r kind path; do
     case $kind in
@@ -78,13 +90,17 @@ esac
 """
 
 
-def script(node: str, about: Mapping[str, Any], packed: Iterable[Packed], data: tuple[str, ...]) -> str:
+def script(
+    node: str, about: Mapping[str, Any], packed: Iterable[Packed], data: tuple[str, ...], pods: Collection[str] = ()
+) -> str:
     """Users first, directories before what is in them, units last."""
-    return _SCRIPT.format(node=node, rows="\n".join(rows(about, packed, data)))
+    return _SCRIPT.format(node=node, rows="\n".join(rows(about, packed, data, pods)))
 
 
-def rows(about: Mapping[str, Any], packed: Iterable[Packed], data: tuple[str, ...]) -> Iterator[str]:
-    """`kind mode owner path`, a line each."""
+def rows(
+    about: Mapping[str, Any], packed: Iterable[Packed], data: tuple[str, ...], pods: Collection[str] = ()
+) -> Iterator[str]:
+    """`kind mode owner path`, a line each; manifests of static pods apart, for a kubelet starts what it reads."""
     for line in about["groups"]:
         name, _, number = line.split(":")[:3]
         yield f"group {number} - {name}"
@@ -93,7 +109,7 @@ def rows(about: Mapping[str, Any], packed: Iterable[Packed], data: tuple[str, ..
         yield f"user {uid}:{gid} {home}:{shell} {name}"
     yield from (f"data - - {path}" for path in data)
     for each in sorted(packed, key=lambda one: one.path):
-        kind = "dir" if each.data is None else "file"
+        kind = "dir" if each.data is None else "pod" if each.path in pods else "file"
         yield f"{kind} {each.mode:o} {each.owner or each.uid}:{each.group or each.gid} {each.path}"
     for name, unit in sorted(about["units"].items()):
         if unit.get("UnitFileState") == "enabled":

@@ -8,12 +8,13 @@ import pytest
 
 from quorate.laying import rows, script
 from quorate.packed import Packed
+from quorate.pods import parked
 
 
 class Place:
     """A node that is a directory: the files of the bundle go to where they would go, below it."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, pods: tuple[str, ...] = ()) -> None:
         self.root, self.home = root / "node", root / "bundle"
         self.root.mkdir()
         self.packed = (
@@ -23,7 +24,9 @@ class Place:
         )
         (self.home / "lay.sh").parent.mkdir()
         about = {"groups": ["root:x:0:"], "users": ["root:x:0:0:root:/root:/bin/bash"], "units": {}}
-        (self.home / "lay.sh").write_text(script("a", about, self.packed, (f"{self.root}/data",)))
+        (self.home / "lay.sh").write_text(
+            script("a", about, self.packed, (f"{self.root}/data",), [f"{self.root}/{each}" for each in pods])
+        )
         for each in self.packed:
             there = Path(f"{self.home}/rootfs{each.path}")
             there.parent.mkdir(parents=True, exist_ok=True)
@@ -111,3 +114,13 @@ def test_users_come_first_and_units_that_were_enabled_last() -> None:
         "file 600 etcd:etcd /etc/etcd/a.key",
         "unit - - etcd.service",
     ]
+
+
+def test_the_manifest_of_a_static_pod_is_laid_where_no_kubelet_reads_it(tmp_path: Path) -> None:
+    place = Place(tmp_path, pods=("etc/pki/a.key",))
+    assert place.run().returncode == 0
+    assert sorted(path.name for path in place.root.rglob("*")) == ["a.key.quorate-fenced", "etc", "pki"]
+    assert parked(f"{place.root}/etc/pki/a.key") == f"{place.root}/etc/a.key.quorate-fenced"
+    assert place.run().returncode == 0
+    assert place.run("undo").returncode == 0
+    assert list(place.root.iterdir()) == []
