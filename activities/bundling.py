@@ -31,6 +31,9 @@ AT_ONCE = 4  # nodes, each with at most NODE_BYTES_MAX in memory
 NODE_S = 60.0  # for all that one is asked
 
 
+UNWANTED = "where the nodes are none of ours, backup.bundle: off says so"
+
+
 @dataclass(frozen=True)
 class Bundling:
     hosts: RecordedHosts
@@ -52,7 +55,7 @@ class Bundling:
         try:
             nodes, silent = self._nodes(task, ticket)
             if not nodes:
-                return Bundled(findings=(f"the bundle was not taken: {'; '.join(silent)}",))
+                return Bundled(findings=(f"the bundle was not taken: {'; '.join(silent)}; {UNWANTED}",))
             tick("storing the bundle")
             stored = self._stored(task, ticket, nodes, tick)
         except QuorateError as error:
