@@ -140,8 +140,18 @@ METRICS = (
     Metric("quorate_run_held", "Operations that have stopped and wait for a person.", ("cluster", "kind")),
     Metric(
         "quorate_credential_expiry_timestamp_seconds",
-        "When a certificate of the inventory expires; absent for one that cannot be read.",
+        "When a certificate of the inventory expires: for etcd (and its authority), in the kubeconfig, for SSH. "
+        "Absent for one that cannot be read.",
         ("cluster", "kind"),
+    ),
+    Metric(
+        "quorate_backup_can_be_opened",
+        "Whether an identity of the inventory opens what is encrypted for its recipients (1, 0); absent where "
+        "nothing is encrypted.",
+    ),
+    Metric(
+        "quorate_retention_expected_interval_seconds",
+        "The longest that should lie between two prunes; absent without `backup.retention`.",
     ),
     Metric(
         "quorate_notices_waiting",
@@ -183,6 +193,8 @@ class Run:
 
 def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:
     yield Figure("quorate_schedule_expected_interval_seconds", (name,), cluster.backup.expected_s)
+    if cluster.backup.retention:
+        yield Figure("quorate_retention_expected_interval_seconds", (name,), cluster.backup.expected_s)
     if cluster.objectives:
         yield Figure("quorate_rpo_objective_seconds", (name,), cluster.objectives.rpo)
         yield Figure("quorate_rto_objective_seconds", (name,), cluster.objectives.rto)
@@ -274,6 +286,11 @@ def of_runs(runs: Iterable[Run], clusters: Iterable[str]) -> Iterator[Figure]:
 def of_credentials(name: str, expiries: Mapping[str, float]) -> Iterator[Figure]:
     for kind, at in expiries.items():
         yield Figure("quorate_credential_expiry_timestamp_seconds", (name, kind), at)
+
+
+def of_keys(name: str, opens: bool | None) -> Iterator[Figure]:  # noqa: FBT001 - None is a third answer
+    if opens is not None:
+        yield Figure("quorate_backup_can_be_opened", (name,), float(opens))
 
 
 def of_active(

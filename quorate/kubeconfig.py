@@ -1,5 +1,6 @@
 """Where a kubeconfig leads to."""
 
+import base64
 from typing import Any
 
 import yaml
@@ -14,3 +15,12 @@ def server(text: bytes) -> str:
         return str(clusters[contexts[told["current-context"]]])
     except (yaml.YAMLError, KeyError, TypeError):
         return ""
+
+
+def client_certificate(text: bytes) -> bytes:
+    """In PEM, of its only user; nothing where it logs in otherwise, or names a file."""
+    try:
+        told: Any = yaml.safe_load(text)
+        return base64.b64decode(told["users"][0]["user"]["client-certificate-data"])
+    except (yaml.YAMLError, KeyError, TypeError, IndexError, ValueError):
+        return b""

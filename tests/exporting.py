@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
+from pyrage import x25519
 
 from activities.adapters.directory import DirectoryStore
 from deploy.lab.pki import authority
@@ -59,7 +60,11 @@ class Site:
         text = INVENTORY.format(state=root / "state", store=root / "store").replace(
             "etcd: {data_dir: /var/lib/etcd/default}", f"etcd: {{data_dir: /var/lib/etcd/default, {tls}}}"
         )
-        copied = text.replace("{store: here}", "{store: here, copies: [far], schedule: on}")
+        key = x25519.Identity.generate()
+        (root / "age.key").write_text(f"{key}\n")
+        sealed = f"recipients: [{key.to_public()}], identities: ['file:{root}/age.key']"
+        policy = f"{{store: here, copies: [far], schedule: on, retention: {{last: 9}}, {sealed}}}"
+        copied = text.replace("{store: here}", policy)
         copied = copied.replace("stores:\n", f"stores:\n  far: {{directory: {root / 'far'}}}\n")
         (root / "quorate.yaml").write_text(copied + more)
 

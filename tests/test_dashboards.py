@@ -20,6 +20,7 @@ from tests.real_prometheus import scraping
 from tests.runbooks import ROOT
 from tests.test_alerts import SERIES, promtool
 from worker.metrics import served
+from worker.operations import new_id
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "deploy" / "grafana").glob("*.json")}
 NAMES = sorted(BOARDS)
@@ -103,6 +104,7 @@ def test_a_real_prometheus_that_scrapes_both_answers_every_query_and_no_alert_of
         store = DirectoryStore(str(tmp_path / where))
         for kind in (Kind.VERIFIED, Kind.RESTORED):
             put(store, Mark(kept.directory, kind, now, "tester", "verify-1"))
+    site.record(new_id("prune"), {"outcome": "pruned"})
     exporter = site.exporter()
     exporter.look()
     rules = [ROOT / "deploy" / "prometheus" / f"{name}.yaml" for name in ("quorate", "etcd")]

@@ -5,30 +5,38 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
+from pyrage import x25519
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.journal import FileJournals
+from activities.adapters.secrets import LocalSecrets
+from activities.adapters.x509 import X509
 from activities.ledger import Ledger
+from deploy.lab.pki import authority
 from deploy.lab.process import wait
 from quorate.catalogue import MANIFEST, key_of
 from quorate.errors import BadInput, Unreachable
 from quorate.gauges import ENDS, METRICS, WORTH, of_active
+from quorate.inventory import Kubernetes
 from quorate.marks import Kind, Mark, put
 from quorate.reading import parse
 from quorate.records import Entry
 from quorate.revision_clock import Tick
 from tests.exporting import AT, EVERYTHING, Away, Exporter, Site, figures, parsed, scraped, snapshot
-from tests.factory import INVENTORY
+from tests.factory import INVENTORY, inventory
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.hooks import Hook, hooked
 from tests.real_etcd import running
+from worker.credentials import Credentials
 from worker.eyes import of_schedules
 from worker.metrics import Board, served
 from worker.operations import new_id
@@ -324,6 +332,42 @@ class TestRestart:
             at = exporter.figure("quorate_credential_expiry_timestamp_seconds", cluster="demo", kind=kind)
             assert at is not None
             assert at > AT.timestamp()
+
+    def test_whether_backups_could_be_opened_is_told_and_when_a_prune_is_due(self, site: Site) -> None:
+        exporter = site.exporter()
+        exporter.look()
+        assert exporter.figure("quorate_backup_can_be_opened", cluster="demo") == 1
+        assert exporter.figure("quorate_retention_expected_interval_seconds", cluster="demo") == 3600
+        (site.root / "age.key").write_text(f"{x25519.Identity.generate()}\n")
+        exporter.look()
+        assert exporter.figure("quorate_backup_can_be_opened", cluster="demo") == 0
+
+    def test_credentials_for_ssh_and_kubernetes_are_told_as_well(self, tmp_path: Path) -> None:
+        ca = authority("kubernetes")
+        ca.sign("admin").write(tmp_path, "admin")
+        user = {"client-certificate-data": b64encode((tmp_path / "admin.crt").read_bytes()).decode()}
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump({"users": [{"name": "admin", "user": user}]}))
+        for argv in (
+            ("-t", "ed25519", "-N", "", "-f", "ca"),
+            ("-t", "ed25519", "-N", "", "-f", "id"),
+            ("-s", "ca", "-I", "quorate", "-n", "quorate", "-V", "+1d", "id.pub"),
+        ):
+            subprocess.run(["ssh-keygen", "-q", *argv], cwd=tmp_path, check=True)
+        demo = inventory(tmp_path).clusters["demo"]
+        demo = demo.model_copy(
+            update={
+                "ssh": demo.ssh.model_copy(update={"certificate": f"file:{tmp_path}/id-cert.pub"}),
+                "kubernetes": Kubernetes.model_validate(
+                    {"kubeconfig": f"file:{tmp_path}/kubeconfig", "api_urls": ["https://127.0.0.1:6443"]}
+                ),
+            }
+        )
+        found = Credentials(LocalSecrets({}), X509()).expiries(demo)
+        assert found["ssh"] == pytest.approx(time.time() + 86400, abs=120)
+        assert found["kubeconfig"] > time.time()
+        (tmp_path / "id-cert.pub").write_text("nothing")
+        (tmp_path / "kubeconfig").unlink()
+        assert Credentials(LocalSecrets({}), X509()).expiries(demo) == {}
 
 
 class TestAddress:

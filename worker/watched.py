@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from activities.catalogued import Catalogued
 from quorate.catalogue import Manifest, Shelf, newest
+from quorate.errors import QuorateError
 from quorate.gauges import (
     Figure,
     loss_of,
@@ -14,6 +15,7 @@ from quorate.gauges import (
     of_clock,
     of_copy,
     of_credentials,
+    of_keys,
     of_loss,
     of_members,
     of_settings,
@@ -21,6 +23,7 @@ from quorate.gauges import (
 from quorate.inventory import Cluster
 from quorate.ports import Store
 from quorate.provenance import why_not
+from worker.cli.keys import tried
 from worker.metrics import Board, Kept
 from worker.wiring import Wiring
 
@@ -130,8 +133,19 @@ class Watched:
 
     def expiries(self) -> None:
         """One that cannot be read has no figure; `quorate doctor` says why."""
-        found = self.wiring.expiries(self.cluster)
-        self.board.tell(f"credentials of {self.name}", of_credentials(self.name, found))
+        found = self.wiring.credentials.expiries(self.cluster)
+        figures = (*of_credentials(self.name, found), *of_keys(self.name, self.opens()))
+        self.board.tell(f"credentials of {self.name}", figures)
+
+    def opens(self) -> bool | None:
+        """None where nothing is encrypted."""
+        if not self.cluster.backup.recipients:
+            return None
+        try:
+            tried(self.wiring.cipher, self.cluster.backup)
+        except QuorateError:
+            return False
+        return True
 
 
 def watched(wiring: Wiring, board: Board, name: str, cluster: Cluster) -> Watched:

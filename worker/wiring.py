@@ -4,7 +4,6 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -52,10 +51,9 @@ from activities.taking import Taking
 from activities.trust import Trust
 from activities.verifying import Verifying
 from quorate.command import Node, Ticket
-from quorate.errors import QuorateError
-from quorate.inventory import Cluster
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Secrets, Store
+from worker.credentials import Credentials
 from worker.remembering import memory
 from worker.settings import Settings
 from worker.temporal import in_order
@@ -153,10 +151,9 @@ class Wiring:
     def clock(self) -> RevisionClock:
         return RevisionClock(self.etcds, self.ticks, time.time)
 
-    def expiries(self, cluster: Cluster) -> dict[str, float]:
-        """When the certificates that open etcd expire, by what they are; one that cannot be read is left out."""
-        tls = cluster.etcd.tls
-        return expiring(self.secrets, {"etcd-client": tls.cert, "etcd-ca": tls.ca}) if tls else {}
+    @cached_property
+    def credentials(self) -> Credentials:
+        return Credentials(self.secrets, X509())
 
     @cached_property
     def webhooks(self) -> HttpWebhooks:
@@ -272,15 +269,6 @@ class Wiring:
             sandbox.mark,
             self.ledger.seal,
         ]
-
-
-def expiring(secrets: Secrets, references: dict[str, str]) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for kind, reference in references.items():
-        with suppress(QuorateError, UnicodeDecodeError):
-            if certificate := X509().read(secrets.resolve(reference).decode()):
-                found[kind] = certificate.not_after
-    return found
 
 
 def ssh_hosts(secrets: Secrets) -> SshHosts:

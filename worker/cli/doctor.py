@@ -185,18 +185,35 @@ def certificates(wiring: "Wiring", name: str, cluster: "Cluster") -> Iterator[Ch
     if cluster.etcd.tls:
         for what, reference in (("ca", cluster.etcd.tls.ca), ("cert", cluster.etcd.tls.cert)):
             yield certificate(wiring, f"{name} {what}", reference)
+    if cluster.kubernetes:
+        yield kubeconfig(wiring, f"{name} kubeconfig", cluster.kubernetes.kubeconfig)
     if cluster.ssh.certificate:
         yield ssh_certificate(wiring, f"{name} ssh", cluster.ssh.certificate)
 
 
 def certificate(wiring: "Wiring", about: str, reference: str) -> Check:
     """Expired is a failure, and so is one that will be in two weeks."""
+    try:
+        return judged(about, reference, wiring.secrets.resolve(reference))
+    except QuorateError as error:
+        return Check("certificate", about, ok=False, said=str(error), next=f"put a certificate at {reference}")
+
+
+def kubeconfig(wiring: "Wiring", about: str, reference: str) -> Check:
+    """As the certificate that is in it."""
+    from quorate.kubeconfig import client_certificate
+
+    try:
+        return judged(about, reference, client_certificate(wiring.secrets.resolve(reference)))
+    except QuorateError as error:
+        return Check("certificate", about, ok=False, said=str(error), next=f"put a kubeconfig at {reference}")
+
+
+def judged(about: str, reference: str, pem: bytes) -> Check:
     from cryptography import x509
 
     try:
-        found = x509.load_pem_x509_certificate(wiring.secrets.resolve(reference))
-    except QuorateError as error:
-        return Check("certificate", about, ok=False, said=str(error), next=f"put a certificate at {reference}")
+        found = x509.load_pem_x509_certificate(pem)
     except ValueError:
         return Check("certificate", about, ok=False, said=f"{reference} is not a certificate in PEM")
     until = found.not_valid_after_utc
