@@ -34,6 +34,7 @@ def quorate_yaml(
         "temporal": {"binary": str(cache() / "bin" / "temporal")},
         "clusters": {spec.name: cluster(spec, nodes, recipients, outside) | proving(spec, sandbox)},
         "stores": {"offsite": {"s3": offsite(spec, store)}},
+        "metrics": {"listen": "127.0.0.1:0"},  # labs run side by side; `daemon.json` says which port it is
     }
     return yaml.safe_dump(text, sort_keys=False, width=110)
 

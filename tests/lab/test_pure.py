@@ -170,7 +170,7 @@ class TestConfig:
 
     def test_the_keys_of_a_cluster_come_in_the_products_order(self) -> None:
         text = yaml.safe_load(quorate_yaml(SHAPE, NODES, STORE, RECIPIENTS))
-        assert list(text) == ["apiVersion", "state_dir", "temporal", "clusters", "stores"]
+        assert list(text) == ["apiVersion", "state_dir", "temporal", "clusters", "stores", "metrics"]
         assert list(text["clusters"]["demo"]) == [
             "environment", "ssh", "etcd", "members", "control_plane", "kubernetes", "backup", "objectives",
         ]  # fmt: skip
