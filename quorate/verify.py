@@ -10,6 +10,7 @@ from quorate.plan import Step
 
 WORKFLOW = "verify"
 NONE: Mapping[str, str] = {}
+DOUBTED_MAX = 10  # of them are named, the newest first; `quorate snapshots ls` has all
 AT_ONCE = 100  # by one run, the longest unproved first; the next run goes on
 
 STEPS = (
@@ -38,6 +39,7 @@ class Due:
     snapshots: tuple[str, ...] = ()
     later: int = 0
     findings: tuple[str, ...] = ()
+    doubted: tuple[str, ...] = ()  # of whom nobody wants to know, and why
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,13 @@ def request(inventory: Inventory, cluster: str, operation: str, actor: str) -> V
     )
 
 
-def due(shelf: Shelf, within_s: float, doubted: Iterable[str], now: datetime) -> Due:
+def due(shelf: Shelf, within_s: float, doubted: Mapping[str, str], now: datetime) -> Due:
     """Whatever nobody vouches for is not fetched: it does not count, sound or not."""
-    doubted = frozenset(doubted)
     limit = now - timedelta(seconds=within_s)
     ages = [(proved_at(shelf, each), each.id) for each in shelf.manifests if each.id not in doubted]
     old = [id_ for at, id_ in sorted(ages) if at <= limit]
-    return Due(tuple(old[:AT_ONCE]), len(old[AT_ONCE:]), tuple(shelf.damaged.values()))
+    why = tuple(f"{id_} was not verified: {reason}" for id_, reason in sorted(doubted.items(), reverse=True))
+    return Due(tuple(old[:AT_ONCE]), len(old[AT_ONCE:]), tuple(shelf.damaged.values()), why[:DOUBTED_MAX])
 
 
 def proved_at(shelf: Shelf, manifest: Manifest) -> datetime:
@@ -97,6 +99,7 @@ def counting(shelf: Shelf, doubted: Collection[str]) -> str:
 
 
 def notes(task: VerifyTask) -> Iterator[str]:
+    yield from task.due.doubted
     if task.due.later:
         yield f"{task.due.later} more are due, at the next run"
     if not task.due.snapshots:

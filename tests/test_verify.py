@@ -147,7 +147,9 @@ def test_the_longest_unproved_comes_first_and_a_run_is_bounded(monkeypatch: pyte
     for each in backups:
         store.objects[each.key], store.objects[each.manifest_key] = b"compressed", each.encode()
     put(store, Mark(backups[0].directory, Kind.VERIFIED, AT + timedelta(hours=1), "ada", "verify-1"))
-    found = due(shelf(store, "prod"), 60, {backups[1].id}, datetime(2027, 1, 1, tzinfo=UTC))
+    found = due(
+        shelf(store, "prod"), 60, {backups[1].id: "its manifest is not signed"}, datetime(2027, 1, 1, tzinfo=UTC)
+    )
     assert (found.snapshots, found.later) == ((backups[2].id, backups[3].id), 1)
 
 
