@@ -31,6 +31,7 @@ def watched(bare_lab: Lab) -> Iterator[Product]:
     text["stores"]["here"] = {"directory": str(product.config.parent / "copies")}
     (product.config.parent / "copies").mkdir()
     text["clusters"][bare_lab.name]["backup"] |= {"schedule": "on", "retention": {"last": 9}, "copies": ["here"]}
+    text["clusters"][bare_lab.name]["objectives"] |= {"restore_proof": "1d"}
     with hooked() as hook:
         (product.config.parent / "hook").write_text(hook.url)
         text["notify"] = {"webhooks": [{"form": "json", "url": f"file:{product.config.parent / 'hook'}"}]}
