@@ -10,7 +10,18 @@ from quorate.converge import Clock
 from quorate.errors import QuorateError, Unreachable
 from quorate.etcd import EtcdTarget
 from quorate.ports import Disks
-from quorate.strain import BEFORE_S, HALVINGS, WINDOW_S, DiskSeen, enough, mean_s, strained, usual_s
+from quorate.strain import (
+    BEFORE_S,
+    HALVINGS,
+    NOTHING,
+    WINDOW_S,
+    DiskSeen,
+    enough,
+    known,
+    mean_s,
+    strained,
+    usual_s,
+)
 
 
 @dataclass(slots=True)
@@ -23,9 +34,12 @@ class Easing:
     last: DiskSeen | None = None
     usual: float | None = None
 
-    def begin(self) -> None:
-        """A moment without a stream, to compare with."""
+    def begin(self, attempt: int = 1) -> None:
+        """Compared is with all since the member's start, or, where that is little or did not do, with a moment."""
         if (before := self.look()) is None:
+            return
+        if attempt == 1 and known(before):
+            self.last, self.usual = before, mean_s(NOTHING, before)
             return
         self.clock.sleep(BEFORE_S)
         if (now := self.look()) is not None:

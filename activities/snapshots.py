@@ -204,7 +204,7 @@ class Snapshots:
         request, choice = task.request, chosen(task)
         with self.etcds.at(choice.target, ticket) as etcd:
             easing = Easing(self.disks, choice.target, self.clock)
-            easing.begin()
+            easing.begin(ticket.attempt)
             started, floor = int(self.clock.time()), floor_of(etcd, choice)
 
             def sent() -> Iterator[bytes]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 WINDOW_S = 2.0  # between two looks
 BEFORE_S = 2.0  # that a member is watched for before it sends
 FSYNCS_MIN = 8  # fewer say nothing
+FSYNCS_KNOWN = 1000  # since its start: their mean is what the disk usually does, and nobody has to watch it first
 TIMES = 2.0  # what is too much
 FLOOR_S = 0.010  # what etcd asks of a disk: nobody suffers below, and from 0.5 to 1 ms is noise
 HALVINGS = 3  # of its speed, before a member that suffers still is left alone
@@ -19,6 +20,13 @@ class DiskSeen:
     defragmenting: bool = False
 
 
+NOTHING = DiskSeen(0, 0.0)
+
+
+def known(seen: DiskSeen) -> bool:
+    return seen.fsyncs >= FSYNCS_KNOWN
+
+
 def enough(before: DiskSeen, now: DiskSeen) -> bool:
     """So many between the two that their mean means something; one that was started again has counted fewer."""
     return now.fsyncs - before.fsyncs >= FSYNCS_MIN
@@ -30,8 +38,7 @@ def mean_s(before: DiskSeen, now: DiskSeen) -> float:
 
 def usual_s(before: DiskSeen, now: DiskSeen) -> float | None:
     """Without a stream; of a cluster in which hardly anybody writes as it was since the member's start, if ever."""
-    nothing = DiskSeen(0, 0.0)
-    for since in (before, nothing):
+    for since in (before, NOTHING):
         if enough(since, now):
             return mean_s(since, now)
     return None

@@ -84,6 +84,24 @@ def test_one_that_feels_better_when_it_is_slower_sends_to_the_end() -> None:
     assert (pace.halved, came) == (2, 200_000)
 
 
+def test_a_member_that_has_written_for_long_is_not_watched_first() -> None:
+    clock, disks = Clock(), FakeDisks()
+    disks.counted["a"] = DiskSeen(5000, 10.0)
+    began, easing = clock.now, Easing(disks, A, clock)
+    easing.begin()
+    assert clock.now == began
+    assert easing.usual == pytest.approx(0.002)
+
+
+def test_one_that_was_stopped_for_its_disk_is_compared_with_that_moment() -> None:
+    """A disk that is slow for good keeps nobody without backups."""
+    clock, disks = Clock(), FakeDisks(lambda fsyncs: 0.04 if fsyncs >= 5000 else 0.002)
+    disks.counted["a"] = DiskSeen(5000, 10.0)
+    easing = Easing(disks, A, clock)
+    easing.begin(attempt=2)
+    assert easing.usual == pytest.approx(0.04)
+
+
 class TestBackup:
     def test_a_member_that_is_being_defragmented_is_not_taken(self) -> None:
         assert choose(HEALTHY, 100, defragmenting={"b"}) == "c"
@@ -146,7 +164,7 @@ def slow_disk(member: Member, delay_us: int) -> Iterator[None]:
     """Every sync of the real member's takes so much longer."""
     assert member.process
     if (strace := which("strace")) is None:
-        pytest.skip("there is no strace, and a disk is made slow by it")
+        pytest.fail("a disk is made slow by strace, and there is none: apt-get install strace")
     inject = f"inject=fdatasync,fsync:delay_exit={delay_us}"
     argv = [strace, "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", inject]
     with subprocess.Popen([*argv, "-p", str(member.process.pid)]) as tracer:

@@ -15,8 +15,8 @@ SOURCE = Path(__file__).with_suffix(".c")
 @contextmanager
 def clock(off_s: int, folder: Path) -> Iterator[None]:
     """Ahead by so much; programs that ask the kernel themselves, as those in Go do, have the right time."""
-    compiler = shutil.which("cc") or pytest.skip(
-        "there is no C compiler, and a process's clock is set wrong by a library"
+    compiler = shutil.which("cc") or pytest.fail(
+        "a process's clock is set wrong by a library, and there is no cc to make it: apt-get install gcc libc6-dev"
     )
     library = folder / "wrong_clock.so"
     subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE)], check=True)
