@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from quorate.catalogue import Manifest, Shelf, arranged, home_of, parse, read, wanted
+from quorate.catalogue import Manifest, Shelf, arranged, home_of, latest, parse, read, wanted
 from quorate.errors import Corrupt, Missing, QuorateError
 from quorate.ports import Memory, Noted, Remembered, Store, Stored
 
@@ -23,6 +23,15 @@ FRESH_S = 150.0  # two looks of the daemon, and how long one may take
 class Known:
     noted: Noted
     manifest: Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """A shelf as it was when it was compared; where `older` ones were left out, without its strays."""
+
+    shelf: Shelf
+    compared: float
+    older: int = 0
 
 
 @dataclass(slots=True)
@@ -58,19 +67,22 @@ class Catalogued:
         bad = {each.stored.key: each.manifest for each in read_now if isinstance(each.manifest, Corrupt)}
         return arranged(listing, {**{key: each.manifest for key, each in self.known.items()}, **bad})
 
-    def glance(self, within_s: float = FRESH_S) -> tuple[Shelf, float] | None:
+    def glance(self, within_s: float = FRESH_S, last: int = 0) -> Glance | None:
         """As it was compared with the store not longer ago than this, and when; the store is not asked.
 
-        Nothing where the store could as well be asked at once.
+        Nothing where the store could as well be asked at once. With `last` no more than so many, the newest.
         """
-        found = self._recall()
+        found = self._recall(last)
         if not 0 <= self.clock() - found.compared <= within_s or len(found.listing) <= PAGE:
             return None
         self.known = recalled(found)
-        there = {each.key: each for each in wanted(found.listing)}
-        if there.keys() != self.known.keys():
+        all_of_them = latest(found.listing, 0)
+        there = {each.key for each in all_of_them[-last:]}
+        if there != self.known.keys():
             return None  # of what is not believed only the store can say why
-        return arranged(found.listing, {key: each.manifest for key, each in self.known.items()}), found.compared
+        shelf = arranged(found.listing, {key: each.manifest for key, each in self.known.items()})
+        older = len(all_of_them) - len(there)
+        return Glance(replace(shelf, strays={}) if older else shelf, found.compared, older)
 
     def doubted(
         self, shelf: Shelf, trusted: tuple[str, ...], why_not: Callable[[Manifest], str]
@@ -97,8 +109,8 @@ class Catalogued:
         found = (self.known or {}).get(manifest.manifest_key)
         return found.noted.doubt if found and found.noted.trust == trust else None
 
-    def _recall(self) -> Remembered:
-        found = self._tried(lambda: self.memory.recall(self.place, self.cluster), Remembered())
+    def _recall(self, last: int = 0) -> Remembered:
+        found = self._tried(lambda: self.memory.recall(self.place, self.cluster, last), Remembered())
         self.said = self.said or found.said
         return found
 

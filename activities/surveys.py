@@ -238,7 +238,8 @@ class Surveyor:
 
     def _stored(self, name: str, cluster: Cluster, settings: StoreSettings) -> Stock:
         store, catalogued = self.stores.at(settings), self.catalogued(settings, name)
-        shelf, at = (self.within_s and catalogued.glance(self.within_s)) or (catalogued.look(store), 0.0)
+        known = catalogued.glance(self.within_s) if self.within_s else None
+        shelf, at = (known.shelf, known.compared) if known else (catalogued.look(store), 0.0)
         trust = cluster.trust
         doubts = catalogued.doubted(shelf, trust, lambda each: why_not(each, trust, self.signatures))
         return Stock(shelf, lineages(store, name), doubts, at)

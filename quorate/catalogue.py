@@ -304,6 +304,12 @@ def wanted(listing: Collection[Stored]) -> tuple[Stored, ...]:
     return tuple(each for each in found if home_of(each.key) not in going)
 
 
+def latest(listing: Collection[Stored], last: int) -> tuple[Stored, ...]:
+    """So many of the manifests that are listed, the newest by their names; 0 is all of them."""
+    found = sorted(wanted(listing), key=lambda each: home_of(each.key).rpartition("/")[2])
+    return tuple(found[-last:])
+
+
 def arranged(listing: Iterable[Stored], read: Mapping[str, Manifest | Corrupt]) -> Shelf:
     """What was listed, and what its manifests say or why they are not to be believed."""
     sizes = {stored.key: stored.size_bytes for stored in listing}

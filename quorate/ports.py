@@ -235,7 +235,8 @@ class Remembered:
 class Memory(Protocol):
     """What this machine remembers of stores, by the store and the cluster; to lose it costs time and nothing else."""
 
-    def recall(self, place: str, cluster: str) -> Remembered: ...
+    def recall(self, place: str, cluster: str, last: int = 0) -> Remembered:
+        """With all that is listed and, if `last` is not 0, no more than so many manifests, the newest."""
 
     def writes(self, place: str, cluster: str) -> int:
         """How often this machine has written there."""

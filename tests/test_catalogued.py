@@ -11,7 +11,7 @@ from activities.adapters.directory import DirectoryStore
 from activities.adapters.own_key import own_key
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.sqlite_memory import SqliteMemory
-from activities.catalogued import FRESH_S, PAGE, Catalogued
+from activities.catalogued import FRESH_S, PAGE, Catalogued, Glance
 from activities.noticed import NoticedStore
 from quorate.catalogue import Manifest, shelf
 from quorate.errors import Failed, Missing, Unreachable
@@ -149,10 +149,24 @@ def test_thousands_are_shown_without_the_store_as_long_as_they_are_fresh() -> No
     here.catalogued().look(here.store)
     asked = here.store.listed
     here.clock.now += FRESH_S
-    assert here.catalogued().glance() == (shelf(MemoryStore(here.store.objects), "prod"), 1000.0)
+    assert here.catalogued().glance() == Glance(shelf(MemoryStore(here.store.objects), "prod"), 1000.0)
     assert here.store.listed == asked
     here.clock.now += 1
     assert here.catalogued().glance() is None
+
+
+def test_the_newest_of_thousands_are_shown_alone_and_those_before_are_counted() -> None:
+    here = many()
+    put(here.noticed, Mark(made(1).directory, Kind.PROTECTED, AT, "ada", "protect-1"))
+    whole = here.catalogued().look(here.store)
+    found = here.catalogued().glance(last=2)
+    assert found
+    assert found.shelf.manifests == whole.manifests[-2:]
+    assert found.older == len(whole.manifests) - 2 > 0
+    assert (found.shelf.marks, found.shelf.strays) == (whole.marks, {})
+    assert here.catalogued().doubted(found.shelf, ("k",), lambda _: "nobody's") == dict.fromkeys(
+        [each.id for each in found.shelf.manifests], "nobody's"
+    )
 
 
 def test_a_clock_that_was_set_back_makes_nothing_fresh() -> None:

@@ -231,6 +231,15 @@ class TestWithoutADaemon:
         assert cli.json("snapshots", "show", kept)[1]["revision"] == 41
         assert kept in cli("snapshots", "show", kept)[1]
 
+    def test_people_are_shown_the_newest_hundred_and_how_many_there_are_before_them(self, cli: Cli) -> None:
+        kept = [cli.keep_snapshot(manifest(revision=41 + each)) for each in range(103)]
+        code, out, _ = cli("snapshots", "ls")
+        shown = [line.split()[0] for line in out.splitlines() if line.startswith("demo/")]
+        assert (code, shown) == (0, kept[:2:-1])
+        assert "demo: 3 older ones; `--all` shows them" in out
+        assert kept[0] in cli("snapshots", "ls", "--all")[1]
+        assert len(cli.json("snapshots", "ls")[1]["snapshots"]) == 103
+
     def test_what_a_snapshot_holds_is_shown(self, cli: Cli) -> None:
         kept = manifest().model_copy(
             update={

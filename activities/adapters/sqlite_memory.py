@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from quorate.catalogue import latest
 from quorate.errors import Failed
 from quorate.ports import Noted, Remembered, Stored
 
@@ -37,12 +38,12 @@ class SqliteMemory:
 
     path: Path
 
-    def recall(self, place: str, cluster: str) -> Remembered:
+    def recall(self, place: str, cluster: str, last: int = 0) -> Remembered:
         if not self.path.exists():
             return Remembered()
         try:
             with self._read() as database:
-                return remembered(database, place, cluster)
+                return remembered(database, place, cluster, last)
         except Unusable as error:
             self._removed()
             return Remembered(said=f"{error}; it is made anew from the store")
@@ -161,21 +162,31 @@ def located(each: Stored) -> tuple[str, int, str]:
     return each.key, each.size_bytes, each.etag
 
 
-def remembered(database: sqlite3.Connection, place: str, cluster: str) -> Remembered:
+def remembered(database: sqlite3.Connection, place: str, cluster: str, last: int) -> Remembered:
     """What does not bear its own hash is left out."""
     row = database.execute(
         "SELECT listing, compared FROM places WHERE place = ? AND cluster = ?", (place, cluster)
     ).fetchone()
     if row is None:
         return Remembered()
-    rows = database.execute(ALL_NOTED, (place, cluster))
+    try:
+        listing = tuple(Stored(key, size_bytes, etag) for key, size_bytes, etag in json.loads(row[0]))
+    except (ValueError, TypeError):
+        listing = ()
+    rows = noted_of(database, place, cluster, tuple(each.key for each in latest(listing, last)) if last else ())
     noted = {
         key: Noted(Stored(key, size_bytes, etag), text, trust, doubt)
         for key, size_bytes, etag, text, proof, trust, doubt in rows
         if sha256(text).digest() == proof
     }
-    try:
-        listing = tuple(Stored(key, size_bytes, etag) for key, size_bytes, etag in json.loads(row[0]))
-    except (ValueError, TypeError):
-        return Remembered((), noted)
-    return Remembered(listing, noted, row[1])
+    return Remembered(listing, noted, row[1] if listing else 0.0)
+
+
+def noted_of(
+    database: sqlite3.Connection, place: str, cluster: str, keys: tuple[str, ...]
+) -> Iterator[tuple[str, int, str, bytes, bytes, str, str]]:
+    """Of these keys, or of all."""
+    if not keys:
+        yield from database.execute(ALL_NOTED, (place, cluster))
+    for key in keys:
+        yield from database.execute(f"{ALL_NOTED} AND key = ?", (place, cluster, key))

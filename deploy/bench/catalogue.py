@@ -126,6 +126,8 @@ def rows(bench: Bench, empty_s: float) -> Iterator[Row]:
     yield Row("`snapshots ls --fresh`: compared with the store", None, " s", compared_s, spread)
     listed_s, spread = bench.median_s("snapshots", "ls")
     yield Row("`snapshots ls` from the local catalogue", SHOWN_S, " s", listed_s, spread)
+    all_s, spread = bench.median_s("snapshots", "ls", "--all")
+    yield Row("`snapshots ls --all`, ten thousand lines", None, " s", all_s, spread)
     started_s, spread = bench.median_s(before=("snapshots", "ls", "--fresh"))
     yield Row("`quorate` from the local catalogue", SHOWN_S, " s", started_s, spread)
     yield Row("`quorate` with an empty store", None, " s", empty_s)

@@ -41,6 +41,17 @@ def test_what_was_kept_is_recalled_for_that_place_and_cluster_alone(memory: Memo
     assert memory.recall("elsewhere", "prod") == memory.recall(PLACE[0], "other") == Remembered()
 
 
+def test_the_newest_alone_can_be_recalled(memory: Memory) -> None:
+    """By the time in its name, whatever id its cluster had."""
+    keys = ("prod/c1/20260102T000000Z-7", "prod/c1/20260104T000000Z-9", "prod/c0/20260103T000000Z-1")
+    all_of_them = tuple(Stored(f"{each}/manifest.json", 3, "e") for each in sorted(keys))
+    memory.keep(*PLACE, all_of_them, [Noted(each, b"one") for each in all_of_them], 7.0, 0)
+    found = memory.recall(*PLACE, last=2)
+    assert {each.rpartition("/")[0] for each in found.noted} == set(keys[1:])
+    assert (len(found.listing), found.compared) == (3, 7.0)
+    assert len(memory.recall(*PLACE, last=9).noted) == len(memory.recall(*PLACE).noted) == 3
+
+
 def test_what_is_not_listed_any_more_is_forgotten_and_what_is_stays(memory: Memory) -> None:
     memory.keep(*PLACE, (ONE, TWO), [Noted(ONE, b"one"), Noted(TWO, b"two")], 7.0, 0)
     memory.keep(*PLACE, (TWO,), [], 8.0, 0)

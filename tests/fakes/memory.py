@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from activities.catalogued import Catalogued
+from quorate.catalogue import latest
 from quorate.inventory import Store
 from quorate.ports import Noted, Remembered, Stored
 
@@ -13,8 +14,12 @@ class PlainMemory:
     places: dict[tuple[str, str], Remembered] = field(default_factory=dict)
     written: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def recall(self, place: str, cluster: str) -> Remembered:
-        return self.places.get((place, cluster), Remembered())
+    def recall(self, place: str, cluster: str, last: int = 0) -> Remembered:
+        found = self.places.get((place, cluster), Remembered())
+        if not last:
+            return found
+        newest = {each.key for each in latest(found.listing, last)}
+        return replace(found, noted={key: each for key, each in found.noted.items() if key in newest})
 
     def writes(self, place: str, cluster: str) -> int:
         return self.written.get((place, cluster), 0)

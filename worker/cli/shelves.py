@@ -2,12 +2,13 @@
 
 import gc
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from activities.catalogued import Glance
 from quorate.catalogue import Manifest, Shelf
 from worker.remembering import catalogued
 from worker.screen import span
@@ -34,6 +35,7 @@ class LookedUp:
     compared: datetime
     said: str
     just_now: bool
+    older: int = 0  # that were left out
 
     @property
     def discounted(self) -> Mapping[str, str]:
@@ -54,25 +56,30 @@ class Shelves:
 
         return Wiring(self.settings, chain="cli")
 
-    def of(self, cluster: str, store: str) -> LookedUp:
-        """Nothing of thousands of manifests is garbage, and to look for some takes a third of the time."""
+    def of(self, cluster: str, store: str, last: int = 0) -> LookedUp:
+        """The newest, or all; nothing of thousands is garbage, and to look for some takes a third of the time."""
         gc.disable()
         try:
-            return self._of(cluster, store)
+            return self._of(cluster, store, last)
         finally:
             gc.enable()
 
-    def _of(self, cluster: str, store: str) -> LookedUp:
+    def _of(self, cluster: str, store: str, last: int) -> LookedUp:
         remembered = catalogued(self.settings, cluster, store)
         if self.how is How.REBUILT:
             remembered.forget()
-        known = remembered.glance() if self.how is How.REMEMBERED else None
-        now = datetime.now(UTC).timestamp()
-        shelf, at = known or (remembered.look(self.wiring.stores.at(self.settings.store(cluster, store))), now)
+        known = remembered.glance(last=last) if self.how is How.REMEMBERED else None
+        if known is None:
+            whole = remembered.look(self.wiring.stores.at(self.settings.store(cluster, store)))
+            older = max(0, len(whole.manifests) - last) if last else 0
+            known = Glance(replace(whole, manifests=whole.manifests[older:]), 0.0, older)
+        shelf = known.shelf
         doubted = remembered.doubted(
             shelf, self.settings.cluster(cluster).trust, lambda each: self._why_not(cluster, each)
         )
-        return LookedUp(shelf, doubted, datetime.fromtimestamp(at, UTC), remembered.said, known is None)
+        just_now = not known.compared
+        at = datetime.now(UTC) if just_now else datetime.fromtimestamp(known.compared, UTC)
+        return LookedUp(shelf, doubted, at, remembered.said, just_now, known.older)
 
     def _why_not(self, cluster: str, manifest: Manifest) -> str:
         from quorate.provenance import why_not
@@ -84,6 +91,8 @@ def said_of(found: Mapping[str, LookedUp]) -> Iterator[str]:
     """How old it is what is shown, and what is wrong with what is remembered."""
     now = datetime.now(UTC)
     for cluster, each in found.items():
+        if each.older:
+            yield f"{cluster}: {each.older} older ones; `--all` shows them"
         if not each.just_now:
             ago = span((now - each.compared).total_seconds())
             yield f"{cluster}: as it was compared with the store {ago} ago; `--fresh` compares now"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from worker.wiring import Wiring
 
 FINDINGS = 3
+LAST = 100  # more than that nobody reads
 ELSEWHERE = "in no directory"
 
 app = typer.Typer(help="What can be restored.", no_args_is_help=True, rich_markup_mode=None)
@@ -28,6 +29,7 @@ MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clus
 
 
 Fresh = Annotated[bool, typer.Option("--fresh", help="Compare with the store, however short ago that was done.")]
+Everything = Annotated[bool, typer.Option("--all", help=f"Those before the last {LAST} as well.")]
 Rebuild = Annotated[bool, typer.Option("--rebuild", help="Read all of the store again, and remember that instead.")]
 
 
@@ -38,14 +40,18 @@ def ls(
     store: StoreName = "",
     fresh: Fresh = False,
     rebuild: Rebuild = False,
+    everything: Everything = False,
     output: As = Output.TABLE,
 ) -> int:
-    """Every snapshot with a manifest that is believed, the newest first."""
+    """The snapshots with a manifest that is believed, the newest first: for people the last 100, for scripts all."""
     from worker.cli.shelves import How, Shelves, said_of
 
     how = How.REBUILT if rebuild else How.COMPARED if fresh else How.REMEMBERED
     there = Shelves(given(ctx).settings(), how)
-    found = {name: there.of(name, store) for name in ([cluster] if cluster else there.settings.inventory.clusters)}
+    last = 0 if everything or output is Output.JSON else LAST
+    found = {
+        name: there.of(name, store, last) for name in ([cluster] if cluster else there.settings.inventory.clusters)
+    }
     shelves = {name: each.shelf for name, each in found.items()}
     manifests = [each for shelf in shelves.values() for each in reversed(shelf.manifests)]
     why = {id_: said for each in found.values() for id_, said in each.discounted.items()}
