@@ -520,10 +520,10 @@ class TestLocalCatalogue:
         code, out, _ = cli("snapshots", "ls")
         assert (code, "compared with the store" in out) == (0, False)
         (cli.root / "store" / ids[0].replace("demo/", "demo/c1/") / MANIFEST).unlink()
-        code, out, _ = cli("snapshots", "ls", "demo")
+        code, out, _ = cli("snapshots", "ls", "demo", "--all")
         assert (code, out.count("20261121T104500Z")) == (0, 501)
         assert re.search(r"demo: as it was compared with the store \S+ s ago; `--fresh` compares now", out)
-        code, out, _ = cli("snapshots", "ls", "--fresh")
+        code, out, _ = cli("snapshots", "ls", "--fresh", "--all")
         assert (code, out.count("20261121T104500Z"), "ago; `--fresh`" in out) == (0, 500, False)
 
     def test_nothing_but_the_settings_is_loaded_for_it(self, cli: Cli) -> None:
@@ -547,7 +547,7 @@ class TestLocalCatalogue:
         self.many(cli)
         cli("snapshots", "ls")
         (cli.root / "state" / "catalogue.db").write_bytes(b"no database" * 1000)
-        code, out, _ = cli("snapshots", "ls")
+        code, out, _ = cli("snapshots", "ls", "--all")
         assert (code, out.count("20261121T104500Z")) == (0, 501)
         assert "is made anew from the store" in out
         assert "made anew" not in cli("snapshots", "ls")[1]

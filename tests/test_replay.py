@@ -8,7 +8,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from worker.wiring import WORKFLOWS
+from worker.registry import WORKFLOWS
 
 STRICT = SandboxedWorkflowRunner()  # the daemon's lets the workflows' own files through
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*/*.json"))

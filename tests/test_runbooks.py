@@ -38,7 +38,7 @@ from worker.cli.results import (
     RESTORE_FIELDS,
     VERIFY_FIELDS,
 )
-from worker.wiring import WORKFLOWS
+from worker.registry import WORKFLOWS
 
 PAGES = {path.stem: path.read_text() for path in ROOT.glob("runbooks/*.md")}
 STEPS = {

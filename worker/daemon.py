@@ -20,11 +20,12 @@ from activities.boundary import Boundary
 from quorate.errors import Denied, Unreachable
 from worker import embedded, eyes, metrics, presence, temporal
 from worker.operations import Operations
+from worker.registry import WORKFLOWS, steps, streams
 from worker.schedules import reconcile
 from worker.settings import Settings
 from worker.telemetry import configure
 from worker.upgrade import SANDBOX, refuse_what_does_not_go_on
-from worker.wiring import WORKFLOWS, Wiring
+from worker.wiring import Wiring
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
 
 STEP_SLOTS = 32  # nine nodes, several steps at once, and room for a second cluster
@@ -175,15 +176,15 @@ async def check_namespace(settings: Settings, client: Client) -> None:
 
 def workers(client: Client, wiring: Wiring, stack: AsyncExitStack) -> list[Worker]:
     """Two queues with pools of their own: bulk streams never starve a restore."""
-    steps = stack.enter_context(ThreadPoolExecutor(STEP_SLOTS, "steps"))
-    streams = stack.enter_context(ThreadPoolExecutor(STREAM_SLOTS, "streams"))
+    few = stack.enter_context(ThreadPoolExecutor(STEP_SLOTS, "steps"))
+    bulk = stack.enter_context(ThreadPoolExecutor(STREAM_SLOTS, "streams"))
     return [
         Worker(
             client,
             task_queue=STEPS_QUEUE,
             workflows=list(WORKFLOWS),
-            activities=wiring.steps(),
-            activity_executor=steps,
+            activities=steps(wiring),
+            activity_executor=few,
             max_concurrent_activities=STEP_SLOTS,
             max_concurrent_workflow_tasks=WORKFLOW_SLOTS,
             max_cached_workflows=50,
@@ -195,8 +196,8 @@ def workers(client: Client, wiring: Wiring, stack: AsyncExitStack) -> list[Worke
         Worker(
             client,
             task_queue=STREAMS_QUEUE,
-            activities=wiring.streams(),
-            activity_executor=streams,
+            activities=streams(wiring),
+            activity_executor=bulk,
             max_concurrent_activities=STREAM_SLOTS,
             max_heartbeat_throttle_interval=timedelta(seconds=1),
             graceful_shutdown_timeout=GRACE,

@@ -13,8 +13,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from quorate.errors import OtherVersion
 from worker.operations import Found, Operations, address, silent, version
+from worker.registry import WORKFLOWS
 from worker.temporal import refused
-from worker.wiring import WORKFLOWS
 
 # Workflows are not imported anew for every run: files that are replaced under a daemon are of another version.
 SANDBOX = SandboxedWorkflowRunner(

@@ -1,4 +1,4 @@
-"""The composition root: the only place that knows every adapter."""
+"""The composition root: the only place that knows every adapter; what a look does not need is loaded when asked."""
 
 import logging
 import os
@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from activities.adapters.age import Age
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcds
-from activities.adapters.etcd_metrics import EtcdMetrics
 from activities.adapters.journal import FileJournals
 from activities.adapters.known_hosts import KnownHostsFiles
-from activities.adapters.kubernetes import KubeApis
 from activities.adapters.own_key import OwnKey, own_key
 from activities.adapters.s3 import S3Stores
 from activities.adapters.secrets import LocalSecrets
@@ -23,52 +21,33 @@ from activities.adapters.signatures import SshSignatures
 from activities.adapters.sqlite import SqliteTicks
 from activities.adapters.ssh import SshHosts
 from activities.adapters.uploads import FileUploads
-from activities.adapters.webhooks import HttpWebhooks
 from activities.adapters.x509 import X509
-from activities.approvals import Approvals
-from activities.bundling import Bundling
 from activities.catalogued import Catalogued
 from activities.clock import RevisionClock
-from activities.copying import Copying
 from activities.discovery import Borrowed, Discovery
-from activities.due import Outset
 from activities.forwarded import ForwardedEtcds
-from activities.importing import Importing
-from activities.kubernetes import Kubernetes
 from activities.ledger import Ledger
-from activities.listings import Listings
-from activities.members import Members
-from activities.nodes import VERBS, Nodes
 from activities.noticed import NoticedStore
-from activities.planning import Planning
-from activities.pruning import Pruning
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
-from activities.remains import Remains
-from activities.sandbox import SandboxWork
-from activities.snapshots import Snapshots
 from activities.surveys import Surveyor
-from activities.taking import Taking
-from activities.trust import Trust
-from activities.verifying import Verifying
 from quorate.command import Node, Ticket
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Secrets, Store
 from worker.credentials import Credentials
 from worker.remembering import memory
 from worker.settings import Settings
-from worker.temporal import in_order
-from workflows.backup import Backup
-from workflows.due import BackupDue
-from workflows.freeze import Freeze
-from workflows.prove import Prove
-from workflows.prune import Prune
-from workflows.restore import Restore
-from workflows.thaw import Thaw
-from workflows.tidy import Tidy
-from workflows.verify import Verify
 
-WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove)
-Activities = list[Callable[..., Any]]
+if TYPE_CHECKING:
+    from activities.adapters.etcd_metrics import EtcdMetrics
+    from activities.adapters.kubernetes import KubeApis
+    from activities.adapters.webhooks import HttpWebhooks
+    from activities.importing import Importing
+    from activities.planning import Planning
+    from activities.pruning import Pruning
+    from activities.remains import Remains
+    from activities.trust import Trust
+    from activities.verifying import Verifying
+
 T = TypeVar("T")
 SIGNING = "signing.key"  # in the state directory
 
@@ -139,7 +118,7 @@ class Wiring:
 
     @cached_property
     def surveyor(self) -> Surveyor:
-        looks = (self.hosts, self.etcds, self.stores, X509(), self.cipher, self.signatures)
+        looks = (self.hosts, self.etcds, self.stores, self.certificates, self.cipher, self.signatures)
         return Surveyor(*looks, self.catalogued, self.ticks.highest)
 
     @cached_property
@@ -152,19 +131,41 @@ class Wiring:
         return RevisionClock(self.etcds, self.ticks, time.time)
 
     @cached_property
-    def credentials(self) -> Credentials:
-        return Credentials(self.secrets, X509())
+    def certificates(self) -> X509:
+        return X509()
 
     @cached_property
-    def webhooks(self) -> HttpWebhooks:
+    def disks(self) -> "EtcdMetrics":
+        from activities.adapters.etcd_metrics import EtcdMetrics
+
+        return EtcdMetrics(self.secrets)
+
+    @cached_property
+    def kube_apis(self) -> "KubeApis":
+        from activities.adapters.kubernetes import KubeApis
+
+        return KubeApis(self.secrets)
+
+    @cached_property
+    def credentials(self) -> Credentials:
+        return Credentials(self.secrets, self.certificates)
+
+    @cached_property
+    def webhooks(self) -> "HttpWebhooks":
+        from activities.adapters.webhooks import HttpWebhooks
+
         return HttpWebhooks()
 
     @cached_property
-    def planning(self) -> Planning:
+    def planning(self) -> "Planning":
+        from activities.planning import Planning
+
         return Planning(self.surveyor, self.hosts, time)
 
     @cached_property
-    def remains(self) -> Remains:
+    def remains(self) -> "Remains":
+        from activities.remains import Remains
+
         return Remains(self.hosts)
 
     @cached_property
@@ -176,25 +177,29 @@ class Wiring:
         return Ledger(self.settings.operations, self.journals.at, self.stores)
 
     @cached_property
-    def trust(self) -> Trust:
+    def trust(self) -> "Trust":
+        from activities.trust import Trust
+
         return Trust(self.hosts, KnownHostsFiles(), self.journals.at, time)
 
     @cached_property
-    def pruning(self) -> Pruning:
+    def pruning(self) -> "Pruning":
+        from activities.pruning import Pruning
+
         stores = RecordedStores(self.stores, self.journals.at, time)
         return Pruning(stores, self.signatures, self.settings.operations)
 
     @cached_property
-    def verifying(self) -> Verifying:
+    def verifying(self) -> "Verifying":
+        from activities.verifying import Verifying
+
         return Verifying(RecordedStores(self.stores, self.journals.at, time), self.cipher, self.signatures)
 
-    def sandbox(self) -> SandboxWork:
-        hosts = RecordedHosts(self.hosts, self.journals.at, time)
-        stores = RecordedStores(self.stores, self.journals.at, time)
-        return SandboxWork(hosts, stores, self.cipher, self.signatures)
-
     @cached_property
-    def importing(self) -> Importing:
+    def importing(self) -> "Importing":
+        from activities.importing import Importing
+        from activities.snapshots import Snapshots
+
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
         stores = RecordedStores(self.stores, self.journals.at, time)
@@ -207,68 +212,6 @@ class Wiring:
     def record(self, ticket: Ticket, place: str, argv: tuple[str, ...], act: Callable[[], T]) -> T:
         """An act of a command in its own process that an auditor will ask about."""
         return Pen(self.journals.at(ticket.operation), ticket, place, time).called(argv, act)
-
-    def steps(self) -> Activities:
-        """What runs on the queue of steps."""
-        hosts = RecordedHosts(self.hosts, self.journals.at, time)
-        etcds = RecordedEtcds(self.etcds, self.journals.at, time)
-        stores = RecordedStores(self.stores, self.journals.at, time)
-        nodes = Nodes(hosts, stores, self.cipher, time)
-        members = Members(hosts, etcds, self.hosts, time)
-        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads)
-        taking = Taking(etcds, self.hosts, snapshots, time)
-        listings = Listings(etcds, stores, self.cipher, time)
-        kubernetes = Kubernetes(KubeApis(self.secrets), self.journals.at, time, tunnels=self.hosts)
-        approvals = Approvals(self.signatures, self.journals.at, time)
-        return [
-            self.surveyor.plan_restore,
-            approvals.check,
-            approvals.break_glass,
-            self.planning.plan_freeze,
-            self.planning.plan_thaw,
-            self.planning.plan_tidy,
-            *(getattr(nodes, verb) for verb in VERBS),
-            members.same,
-            members.verify,
-            taking.take,
-            taking.log_in,
-            listings.before,
-            listings.differ,
-            kubernetes.verify,
-            Outset(in_order).situation,
-            self.ledger.write,
-            self.ledger.seal,
-        ]
-
-    def streams(self) -> Activities:
-        """What runs on the queue of bulk streams."""
-        hosts = RecordedHosts(self.hosts, self.journals.at, time)
-        etcds = RecordedEtcds(self.etcds, self.journals.at, time)
-        stores = RecordedStores(self.stores, self.journals.at, time)
-        files, disks = RecordedFiles(self.hosts, self.journals.at, time), EtcdMetrics(self.secrets)
-        snapshots = Snapshots(etcds, stores, hosts, self.cipher, self.signing, self.uploads, disks=disks)
-        pruning, sandbox = self.pruning, self.sandbox()
-        return [
-            snapshots.choose,
-            snapshots.stream,
-            snapshots.read_back,
-            snapshots.publish,
-            Bundling(hosts, files, stores, self.cipher, X509()).bundle,
-            Copying(stores, self.uploads).copy,
-            pruning.judge,
-            pruning.prune,
-            self.verifying.due,
-            self.verifying.verify,
-            sandbox.choose,
-            sandbox.claim,
-            sandbox.restore,
-            sandbox.read,
-            sandbox.start,
-            sandbox.clear,
-            sandbox.remove,
-            sandbox.mark,
-            self.ledger.seal,
-        ]
 
 
 def ssh_hosts(secrets: Secrets) -> SshHosts:

@@ -1,0 +1,98 @@
+"""What a daemon carries out: every workflow, and the activities of each queue."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from activities.approvals import Approvals
+from activities.bundling import Bundling
+from activities.copying import Copying
+from activities.due import Outset
+from activities.kubernetes import Kubernetes
+from activities.listings import Listings
+from activities.members import Members
+from activities.nodes import VERBS, Nodes
+from activities.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
+from activities.sandbox import SandboxWork
+from activities.snapshots import Snapshots
+from activities.taking import Taking
+from worker.temporal import in_order
+from worker.wiring import Wiring
+from workflows.backup import Backup
+from workflows.due import BackupDue
+from workflows.freeze import Freeze
+from workflows.prove import Prove
+from workflows.prune import Prune
+from workflows.restore import Restore
+from workflows.thaw import Thaw
+from workflows.tidy import Tidy
+from workflows.verify import Verify
+
+WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove)
+Activities = list[Callable[..., Any]]
+
+
+def steps(wiring: Wiring) -> Activities:
+    """What runs on the queue of steps."""
+    journals = wiring.journals.at
+    hosts = RecordedHosts(wiring.hosts, journals, time)
+    etcds = RecordedEtcds(wiring.etcds, journals, time)
+    stores = RecordedStores(wiring.stores, journals, time)
+    nodes = Nodes(hosts, stores, wiring.cipher, time)
+    members = Members(hosts, etcds, wiring.hosts, time)
+    snapshots = Snapshots(etcds, stores, hosts, wiring.cipher, wiring.signing, wiring.uploads)
+    taking = Taking(etcds, wiring.hosts, snapshots, time)
+    listings = Listings(etcds, stores, wiring.cipher, time)
+    kubernetes = Kubernetes(wiring.kube_apis, journals, time, tunnels=wiring.hosts)
+    approvals = Approvals(wiring.signatures, journals, time)
+    return [
+        wiring.surveyor.plan_restore,
+        approvals.check,
+        approvals.break_glass,
+        wiring.planning.plan_freeze,
+        wiring.planning.plan_thaw,
+        wiring.planning.plan_tidy,
+        *(getattr(nodes, verb) for verb in VERBS),
+        members.same,
+        members.verify,
+        taking.take,
+        taking.log_in,
+        listings.before,
+        listings.differ,
+        kubernetes.verify,
+        Outset(in_order).situation,
+        wiring.ledger.write,
+        wiring.ledger.seal,
+    ]
+
+
+def streams(wiring: Wiring) -> Activities:
+    """What runs on the queue of bulk streams."""
+    journals, cipher = wiring.journals.at, wiring.cipher
+    hosts = RecordedHosts(wiring.hosts, journals, time)
+    etcds = RecordedEtcds(wiring.etcds, journals, time)
+    stores = RecordedStores(wiring.stores, journals, time)
+    files = RecordedFiles(wiring.hosts, journals, time)
+    snapshots = Snapshots(etcds, stores, hosts, cipher, wiring.signing, wiring.uploads, disks=wiring.disks)
+    sandbox = SandboxWork(hosts, stores, cipher, wiring.signatures)
+    return [
+        snapshots.choose,
+        snapshots.stream,
+        snapshots.read_back,
+        snapshots.publish,
+        Bundling(hosts, files, stores, cipher, wiring.certificates).bundle,
+        Copying(stores, wiring.uploads).copy,
+        wiring.pruning.judge,
+        wiring.pruning.prune,
+        wiring.verifying.due,
+        wiring.verifying.verify,
+        sandbox.choose,
+        sandbox.claim,
+        sandbox.restore,
+        sandbox.read,
+        sandbox.start,
+        sandbox.clear,
+        sandbox.remove,
+        sandbox.mark,
+        wiring.ledger.seal,
+    ]
