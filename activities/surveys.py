@@ -51,6 +51,9 @@ def unclocked(_cluster: str) -> int:
     return 0
 
 
+LOOKED_AT = 1000  # backups; of thousands a look at a cluster needs the newest that count
+
+
 @dataclass(frozen=True, slots=True)
 class Stock:
     """What a cluster has in a store; `compared` is when, 0 where it was just now."""
@@ -59,6 +62,7 @@ class Stock:
     links: tuple[Lineage, ...] = ()
     doubted: Mapping[str, str] = field(default_factory=dict)
     compared: float = 0.0
+    older: int = 0  # that a look had no need of
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ class Surveyor:
             proved=proved_at(stock.shelf),
             lineages=stock.links,
             compared=stock.compared,
+            older=stock.older,
             clocked=clocked if isinstance(clocked, int) else 0,  # a clock that is damaged keeps nobody from restoring
             store=known.reason if isinstance(known, Silence) else "",
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
@@ -238,11 +243,17 @@ class Surveyor:
 
     def _stored(self, name: str, cluster: Cluster, settings: StoreSettings) -> Stock:
         store, catalogued = self.stores.at(settings), self.catalogued(settings, name)
-        known = catalogued.glance(self.within_s) if self.within_s else None
-        shelf, at = (known.shelf, known.compared) if known else (catalogued.look(store), 0.0)
+        known = catalogued.glance(self.within_s, LOOKED_AT) if self.within_s else None
+        if known:
+            doubts = self._doubted(catalogued, known.shelf, cluster)
+            if any(each.counts for each in known.shelf.sound(doubts)):
+                return Stock(known.shelf, lineages(store, name), doubts, known.compared, known.older)
+        shelf = catalogued.look(store)
+        return Stock(shelf, lineages(store, name), self._doubted(catalogued, shelf, cluster))
+
+    def _doubted(self, catalogued: Catalogued, shelf: Shelf, cluster: Cluster) -> Mapping[str, str]:
         trust = cluster.trust
-        doubts = catalogued.doubted(shelf, trust, lambda each: why_not(each, trust, self.signatures))
-        return Stock(shelf, lineages(store, name), doubts, at)
+        return catalogued.doubted(shelf, trust, lambda each: why_not(each, trust, self.signatures))
 
 
 def beginning(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -50,6 +50,7 @@ class ClusterSeen:
     sealed: dict[str, str] = field(default_factory=dict)  # why the snapshot that is asked for cannot be opened
     clocked: int = 0  # the highest revision on the revision clock, of whatever cluster id
     compared: float = 0.0  # when what is told of the store was compared with it; 0 for just now
+    older: int = 0  # backups in the store that are not among `manifests`
     left_out: tuple[str, ...] = ()  # of what is planned, because they are gone for good
 
     @property

@@ -138,8 +138,8 @@ def due(shelf: Shelf, within_s: float, now: datetime) -> bool:
 
 
 def proved_at(shelf: Shelf) -> datetime | None:
-    """When the last proof was given, of any of them."""
-    return max((at for each in shelf.manifests if (at := shelf.standing(each).restored)), default=None)
+    """When the last proof was given, of any of them: their marks go when they do."""
+    return max((at for each in shelf.marks.values() if (at := each.restored)), default=None)
 
 
 def chosen(shelf: Shelf, request: ProveRequest, doubted: Iterable[str]) -> Manifest:

@@ -2,25 +2,29 @@
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.x509 import X509
-from activities.surveys import Surveyor, too_few_run
-from quorate.cluster import Silence
+from activities.catalogued import Catalogued
+from activities.surveys import LOOKED_AT, Surveyor, too_few_run
+from quorate.catalogue import home_of, latest
+from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node
 from quorate.etcd import EtcdSeen
 from quorate.inventory import Jump
+from quorate.marks import Kind, Mark, put
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate, Plan
 from quorate.seen import Look, NodeSeen, UnitSeen
-from tests.factory import inventory
+from tests.factory import SNAPSHOT_BYTES, inventory
 from tests.fakes.machine import FakeHosts, Unit
-from tests.fakes.memory import unremembered
+from tests.fakes.memory import PlainMemory, unremembered
 from tests.fakes.store import MemoryStore, MemoryStores
+from tests.manifests import AT, manifest
 from tests.test_backup import AGE, Bench, a_cluster
 
 FULL = ("/usr/bin/etcd", "--quota-backend-bytes=8589934592", "--initial-cluster-state=new")
@@ -171,3 +175,38 @@ def test_a_member_that_nobody_saw_ended_may_be_running(
     }
     heard: dict[str, EtcdSeen | Silence] = dict.fromkeys("abc", Silence("refused"))
     assert too_few_run(inventory(tmp_path).clusters["demo"], nodes, heard) is few
+
+
+class TestThousandsOfBackups:
+    """A look at a cluster, such as the first screen, reads the newest of what is remembered."""
+
+    MANY = 1100
+
+    def looked(self, scene: Scene, *, within_s: float) -> ClusterSeen:
+        whole = inventory(scene.root)
+        surveyor = replace(scene.surveyor(), catalogued=lambda at, name: Catalogued(self.memory, at.place, name))
+        return replace(surveyor, within_s=within_s).survey("demo", whole.clusters["demo"], whole.stores["here"])
+
+    @pytest.fixture
+    def full(self, tmp_path: Path) -> Scene:
+        self.memory = PlainMemory()
+        scene = Scene(tmp_path)
+        for each in map(manifest, range(41, 41 + self.MANY)):
+            scene.store.objects |= {each.key: SNAPSHOT_BYTES, each.manifest_key: each.encode()}
+        return scene
+
+    def test_the_newest_are_enough_and_those_before_are_counted(self, full: Scene) -> None:
+        whole = self.looked(full, within_s=0)
+        assert (len(whole.manifests), whole.older) == (self.MANY + 1, 0)
+        found = self.looked(full, within_s=150)
+        assert (len(found.manifests), found.older) == (LOOKED_AT, self.MANY + 1 - LOOKED_AT)
+        assert found.counting[-1] == whole.counting[-1]
+        assert found.compared
+
+    def test_where_none_of_them_counts_all_are_looked_at(self, full: Scene) -> None:
+        for each in latest(full.store.ls("demo/"), LOOKED_AT):
+            put(full.store, Mark(home_of(each.key), Kind.QUARANTINED, AT, "ada", "verify-1", "damaged"))
+        whole = self.looked(full, within_s=0)
+        found = self.looked(full, within_s=150)
+        assert (found.manifests, found.older) == (whole.manifests, 0)
+        assert len(found.counting) == self.MANY + 1 - LOOKED_AT

@@ -281,6 +281,7 @@ def whole(looked: "Looked", here: Given) -> dict[str, Any]:
         "quorum": quorum(looked),
         "members": [member(looked, name) for name in seen.etcd],
         "backups": [backup(looked, each) for each in reversed(seen.manifests)],
+        "older_backups": seen.older,
         "store_error": seen.store or None,
         "rpo_now": plain(looked.loss) if looked.loss else None,
         "restore_proof": proof(looked),
