@@ -1,10 +1,12 @@
 """What is no sound snapshot of this cluster is refused by its name, by a verification and by a restore."""
 
+import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import zstandard
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters.signatures import SshSignatures
@@ -94,6 +96,23 @@ def test_one_with_a_flipped_bit_is_quarantined_by_verify_and_refused_by_a_restor
     assert manifest.id in result.findings[0]
     refusals = [each.id for each in scene.plan(snapshot=manifest.id).refusals]
     assert "quarantined" in refusals
+    assert scene.plan().chosen.snapshot.id != manifest.id
+
+
+def test_one_without_a_trailer_is_quarantined_though_its_manifest_says_nothing_else(scene: Scene) -> None:
+    """As etcdutl takes it with --skip-hash-check: nothing says any more that it is what etcd sent."""
+    manifest = newest(scene)
+    whole = zstandard.ZstdDecompressor().decompressobj().decompress(scene.store.objects[manifest.key])
+    bare = whole[:-32]
+    packed = zstandard.ZstdCompressor().compress(bare)
+    said = {"size_bytes": len(bare), "sha256": hashlib.sha256(bare).hexdigest()}
+    said |= {"stored_bytes": len(packed), "stored_sha256": hashlib.sha256(packed).hexdigest()}
+    scene.store.objects[manifest.key] = packed
+    scene.store.objects[manifest.manifest_key] = manifest.model_copy(update=said).encode()
+    result = verified(scene)
+    assert result.quarantined == (manifest.id,)
+    assert "not a database and 32 bytes of sha256" in result.findings[0]
+    assert "quarantined" in [each.id for each in scene.plan(snapshot=manifest.id).refusals]
     assert scene.plan().chosen.snapshot.id != manifest.id
 
 
