@@ -9,11 +9,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from quorate.catalogue import Manifest, Shelf, arranged, home_of, latest, parse, read, wanted
+from quorate.catalogue import Manifest, Shelf, arranged, home_of, latest, parse, read, shelf, wanted
 from quorate.errors import Corrupt, Missing, QuorateError
+from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Noted, Remembered, Store, Stored
 
 T = TypeVar("T")
+Shelving = Callable[[Store, StoreSettings, str], Shelf]  # what lies in that store for a cluster, listed now
 READERS = 16  # manifests are read at once; the S3 adapter has a connection for each
 PAGE = 1000  # what S3 lists with one request, which is asked every time
 FRESH_S = 150.0  # two looks of the daemon, and how long one may take
@@ -171,6 +173,11 @@ def recalled(found: Remembered) -> dict[str, Known]:
 
 def alike(known: Stored, there: Stored | None) -> bool:
     return there is not None and (known.size_bytes, known.etag) == (there.size_bytes, there.etag)
+
+
+def straight(store: Store, _settings: StoreSettings, cluster: str) -> Shelf:
+    """Without a memory: all of it is read."""
+    return shelf(store, cluster)
 
 
 def digest(trusted: tuple[str, ...]) -> str:

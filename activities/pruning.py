@@ -9,10 +9,11 @@ from pathlib import Path
 
 from temporalio import activity
 
+from activities.catalogued import Shelving, straight
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
 from activities.tickets import ticket_of
-from quorate.catalogue import MANIFEST, home_of, id_of, shelf
+from quorate.catalogue import MANIFEST, home_of, id_of
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Denied, Failed
@@ -47,6 +48,7 @@ class Pruning:
     operations: Path
     clock: Clock = time
     tick: Tick = activity.heartbeat
+    shelf: Shelving = straight
 
     @activity.defn(name="snapshots.judge", no_thread_cancel_exception=True)
     def judge(self, task: PruneTask) -> Judgement:
@@ -64,7 +66,8 @@ class Pruning:
         self, store: Store, request: PruneRequest
     ) -> tuple[tuple[Judged, ...], tuple[Stray, ...], tuple[str, ...]]:
         """Every snapshot and every stray of the cluster, each with why it stays, and the keys that are hidden."""
-        stock, hidden = shelf(store, request.cluster), store.hidden(f"{request.cluster}/")
+        stock = self.shelf(store, request.store, request.cluster)
+        hidden = store.hidden(f"{request.cluster}/")
         now = datetime.fromtimestamp(self.clock.time(), UTC)
         around = Circumstances(
             doubted=doubted(stock.manifests, request.trust, self.signatures),

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from temporalio import activity
 
+from activities.catalogued import Shelving, straight
 from activities.checksums import drain
 from activities.fetched import fetched
 from activities.pipeline import beaten
@@ -16,7 +17,7 @@ from activities.pushing import placed_on, receive
 from activities.recorded import RecordedHosts, RecordedStores
 from activities.tickets import ticket_of
 from activities.walking import Walking
-from quorate.catalogue import Contents, Manifest, parse, read, shelf
+from quorate.catalogue import Contents, Manifest, parse, read
 from quorate.command import Command, Ticket
 from quorate.content import Content
 from quorate.converge import Clock, Decide, Tick, converge, succeeded
@@ -54,6 +55,7 @@ class SandboxWork:
     signatures: Signatures
     clock: Clock = time
     tick: Tick = activity.heartbeat
+    shelf: Shelving = straight
 
     @activity.defn(name="sandbox.choose", no_thread_cancel_exception=True)
     def choose(self, task: ProveTask) -> Chosen:
@@ -102,7 +104,7 @@ class SandboxWork:
 
     def _choose(self, task: ProveTask, ticket: Ticket, _tick: Tick) -> Chosen:
         request = task.request
-        stock = shelf(self.stores.at(request.store, ticket), request.cluster)
+        stock = self.shelf(self.stores.at(request.store, ticket), request.store, request.cluster)
         if not request.snapshot and not due(stock, request.within_s, self._now()):
             return Chosen(note=f"nothing was due: one was proved in the last {request.within_s / 86400:g} days")
         doubts = self._doubted(stock.manifests, request)
@@ -213,7 +215,7 @@ class SandboxWork:
         store = self.stores.at(request.store, ticket)
         kind = Kind.QUARANTINED if task.differs else Kind.RESTORED
         put(store, Mark(manifest.directory, kind, self._now(), ticket.actor, ticket.operation, task.differs))
-        stock = shelf(store, request.cluster)
+        stock = self.shelf(store, request.store, request.cluster)
         return result(task, counting(stock, self._doubted(stock.manifests, request)))
 
     def _look(self, task: ProveTask) -> Look:

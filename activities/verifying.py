@@ -7,12 +7,13 @@ from datetime import UTC, datetime
 
 from temporalio import activity
 
+from activities.catalogued import Shelving, straight
 from activities.fetched import looked_through
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
 from activities.tickets import ticket_of
 from activities.unbundling import unsound
-from quorate.catalogue import Manifest, shelf
+from quorate.catalogue import Manifest
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Corrupt, QuorateError
@@ -29,6 +30,7 @@ class Verifying:
     signatures: Signatures
     clock: Clock = time
     tick: Tick = activity.heartbeat
+    shelf: Shelving = straight
 
     @activity.defn(name="snapshots.due", no_thread_cancel_exception=True)
     def due(self, task: VerifyTask) -> Due:
@@ -61,7 +63,7 @@ class Verifying:
             raise
 
     def _due(self, store: Store, request: VerifyRequest) -> Due:
-        stock = shelf(store, request.cluster)
+        stock = self.shelf(store, request.store, request.cluster)
         now = datetime.fromtimestamp(self.clock.time(), UTC)
         return due(stock, request.verify_within_s, self._doubted(stock.manifests, request), now)
 
@@ -69,7 +71,7 @@ class Verifying:
         request = task.request
         store = self.stores.at(request.store, ticket)
         left = set(self._due(store, request).snapshots) if ticket.attempt > 1 else set(task.due.snapshots)
-        known = {each.id: each for each in shelf(store, request.cluster).manifests}
+        known = {each.id: each for each in self.shelf(store, request.store, request.cluster).manifests}
         sound: list[Manifest] = []
         broken: dict[str, str] = {}
         unread: dict[str, str] = {}
@@ -88,7 +90,7 @@ class Verifying:
                 broken[id_] = str(error)
             except QuorateError as error:
                 unread[id_] = str(error)
-        stock = shelf(store, request.cluster)
+        stock = self.shelf(store, request.store, request.cluster)
         good = counting(stock, self._doubted(stock.manifests, request))
         return result(task, sound, broken, unread, good, bundles)
 

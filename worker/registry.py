@@ -74,7 +74,7 @@ def streams(wiring: Wiring) -> Activities:
     stores = RecordedStores(wiring.stores, journals, time)
     files = RecordedFiles(wiring.hosts, journals, time)
     snapshots = Snapshots(etcds, stores, hosts, cipher, wiring.signing, wiring.uploads, disks=wiring.disks)
-    sandbox = SandboxWork(hosts, stores, cipher, wiring.signatures)
+    sandbox = SandboxWork(hosts, stores, cipher, wiring.signatures, shelf=wiring.shelf)
     return [
         snapshots.choose,
         snapshots.stream,

@@ -30,6 +30,7 @@ from activities.ledger import Ledger
 from activities.noticed import NoticedStore
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.surveys import Surveyor
+from quorate.catalogue import Shelf
 from quorate.command import Node, Ticket
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Secrets, Store
@@ -112,6 +113,10 @@ class Wiring:
     def catalogued(self, settings: StoreSettings, cluster: str) -> Catalogued:
         return Catalogued(self.memory, settings.place, cluster)
 
+    def shelf(self, store: Store, settings: StoreSettings, cluster: str) -> Shelf:
+        """Listed in that store now; of its manifests only what is new is read."""
+        return self.catalogued(settings, cluster).look(store)
+
     @cached_property
     def uploads(self) -> FileUploads:
         return FileUploads(self.settings.state / "uploads")
@@ -187,13 +192,14 @@ class Wiring:
         from activities.pruning import Pruning
 
         stores = RecordedStores(self.stores, self.journals.at, time)
-        return Pruning(stores, self.signatures, self.settings.operations)
+        return Pruning(stores, self.signatures, self.settings.operations, shelf=self.shelf)
 
     @cached_property
     def verifying(self) -> "Verifying":
         from activities.verifying import Verifying
 
-        return Verifying(RecordedStores(self.stores, self.journals.at, time), self.cipher, self.signatures)
+        stores = RecordedStores(self.stores, self.journals.at, time)
+        return Verifying(stores, self.cipher, self.signatures, shelf=self.shelf)
 
     @cached_property
     def importing(self) -> "Importing":
