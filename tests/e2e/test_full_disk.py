@@ -76,12 +76,14 @@ def temporal_address(temporal_binary: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def started(home: Path, disk: Disk, etcd: Cluster, temporal: dict[str, str]) -> Iterator[Product]:
-    """With a backup that nothing is the matter with."""
+def started(
+    home: Path, disk: Disk, etcd: Cluster, temporal: dict[str, str], rate_mib_s: int = 8
+) -> Iterator[Product]:
+    """With a backup that nothing is the matter with; 12 MiB are sent at that rate."""
     product = alone(home / "demo", etcd.first.target.url, temporal)
     text = yaml.safe_load(product.config.read_text())
     text["state_dir"] = str(disk.where / "state")
-    text["clusters"]["demo"]["backup"] |= {"rate_mib_s": 8}
+    text["clusters"]["demo"]["backup"] |= {"rate_mib_s": rate_mib_s}
     product.config.write_text(yaml.safe_dump(text))
     (product.config.parent / "state").symlink_to(disk.where / "state")
     product.up()
@@ -120,7 +122,7 @@ def test_a_backup_on_a_full_disk_says_so_and_the_next_one_is_good(
 def test_a_disk_that_fills_up_while_a_member_sends_costs_at_most_that_backup(
     tmp_path: Path, disk: Disk, etcd: Cluster, temporal_binary: Path
 ) -> None:
-    with started(tmp_path, disk, etcd, {"binary": str(temporal_binary)}) as quorate:
+    with started(tmp_path, disk, etcd, {"binary": str(temporal_binary)}, rate_mib_s=2) as quorate:
         known = operations(quorate)
         running = begun(quorate)
         until(lambda: has_begun(quorate, known, "store put"), 60, 0.005)
