@@ -98,6 +98,7 @@ def test_a_precondition_that_fell_stops_the_command(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.server  # slow: it waits for a lock
 def test_a_command_that_still_runs_keeps_the_next_one_out(tmp_path: Path) -> None:
     look(tmp_path, 1, 1)
     line = guard.guarded(str(tmp_path), ticket(), "do", Command(("sh", "-c", "echo on; exec sleep 30")))

@@ -26,6 +26,7 @@ from worker.settings import load
 from worker.wheels import wheel
 from worker.wiring import Wiring
 
+pytestmark = pytest.mark.server  # slow: each packs all that is installed
 DAY_S = 86400.0
 PINNED = "node-a ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG5RVM0Ty3lKnZLJ0qhEJhWNFYV0c5Fq4VxJ2Qm8ZL1c\n"
 
@@ -106,7 +107,6 @@ class TestExport:
         assert {"wheels/quorate", "wheels/boto3", "wheels/temporalio", "wheels/pydantic_core"} <= brought
         assert "wheels/pytest" not in brought
 
-    @pytest.mark.server  # slow: it packs everything again
     def test_the_same_is_the_same_bytes(self, site: Site, tmp_path: Path) -> None:
         export(site.wiring, tmp_path / "kit.zip", AT)
         assert (tmp_path / "kit.zip").read_bytes() == (site.root / "kit.zip").read_bytes()
@@ -139,7 +139,6 @@ class TestExport:
             export(site.wiring, site.root / "kit.zip", AT)
         assert (site.root / "kit.zip").read_bytes() == before
 
-    @pytest.mark.server  # slow: it packs everything again
     def test_without_known_hosts_and_tools_it_is_made_and_that_is_said(self, tmp_path: Path) -> None:
         site = Site(tmp_path)
         (tmp_path / "state" / "known_hosts").unlink()
@@ -180,7 +179,6 @@ class TestDamage:
         assert (code, said["error"]["kind"]) == (7, "corrupt")  # type: ignore[index]
 
 
-@pytest.mark.server  # slow, as above
 def test_check_says_what_is_otherwise_now(tmp_path: Path) -> None:
     site, kit = Site(tmp_path), str(tmp_path / "kit.zip")
     export(site.wiring, Path(kit), datetime.now(UTC))
@@ -249,7 +247,6 @@ def test_a_wheel_is_named_by_all_that_it_fits() -> None:
         assert any(each.endswith(".so") for each in archive.namelist())
 
 
-@pytest.mark.server
 def test_a_blank_environment_is_made_from_it_without_a_registry(site: Site, tmp_path: Path) -> None:
     """As its README says, and what was installed from it makes the same kit again."""
     home, venv = tmp_path / "kit", tmp_path / "venv" / "bin"
