@@ -26,10 +26,11 @@ from quorate.revision_clock import Tick
 from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan
 from tests.manifests import AT, manifest
 from worker.__main__ import answer
+from worker.cli.looking import foremost
 from worker.cli.plan import FIELDS as PLAN_FIELDS
 from worker.cli.results import BACKUP_FIELDS, PROVE_FIELDS, RESTORE_FIELDS
 from worker.cli.schedule import HISTORY_FIELDS, RUN_FIELDS, SWITCH_FIELDS
-from worker.operations import new_id
+from worker.operations import Found, new_id
 
 Capture = pytest.CaptureFixture[str]
 
@@ -569,3 +570,13 @@ class TestLocalCatalogue:
         (cli.root / "state").write_text("a file")
         code, out, _ = cli("snapshots", "ls")
         assert (code, id_ in out, "the local catalogue" in out) == (0, True, True)
+
+
+def test_a_restore_is_named_before_the_backup_that_runs_beside_it() -> None:
+    def running(operation: str, cluster: str = "demo") -> Found:
+        kind = operation.split("-", maxsplit=1)[0]
+        return Found(operation, cluster, kind, "ada", "w", "r", 0.0, "running")
+
+    beside = (running("restore-1"), running("backup-1"), running("prune-1"), running("verify-1", "other"))
+    for order in (beside, beside[::-1]):
+        assert foremost(order) == {"demo": "restore-1", "other": "verify-1"}

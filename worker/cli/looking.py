@@ -13,7 +13,9 @@ from quorate.gauges import loss_of
 from quorate.revision_clock import Loss
 
 if TYPE_CHECKING:
-    from worker.operations import Operations
+    from collections.abc import Iterable
+
+    from worker.operations import Found, Operations
     from worker.settings import Settings
     from worker.wiring import Wiring
 
@@ -84,11 +86,15 @@ def now(settings: "Settings") -> Now | None:
     from worker.cli.operations import asked
 
     async def seen(operations: "Operations") -> Now:
-        by_weight = sorted(await operations.open(), key=lambda each: each.changes_nodes)
-        runs = {each.cluster: each.operation for each in by_weight}  # what changes nodes hides what does not
-        return Now(runs, await unscheduled(operations))
+        return Now(foremost(await operations.open()), await unscheduled(operations))
 
     return asked(settings, seen)
+
+
+def foremost(running: "Iterable[Found]") -> dict[str, str]:
+    """One a cluster: what changes its nodes hides what does not."""
+    by_weight = sorted(running, key=lambda each: each.changes_nodes)
+    return {each.cluster: each.operation for each in by_weight}
 
 
 async def unscheduled(operations: "Operations") -> dict[str, tuple[Finding, ...]]:
