@@ -5,7 +5,7 @@ from dataclasses import dataclass
 WINDOW_S = 2.0  # between two looks
 BEFORE_S = 2.0  # that a member is watched for before it sends
 FSYNCS_MIN = 8  # fewer say nothing
-FSYNCS_KNOWN = 1000  # since its start: their mean is what the disk usually does, and nobody has to watch it first
+FSYNCS_KNOWN = 200  # since its start: their mean is what the disk usually does, and nobody has to watch it first
 TIMES = 2.0  # what is too much
 FLOOR_S = 0.010  # what etcd asks of a disk: nobody suffers below, and from 0.5 to 1 ms is noise
 HALVINGS = 3  # of its speed, before a member that suffers still is left alone
