@@ -12,6 +12,7 @@ from activities.checksums import Sum
 from activities.compression import compressed
 from activities.pipeline import beaten
 from activities.recorded import RecordedFiles, RecordedHosts, RecordedStores
+from activities.sealed import sealed
 from activities.tickets import ticket_of
 from activities.unbundling import laid_in
 from quorate import bundle
@@ -88,7 +89,7 @@ class Bundling:
         key = key_of(task.streamed.directory, f"bundle{number}.tar.zst{'.age' if recipients else ''}")
         store, sent, packed = self.stores.at(task.request.store, ticket), Sum(), Sum()
         chunks = compressed(sent.of(bundle.tar(wanted(task).inventory, nodes)))
-        store.put(key, packed.of(self.cipher.encrypted(chunks, recipients) if recipients else chunks), tick)
+        store.put(key, packed.of(sealed(self.cipher, chunks, recipients)), tick)
         laid = laid_in(store, self.cipher, key, recipients, task.request.identities)
         if laid[0] != packed.sha256 or laid[1] not in {sent.sha256, ""}:
             raise Corrupt(f"the store gave back something else than {key}")

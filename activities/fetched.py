@@ -24,9 +24,8 @@ def fetched(
     """Corrupt, before the last piece, where it is not what the manifest says, or no snapshot at all."""
     examination = examination or Examination(manifest.revision)
     key = manifest.key
-    recipients = manifest.encryption.recipients if manifest.encryption else ()
     stored = proved(store.get(key), manifest.stored_sha256, key)
-    pieces = joined(expanded(opened(cipher, stored, recipients, identities, key), key))
+    pieces = joined(expanded(opened(cipher, stored, manifest.recipients, identities, key), key))
     return until_last(examined(pieces, examination), lambda: same(examination.facts(), manifest))
 
 

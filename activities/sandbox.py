@@ -33,7 +33,6 @@ from quorate.prove import (
     ProveTask,
     Restored,
     chosen,
-    counting,
     due,
     result,
 )
@@ -43,6 +42,7 @@ from quorate.sandbox import differing_hash, fit, heard, version_of_etcd
 from quorate.seen import Look, NodeSeen
 from quorate.snapshot import Examination, joined
 from quorate.toolbox import find as find_tool
+from quorate.verify import counting
 
 T = TypeVar("T")
 

@@ -36,7 +36,7 @@ def unsound(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[
 def differing(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[str, ...]) -> str:
     wanted = of(manifest)
     try:
-        packed, sent = laid_in(store, cipher, wanted.key, sealed_for(manifest), identities)
+        packed, sent = laid_in(store, cipher, wanted.key, manifest.recipients, identities)
     except QuorateError as error:
         return str(error)
     if packed != wanted.stored_sha256 or sent not in {wanted.sha256, ""}:
@@ -48,12 +48,8 @@ def pulled(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[s
     """The tar; Corrupt before its last bytes where it is not the one that was stored."""
     wanted = of(manifest)
     stored = proved(store.get(wanted.key), wanted.stored_sha256, wanted.key)
-    clear = opened(cipher, stored, sealed_for(manifest), identities, wanted.key)
+    clear = opened(cipher, stored, manifest.recipients, identities, wanted.key)
     return proved(expanded(clear, wanted.key), wanted.sha256, wanted.key)
-
-
-def sealed_for(manifest: Manifest) -> tuple[str, ...]:
-    return manifest.encryption.recipients if manifest.encryption else ()
 
 
 def of(manifest: Manifest) -> Bundle:

@@ -174,6 +174,11 @@ class Manifest(Part):
         return self
 
     @property
+    def recipients(self) -> tuple[str, ...]:
+        """For whom it is encrypted, and its bundle; nobody where all may read it."""
+        return self.encryption.recipients if self.encryption else ()
+
+    @property
     def counts(self) -> bool:
         """Whether `latest` may mean it, and whoever keeps or removes backups may count it as one."""
         return self.outcome != "suspect"
@@ -248,9 +253,6 @@ class Shelf:
         return tuple(each for each in self.manifests if each.id not in out)
 
 
-NONE_KNOWN: Mapping[str, Manifest] = {}
-
-
 def directory(cluster: str, cluster_id: str, at: datetime, revision: int) -> str:
     return f"{cluster}/{cluster_id}/{at.astimezone(UTC):%Y%m%dT%H%M%SZ}-{revision}"
 
@@ -280,14 +282,13 @@ def parse(text: bytes, key: str) -> Manifest:
     return manifest
 
 
-def shelf(store: Store, cluster: str, known: Mapping[str, Manifest] = NONE_KNOWN) -> Shelf:
+def shelf(store: Store, cluster: str) -> Shelf:
     """Every snapshot of the cluster that is believed, every manifest that is not, and how they stand.
 
-    One whose removal has begun is not there any more. What is `known`, by its key, is not read again: a manifest is
-    never written twice.
+    One whose removal has begun is not there any more.
     """
     listing = store.ls(f"{cluster}/")
-    return arranged(listing, {each.key: known.get(each.key) or tried(store, each.key) for each in wanted(listing)})
+    return arranged(listing, {each.key: tried(store, each.key) for each in wanted(listing)})
 
 
 def tried(store: Store, key: str) -> Manifest | Corrupt:

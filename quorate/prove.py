@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from quorate.catalogue import LATEST, Manifest, Shelf, find, newest
+from quorate.catalogue import LATEST, Manifest, Shelf, find
 from quorate.command import Node
 from quorate.errors import BadInput, Refusal
 from quorate.inventory import Inventory, Store
@@ -152,11 +152,6 @@ def chosen(shelf: Shelf, request: ProveRequest, doubted: Iterable[str]) -> Manif
             next=f"quorate backup {request.cluster}",
         )
     return found
-
-
-def counting(shelf: Shelf, doubted: Iterable[str]) -> str:
-    found = newest(shelf.sound(tuple(doubted)), ())
-    return found.id if found else ""
 
 
 def leftover(request: ProveRequest, why: str) -> str:

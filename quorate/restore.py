@@ -413,7 +413,7 @@ def reference(manifest: Manifest, identities: tuple[str, ...]) -> SnapshotRef:
         stored_sha256=manifest.stored_sha256,
         etcd_version=manifest.source.version,
         keys=dict(manifest.keys),
-        recipients=manifest.encryption.recipients if manifest.encryption else (),
+        recipients=manifest.recipients,
         identities=identities if manifest.encryption else (),
     )
 

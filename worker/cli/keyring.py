@@ -120,7 +120,7 @@ def manifests(wiring: "Wiring", cluster: str) -> "list[Manifest]":
 
 def row(cipher: "Cipher", recipient: str, policy: "Backup", newest: "Manifest | None") -> Row:
     """Tried, not looked up: a few bytes are encrypted for it alone."""
-    held = newest.encryption.recipients if newest and newest.encryption else ()
+    held = newest.recipients if newest else ()
     try:
         sealed = b"".join(cipher.encrypted((b"a few bytes",), (recipient,)))
     except QuorateError as error:
