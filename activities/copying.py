@@ -43,8 +43,8 @@ class Copying:
             try:
                 target = self.stores.at(settings, ticket)
                 prefix = f"{manifest.cluster}/{manifest.cluster_id}/"
-                findings += swept(target, settings.url, prefix, self.uploads, self.clock.time())
-                with self.uploads.storing(settings.url, manifest.key):
+                findings += swept(target, settings.place, prefix, self.uploads, self.clock.time())
+                with self.uploads.storing(settings.place, manifest.key):
                     lacks = copied(source, target, manifest, tick)
                 findings += (f"{why} {name}" for why in lacks)
                 if task.request.lock and settings.s3:

@@ -226,7 +226,7 @@ class Snapshots:
         """Examined, compressed and encrypted as it passes; what is not sound does not come to be stored."""
         request, choice = task.request, chosen(task)
         store = self.stores.at(request.store, ticket)
-        place = request.store.url
+        place = request.store.place
         others = swept(store, place, f"{request.cluster}/{choice.cluster_id}/", self.uploads, self.clock.time())
         name, sealed = self._sealed(request.recipients)
         where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
