@@ -37,7 +37,7 @@ class DrillResult:
     cluster: str
     scenario: str
     hypothesis: str = ""
-    clock: Clock = Clock()
+    clock: Clock = field(default_factory=Clock)
     probed: Probed | None = None
     checks: tuple[Check, ...] = ()
     resources: tuple[Resource, ...] = ()
