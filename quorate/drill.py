@@ -1,11 +1,39 @@
-"""Drills: what is broken on purpose, what has to be true before and after, and what came of it."""
+"""Drills: what is broken on purpose, whether it may be, and what came of it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from urllib.parse import urlsplit
 
-from quorate.measure import Check, Clock, Probed, Resource
+from quorate.clients import NFT
+from quorate.command import Node, node_of
+from quorate.errors import BadInput, Refusal
+from quorate.etcd import EtcdTarget, target
+from quorate.fault import DRILL, MARGIN_S, Cut, Laid, Stopped
+from quorate.inventory import Cluster, Inventory, Member, Store
+from quorate.measure import Check, Clock, Probed, Resource, failed
+from quorate.node import Claim
+from quorate.plan import Step
+from quorate.prove import ProveRequest, ProveResult
+from quorate.prove import request as prove_request
+from quorate.scenario import Expected, Fault, Scenario, Stage, Steady
+from quorate.static_pod import StaticPod
+from quorate.supervisor import Systemd
 
 WORKFLOW = "drill"
+LOOK_S, STEADY_S, FAULT_S = 60.0, 30.0, 120.0
+
+STEPS = (
+    Step("look", "Look who leads and whether anybody has the nodes", "drill.look", "cluster", patience_s=LOOK_S),
+    Step("steady", "See that all is steady", "drill.steady", "cluster", patience_s=STEADY_S),
+    Step("lay", "Lay the fault, its removal first", "drill.lay", patience_s=FAULT_S),
+    Step("watch", "Watch while it lasts", "drill.watch", "cluster"),
+    Step("lift", "Lift it, and see it gone", "drill.lift", patience_s=FAULT_S),
+    Step("recover", "Wait until all is steady again", "drill.steady", "cluster"),
+    Step("clean", "Remove what the probe has written", "drill.clean", "cluster", patience_s=LOOK_S),
+    Step("lost", "Work out what a restore would have lost", "drill.lost", "cluster", patience_s=LOOK_S),
+)
+BY_KEY = {step.key: step for step in STEPS}
 
 
 class Verdict(StrEnum):
@@ -26,6 +54,115 @@ class Lost:
 
     least_s: float | None = None
     most_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DrillRequest:
+    """All that it will ever read of the inventory and of the scenario's file: references, no secrets."""
+
+    operation: str
+    cluster: str
+    settings: Cluster
+    store: Store
+    scenario: Scenario
+    actor: str = ""
+    prove: ProveRequest | None = None  # its own operation is named when it begins
+    version: str = ""
+
+    @property
+    def targets(self) -> tuple[EtcdTarget, ...]:
+        return tuple(target(self.settings, member) for member in self.settings.members)
+
+    @property
+    def probe_key(self) -> str:
+        return f"quorate/probe/{self.operation}"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberState:
+    """One member as it was just seen; `why` says why it does not answer."""
+
+    name: str
+    leads: bool = False
+    member_id: str = ""
+    version: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Who is there, what each node supervises etcd with, and who has the nodes."""
+
+    members: tuple[MemberState, ...] = ()
+    processes: dict[str, Systemd | StaticPod] = field(default_factory=dict)
+    firewalls: tuple[str, ...] = ()  # nodes that have nft
+    holders: dict[str, str] = field(default_factory=dict)  # by node, the operation that has claimed it
+    silent: dict[str, str] = field(default_factory=dict)  # nodes that cannot be logged in to, and why
+
+    @property
+    def leader(self) -> str:
+        return next((each.name for each in self.members if each.leads), "")
+
+
+@dataclass(frozen=True, slots=True)
+class DrillTask:
+    """What one step is told; `chosen` is the snapshot that was proved, if any."""
+
+    request: DrillRequest
+    step: str
+    turn: int
+    patience_s: float = 0.0
+    when: str = ""  # before each check, so that those of every stage are told apart
+    wanted: tuple[Steady, ...] = ()
+    snapshot: str = ""
+    declared: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FaultTask:
+    request: DrillRequest
+    step: str
+    turn: int
+    node: Node
+    laid: Laid
+
+
+@dataclass(frozen=True, slots=True)
+class WatchTask:
+    """For so long, or until a stop condition holds; `victim` is the member that the fault is laid on."""
+
+    request: DrillRequest
+    step: str
+    turn: int
+    victim: str
+    expect: tuple[Expected, ...] = ()
+    hold_s: float = 0.0
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was expected meanwhile; `stopped` is the condition that ended it, or nothing."""
+
+    checks: tuple[Check, ...] = ()
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Drilled:
+    """What there is to judge, gathered on the way."""
+
+    began: float
+    ended: float = 0.0
+    declared: float | None = None
+    checks: tuple[Check, ...] = ()
+    resources: tuple[Resource, ...] = ()
+    probed: Probed | None = None
+    proved: ProveResult | None = None
+    operations: tuple[str, ...] = ()
+    findings: tuple[str, ...] = ()
+    stopped: str = ""
+    lost: Lost = Lost()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +187,106 @@ class DrillResult:
     duration_s: float = 0.0
     people: tuple[str, ...] = ()  # who asked, who approved, who was not to take part
     facts: dict[str, str] = field(default_factory=dict)
+
+
+def request(
+    inventory: Inventory, cluster: str, scenario: Scenario, operation: str, actor: str, production: str = ""
+) -> DrillRequest:
+    """Refusal where it may not be: nothing is begun. `production` names a cluster in so many words."""
+    settings = inventory.cluster(cluster)
+    allow(scenario, cluster, settings, production)
+    return DrillRequest(
+        operation=operation,
+        cluster=cluster,
+        settings=settings,
+        store=inventory.stores[settings.backup.store],
+        scenario=scenario,
+        actor=actor,
+        prove=proving(inventory, cluster, scenario, actor),
+    )
+
+
+def proving(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) -> ProveRequest | None:
+    if not any(stage.run == "prove" for stage in scenario.stages):
+        return None
+    return prove_request(inventory, cluster, "", actor)
+
+
+def allow(scenario: Scenario, cluster: str, settings: Cluster, production: str) -> None:
+    """Faults only where the inventory allows them, and on production only where its name was given for that."""
+    if production and production != cluster:
+        raise BadInput(f"--in-production is {production!r}, the cluster is {cluster!r}; nothing was started")
+    if scenario.faults and not (settings.drills and settings.drills.allowed):
+        raise Refusal(
+            f"{scenario.scenario} breaks things, and {cluster} is not marked `drills: allowed`; nothing was started",
+            next=f"set clusters.{cluster}.drills to allowed in the inventory, if it may",
+        )
+    if scenario.faults and settings.environment == "production" and production != cluster:
+        raise Refusal(
+            f"{cluster} is production, and {scenario.scenario} breaks things; nothing was started",
+            next=f"quorate drill start {scenario.scenario} {cluster} --in-production {cluster}  # if you mean that",
+        )
+    if lacking := tuple(lacks(scenario, settings)):
+        raise Refusal(f"{scenario.scenario} needs {' and '.join(lacking)}; {cluster} has not; nothing was started")
+
+
+def lacks(scenario: Scenario, settings: Cluster) -> Iterable[str]:
+    if len(settings.members) < scenario.needs.members:
+        yield f"{scenario.needs.members} members"
+    if scenario.needs.sandbox and settings.sandbox is None:
+        yield "a sandbox"
+    if scenario.needs.control_plane and not settings.control_plane:
+        yield "a control plane"
+    known = {"leader", "follower", *(member.name for member in settings.members)}
+    unknown = {stage.fault.at for stage in scenario.stages if stage.fault} - known
+    if unknown:
+        yield f"a member {', '.join(sorted(unknown))}"
+
+
+def aim(fault: Fault, situation: Situation) -> str:
+    """The member that it is laid on; Refusal where there is none such."""
+    leader = situation.leader
+    others = [each.name for each in situation.members if not each.leads and not each.why]
+    found = {"leader": leader, "follower": next(iter(others), "")}.get(fault.at, fault.at)
+    if not found:
+        raise Refusal(f"there is no {fault.at} to lay the fault on; nothing was broken")
+    return found
+
+
+def laid(request: DrillRequest, number: int, stage: Stage, name: str, situation: Situation) -> FaultTask:
+    """What is done on that member's node; Refusal where the node has nothing to do it with."""
+    assert stage.fault
+    member = next(each for each in request.settings.members if each.name == name)
+    node = node_of(request.cluster, request.settings, member)
+    timer = f"quorate-{request.operation}-{number}"
+    after_s = stage.hold + request.scenario.limits.recover + MARGIN_S
+    claim = Claim(node.lock_dir, request.cluster, "").file
+    if stage.fault.kind == "stop":
+        what: Laid = Stopped(situation.processes[name], timer, after_s, claim)
+    elif name in situation.firewalls:
+        what = Cut(peer_ports(request.settings.members), timer, after_s)
+    else:
+        raise Refusal(f"{name} has no {NFT}, by which it would be cut from its peers; nothing was broken")
+    return FaultTask(request, "lay", 0, replace(node, cluster=DRILL), what)
+
+
+def peer_ports(members: Iterable[Member]) -> tuple[int, ...]:
+    ports = {urlsplit(url).port for member in members for url in member.peer_urls}
+    return tuple(sorted(port for port in ports if port))
+
+
+def unsteady(before: Iterable[Check]) -> str:
+    """Why nothing is begun, or nothing."""
+    return "; ".join(f"{each.id}: {each.observed}, expected {each.expected}" for each in failed(before))
+
+
+def steady_of(request: DrillRequest) -> tuple[Steady, ...]:
+    """Of what the scenario asks, what this cluster can have."""
+    bare = not request.settings.control_plane
+    return tuple(each for each in request.scenario.steady if not (bare and each == "every-apiserver"))
+
+
+def held_by(situation: Situation) -> str:
+    """Who has the nodes, or nothing; a node that nobody can log in to could not be mended."""
+    held = [f"{name} belongs to operation {operation}" for name, operation in situation.holders.items()]
+    return "; ".join((*held, *(f"{name} cannot be logged in to: {why}" for name, why in situation.silent.items())))

@@ -424,6 +424,30 @@ class Approval(Strict):
         return tuple(Signer(each.name, each.ssh_key) for each in self.approvers if each.ssh_key)
 
 
+class DrillPolicy(Strict):
+    """How old the last one that passed may be, and when the daemon holds one by itself."""
+
+    within: Annotated[Duration, Field(gt=0)]
+    schedule: Schedule | None = None
+
+
+def lasting(value: object) -> object:
+    """A bare duration is how old the last one may be."""
+    return value if isinstance(value, dict | DrillPolicy) else {"within": value}
+
+
+class Drills(Strict):
+    """Whether faults may be laid there, and by scenario how often it has to be drilled."""
+
+    allowed: bool = False
+    scenarios: dict[Name, Annotated[DrillPolicy, BeforeValidator(lasting)]] = {}
+
+
+def permitted(value: object) -> object:
+    """`allowed` says no more than that."""
+    return {"allowed": True} if value == "allowed" else value
+
+
 class Cluster(Strict):
     environment: Literal["production", "staging"] = "production"
     ssh: Ssh
@@ -438,6 +462,9 @@ class Cluster(Strict):
     lock_dir: Path = "/var/lib/quorate"
     keep: Duration = 30 * 86400.0  # what `quorate tidy` leaves alone
     sandbox: Sandbox | None = None
+    drills: Annotated[
+        Drills | None, BeforeValidator(permitted, json_schema_input_type=Drills | Literal["allowed"] | None)
+    ] = None
 
     @model_validator(mode="after")
     def check_names(self) -> Self:

@@ -50,8 +50,8 @@ class Clock:
 
     @property
     def rto_s(self) -> float | None:
-        """From when it was declared until the first write: what an objective speaks of."""
-        return between(self.declared, self.first_write)
+        """From when it was declared until the first write, or until it served where nobody was to write."""
+        return between(self.declared, self.quorum if self.first_write is None else self.first_write)
 
     def reached(self) -> tuple[tuple[str, float], ...]:
         """By name, in the order of time."""
@@ -92,6 +92,17 @@ class Probed:
     gaps: tuple[Gap, ...] = ()
     unwatched: tuple[tuple[float, float], ...] = ()
     lost: tuple[str, ...] = ()  # keys whose write was acknowledged, and which were not there afterwards
+
+    def back(self, since: float, surface: Surface, verb: Verb) -> float | None:
+        """When it went through again after the last gap since then; None while it does not, or was not tried."""
+        if not any(each.made for each in self.tries if (each.surface, each.verb) == (surface, verb)):
+            return None
+        own = [
+            gap for gap in self.gaps if (gap.surface, gap.verb) == (surface, verb) and (gap.until or since) >= since
+        ]
+        return (
+            None if any(gap.until is None for gap in own) else max((gap.until or since for gap in own), default=since)
+        )
 
     def longest_s(self, surface: Surface, verb: Verb) -> float:
         """Of its gaps, an open one counted until the probe ended; 0 without one."""

@@ -88,6 +88,7 @@ class ProveTask:
     facts: dict[str, str] = field(default_factory=dict)
     left: str = ""  # what could not be removed
     duration_s: float = 0.0
+    times: dict[str, float] = field(default_factory=dict)  # by step, when it was done
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,7 @@ class ProveResult:
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
+    times: dict[str, float] = field(default_factory=dict)  # by step, when it was done
 
 
 def request(
@@ -181,4 +183,5 @@ def result(task: ProveTask, good: str) -> ProveResult:
         findings=found,
         notes=task.notes,
         facts=task.facts,
+        times=task.times,
     )

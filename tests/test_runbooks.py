@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate import backup, freeze, prove, prune, restore, thaw, tidy, verify
+from quorate import backup, drill, freeze, prove, prune, restore, thaw, tidy, verify
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.inventory import Component, EtcdSettings
@@ -50,6 +50,7 @@ STEPS = {
     "prune": prune.STEPS,
     "verify": verify.STEPS,
     "prove": prove.STEPS,
+    "drill": drill.STEPS,
 }
 PAGE = PAGES["restore"]
 HAND = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
@@ -71,7 +72,7 @@ def typed_by_hand(line: str) -> bool:
 
 
 def test_every_workflow_has_a_page_and_every_page_a_workflow() -> None:
-    helpers = {"operation", "patience", "straight", "due"}  # what is due is a runbook that has a page
+    helpers = {"operation", "patience", "straight", "children", "due"}  # what is due is a runbook that has a page
     workflows = {path.stem.replace("_", "-") for path in ROOT.glob("workflows/[!_]*.py")} - helpers
     assert workflows == set(PAGES) == set(STEPS)
 

@@ -34,6 +34,7 @@ from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.backup import STEPS, BackupProgress, BackupResult
+from quorate.drill import DrillResult
 from quorate.due import WORKFLOW as DUE
 from quorate.errors import (
     BadInput,
@@ -71,6 +72,7 @@ SLOTS = {  # what changes nodes shares one lock; the rest runs beside it
     "prune": "prune",
     "verify": "verify",
     "prove": "prove",
+    "drill": "drill",
 }
 RESULTS: dict[str, Any] = {
     **dict.fromkeys(SLOTS, RestoreResult),
@@ -78,8 +80,9 @@ RESULTS: dict[str, Any] = {
     "prune": PruneResult,
     "verify": VerifyResult,
     "prove": ProveResult,
+    "drill": DrillResult,
 }
-Result = RestoreResult | BackupResult | PruneResult | VerifyResult | ProveResult
+Result = RestoreResult | BackupResult | PruneResult | VerifyResult | ProveResult | DrillResult
 
 
 def new_id(kind: str) -> str:
@@ -120,7 +123,7 @@ class Found:
     @property
     def cleans_up(self) -> bool:
         """Whether a cancel is more than an end of it."""
-        return self.changes_nodes or self.kind == "prove"
+        return self.changes_nodes or self.kind in {"prove", "drill"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,15 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from quorate.audit import broken, sealed
+from quorate.coverage import Held
 from quorate.gauges import ENDS, Figure, Run
 from quorate.kept import begun
+from quorate.measure import between
 from quorate.records import CLUSTER, OUTCOME
 from worker.record import Record
 
@@ -129,3 +131,17 @@ def of_audit(past: dict[str, Told]) -> Iterator[Figure]:
     yield Figure("quorate_audit_trails", ("sealed",), len(closed))
     yield Figure("quorate_audit_trails", ("open",), len(past) - len(closed))
     yield Figure("quorate_audit_last_seal_timestamp_seconds", (), max((t.sealed_at for t in closed), default=0.0))
+
+
+def drills(root: Path) -> Iterator[Held]:
+    """Every drill on record that has a verdict; one whose record cannot be read is none."""
+    for home in root.glob("drill-*") if root.is_dir() else ():
+        try:
+            outcome = json.loads((home / "outcome.json").read_text())
+            at = datetime.fromtimestamp(begun(home.name), UTC)
+            scenario, verdict, clock = outcome["scenario"], outcome["outcome"], outcome["clock"]
+            cluster = (home / CLUSTER).read_text()
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        declared, served = clock.get("declared"), clock.get("first_write") or clock.get("quorum")
+        yield Held(cluster, str(scenario), home.name, str(verdict), at, between(declared, served))

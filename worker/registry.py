@@ -7,11 +7,13 @@ from typing import Any
 from activities.approvals import Approvals
 from activities.bundling import Bundling
 from activities.copying import Copying
+from activities.drilling import Drilling
 from activities.due import Outset
 from activities.kubernetes import Kubernetes
 from activities.listings import Listings
 from activities.members import Members
 from activities.nodes import VERBS, Nodes
+from activities.probing import Probe
 from activities.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.sandbox import SandboxWork
 from activities.snapshots import Snapshots
@@ -19,6 +21,7 @@ from activities.taking import Taking
 from worker.temporal import in_order
 from worker.wiring import Wiring
 from workflows.backup import Backup
+from workflows.drill import Drill
 from workflows.due import BackupDue
 from workflows.freeze import Freeze
 from workflows.prove import Prove
@@ -28,7 +31,7 @@ from workflows.thaw import Thaw
 from workflows.tidy import Tidy
 from workflows.verify import Verify
 
-WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove)
+WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove, Drill)
 Activities = list[Callable[..., Any]]
 
 
@@ -45,6 +48,8 @@ def steps(wiring: Wiring) -> Activities:
     listings = Listings(etcds, stores, wiring.cipher, time)
     kubernetes = Kubernetes(wiring.kube_apis, journals, time, tunnels=wiring.hosts)
     approvals = Approvals(wiring.signatures, journals, time)
+    prompt = (wiring.prompt_etcds, wiring.prompt_apis)
+    drilling = Drilling(hosts, etcds, *prompt, stores, wiring.ticks, time, wiring.shelf)
     return [
         wiring.surveyor.plan_restore,
         approvals.check,
@@ -60,6 +65,13 @@ def steps(wiring: Wiring) -> Activities:
         listings.before,
         listings.differ,
         kubernetes.verify,
+        drilling.look,
+        drilling.steady,
+        drilling.lay,
+        drilling.watch,
+        drilling.lift,
+        drilling.clean,
+        drilling.lost,
         Outset(in_order).situation,
         wiring.ledger.write,
         wiring.ledger.seal,
@@ -94,5 +106,6 @@ def streams(wiring: Wiring) -> Activities:
         sandbox.clear,
         sandbox.remove,
         sandbox.mark,
+        Probe(wiring.prompt_etcds, wiring.prompt_apis, journals, time).probe,
         wiring.ledger.seal,
     ]

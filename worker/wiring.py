@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SIGNING = "signing.key"  # in the state directory
+PROMPT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,11 @@ class Wiring:
     @cached_property
     def etcds(self) -> ForwardedEtcds:
         return ForwardedEtcds(GrpcEtcds(self.secrets), self.hosts)
+
+    @cached_property
+    def prompt_etcds(self) -> ForwardedEtcds:
+        """For a probe: who has not answered in a second has not answered."""
+        return ForwardedEtcds(GrpcEtcds(self.secrets, look_s=PROMPT_S, call_s=PROMPT_S), self.hosts)
 
     @cached_property
     def signatures(self) -> SshSignatures:
@@ -150,6 +156,12 @@ class Wiring:
         from activities.adapters.kubernetes import KubeApis
 
         return KubeApis(self.secrets)
+
+    @cached_property
+    def prompt_apis(self) -> "KubeApis":
+        from activities.adapters.kubernetes import PROMPT, KubeApis
+
+        return KubeApis(self.secrets, PROMPT)
 
     @cached_property
     def credentials(self) -> Credentials:

@@ -8,15 +8,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
-from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
+from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.workflow import ChildWorkflowHandle
 
 with workflow.unsafe.imports_passed_through():
     from quorate.backup import WORKFLOW as BACKUP
     from quorate.backup import BackupRequest, BackupResult
     from quorate.due import FAILED, SKIPPED, WORKFLOW, Due, DueResult, Situation, followed, taken
-    from quorate.operation import named
     from quorate.prove import WORKFLOW as PROVE
     from quorate.prove import ProveRequest, ProveResult
     from quorate.prune import WORKFLOW as PRUNE
@@ -24,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from quorate.verify import WORKFLOW as VERIFY
     from quorate.verify import VerifyRequest, VerifyResult
     from workflows import patience
+    from workflows.children import ALONE, begun, new, said
 
 Request = BackupRequest | VerifyRequest | ProveRequest | PruneRequest
 T = TypeVar("T")
@@ -90,36 +89,4 @@ class BackupDue:
     async def begun(
         self, kind: str, due: Due, now: Situation, request: Request, result: type[T]
     ) -> ChildWorkflowHandle[Any, T]:
-        """As the command line begins one: the same id, so one at a time, and the same memo, so it is found."""
-        memo = {"operation": request.operation, "cluster": request.cluster, "kind": kind, "actor": request.actor}
-        return await workflow.start_child_workflow(
-            kind,
-            request,
-            id=f"quorate/{request.cluster}/{kind}",
-            task_queue=patience.STEPS_QUEUE,
-            result_type=result,
-            cancellation_type=ChildWorkflowCancellationType.ABANDON,
-            parent_close_policy=ParentClosePolicy.ABANDON,
-            memo={**memo, "version": due.version},
-            search_attributes=described(now, kind, request),
-            static_summary=f"{request.operation} by {request.actor}",
-        )
-
-
-def new(kind: str) -> str:
-    return named(kind, int(workflow.time() * 1000), workflow.random().getrandbits(80))
-
-
-def described(now: Situation, kind: str, request: Request) -> TypedSearchAttributes:
-    """By those that the server has: with an unknown one the backup could not begin at all."""
-    values = zip(now.attributes, (request.cluster, kind, request.operation), strict=False)
-    return TypedSearchAttributes(
-        [SearchAttributePair(SearchAttributeKey.for_keyword(name), value) for name, value in values if name]
-    )
-
-
-def said(error: BaseException) -> str:
-    """By whoever noticed it."""
-    while error.__cause__ is not None and not isinstance(error, ApplicationError):
-        error = error.__cause__
-    return error.message if isinstance(error, ApplicationError) else str(error)
+        return await begun(kind, request, result, now.attributes, due.version, ALONE)

@@ -146,6 +146,7 @@ class Prove(Straight):
             verb or step.verb, self.task, result_type=result, retry_policy=policy, summary=step.title, **options
         )
         self.done = [*(each for each in self.done if each != key), key]
+        self.task = replace(self.task, times={**self.task.times, key: workflow.time()})
         return answer
 
     async def uncancelled(self, work: Coroutine[Any, Any, T]) -> T:

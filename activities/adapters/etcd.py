@@ -97,12 +97,14 @@ class GrpcEtcds:
     """Resolves a target's references where the channel is made, and forgets them there."""
 
     secrets: Secrets
+    look_s: float = LOOK_S
+    call_s: float = CALL_S
 
     @contextmanager
     def at(self, target: EtcdTarget) -> Iterator[Etcd]:
         channel = self._channel(target)
         try:
-            yield GrpcEtcd(target, channel, self._login(target, channel))
+            yield GrpcEtcd(target, channel, self._login(target, channel), look_s=self.look_s, call_s=self.call_s)
         finally:
             channel.close()
 
@@ -162,6 +164,8 @@ class GrpcEtcd:
     channel: grpc.Channel
     login: Login | None = None
     idle_s: float = IDLE_S
+    look_s: float = LOOK_S
+    call_s: float = CALL_S
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -169,8 +173,8 @@ class GrpcEtcd:
 
     def look(self) -> EtcdSeen:
         """Works on a member without quorum too: asked for its alarms etcd would propose that to all members."""
-        status = self._call("Maintenance/Status", rpc.StatusRequest(), rpc.StatusResponse, LOOK_S)
-        listed = self._call("Cluster/MemberList", rpc.MemberListRequest(), rpc.MemberListResponse, LOOK_S)
+        status = self._call("Maintenance/Status", rpc.StatusRequest(), rpc.StatusResponse, self.look_s)
+        listed = self._call("Cluster/MemberList", rpc.MemberListRequest(), rpc.MemberListResponse, self.look_s)
         return EtcdSeen(
             cluster_id=hexadecimal(status.header.cluster_id),
             member_id=hexadecimal(status.header.member_id),
@@ -191,7 +195,7 @@ class GrpcEtcd:
 
     def linearizable_revision(self) -> int:
         request = rpc.RangeRequest(key=EVERYTHING, range_end=EVERYTHING, count_only=True, limit=1)
-        return self._call("KV/Range", request, rpc.RangeResponse, CALL_S).header.revision
+        return self._call("KV/Range", request, rpc.RangeResponse, self.call_s).header.revision
 
     def snapshot(self) -> Iterator[bytes]:
         """The member announces how much is left, so a stream that ends early or goes on is noticed."""
@@ -234,7 +238,7 @@ class GrpcEtcd:
                 serializable=bool(revision),
                 keys_only=True,
             )
-            answer = self._call("KV/Range", request, rpc.RangeResponse, CALL_S)
+            answer = self._call("KV/Range", request, rpc.RangeResponse, self.call_s)
             revision, more = revision or answer.header.revision, answer.more
             yield tuple(
                 Key(each.key.decode(errors="backslashreplace"), each.mod_revision, each.lease != 0)
@@ -244,7 +248,7 @@ class GrpcEtcd:
 
     def put(self, key: str, value: bytes) -> int:
         request = rpc.PutRequest(key=key.encode(), value=value)
-        return self._call("KV/Put", request, rpc.PutResponse, CALL_S).header.revision
+        return self._call("KV/Put", request, rpc.PutResponse, self.call_s).header.revision
 
     def advance(self, key: str, past: int, tick: Tick) -> int:
         revision = self.put(key, b"")
@@ -263,25 +267,25 @@ class GrpcEtcd:
             )
             request = rpc.PutRequest(key=key.encode())
             metadata = self.metadata
-            futures = [call.future(request, timeout=CALL_S, metadata=metadata) for _ in range(times)]
+            futures = [call.future(request, timeout=self.call_s, metadata=metadata) for _ in range(times)]
             if failed := [error for each in futures if (error := ended(each, tick))]:
                 raise failed[0]
             revisions: list[int] = [each.result().header.revision for each in futures]
             return max(revisions)
 
     def get(self, key: str) -> bytes | None:
-        answer = self._call("KV/Range", rpc.RangeRequest(key=key.encode()), rpc.RangeResponse, CALL_S)
+        answer = self._call("KV/Range", rpc.RangeRequest(key=key.encode()), rpc.RangeResponse, self.call_s)
         return answer.kvs[0].value if answer.kvs else None
 
     def delete(self, key: str) -> int:
         request = rpc.DeleteRangeRequest(key=key.encode())
-        return self._call("KV/DeleteRange", request, rpc.DeleteRangeResponse, CALL_S).header.revision
+        return self._call("KV/DeleteRange", request, rpc.DeleteRangeResponse, self.call_s).header.revision
 
     def disarm(self) -> tuple[str, ...]:
-        armed = self._alarm(rpc.AlarmRequest(), CALL_S).alarms
+        armed = self._alarm(rpc.AlarmRequest(), self.call_s).alarms
         for each in armed:
             request = rpc.AlarmRequest(action=rpc.AlarmRequest.DEACTIVATE, memberID=each.memberID, alarm=each.alarm)
-            self._alarm(request, CALL_S)
+            self._alarm(request, self.call_s)
         return tuple(f"{hexadecimal(each.memberID)} {rpc.AlarmType.Name(each.alarm)}" for each in armed)
 
     def compact(self, revision: int) -> None:
@@ -297,7 +301,7 @@ class GrpcEtcd:
         if self.login:
             return bool(self.login.metadata)
         try:
-            return self._call("Auth/AuthStatus", rpc.AuthStatusRequest(), rpc.AuthStatusResponse, CALL_S).enabled
+            return self._call("Auth/AuthStatus", rpc.AuthStatusRequest(), rpc.AuthStatusResponse, self.call_s).enabled
         except Denied as error:
             if "unknown method" in str(error):  # 3.4
                 return False

@@ -22,16 +22,18 @@ SECRETS = "/api/v1/secrets?limit=500"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 INTERNAL = 500
 TIMEOUT = urllib3.Timeout(connect=2.0, read=5.0)
+PROMPT = urllib3.Timeout(connect=1.0, read=2.0)  # of a probe
 
 
 @dataclass(frozen=True, slots=True)
 class KubeApis:
     secrets: Secrets
+    timeout: urllib3.Timeout = TIMEOUT
 
     def at(self, kubeconfig: str, url: str, dial: str = "") -> Api:
         context, name = tls(self.secrets.resolve(kubeconfig), kubeconfig), urlsplit(url).hostname
         named: dict[str, Any] = {"server_hostname": name, "assert_hostname": name} if dial else {}
-        pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=TIMEOUT, **named)
+        pool = urllib3.PoolManager(ssl_context=context, retries=False, timeout=self.timeout, **named)
         return KubeApi(url, pool, f"https://{dial}" if dial else url)
 
 

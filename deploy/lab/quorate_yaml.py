@@ -44,6 +44,7 @@ def cluster(
 ) -> dict[str, object]:
     text: dict[str, object] = {
         "environment": "staging",
+        "drills": "allowed",
         "ssh": {
             "user": "quorate",
             "identity": secret(spec.folder, "ssh/id_ed25519"),

@@ -14,6 +14,7 @@ from worker.cli import (
     config,
     daemon,
     doctor,
+    drill,
     freeze,
     hosts,
     init,
@@ -73,6 +74,7 @@ app.command()(operations.cancel)
 app.command()(adopt.adopt)
 app.add_typer(operations.app, name="operations")
 app.add_typer(snapshots.app, name="snapshots")
+app.add_typer(drill.app, name="drill")
 app.add_typer(keyring.app, name="keys")
 app.add_typer(kit.app, name="kit")
 app.add_typer(schedule.app, name="schedule")

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from quorate.backup import BackupResult
+    from quorate.drill import DrillResult
     from quorate.operation import RestoreResult
     from quorate.prove import ProveResult
     from quorate.prune import PruneResult
@@ -54,12 +55,25 @@ VERIFY_FIELDS = ("operation", "outcome", "verified", "quarantined", "newest", "v
 VERIFY_EXIT = {"sound": 0, "unsound": FINDINGS}
 PROVE_FIELDS = ("operation", "outcome", "snapshot", "newest", "restored_bytes", "duration_s")
 PROVE_EXIT = {"proved": 0, "degraded": FINDINGS, "unsound": FINDINGS}
+DRILL_FIELDS = (
+    "operation",
+    "outcome",
+    "cluster",
+    "scenario",
+    "clock",
+    "checks",
+    "operations",
+    "findings",
+    "duration_s",
+)
 BACKUP_EXIT = {"verified": 0, "degraded": FINDINGS, "suspect": FINDINGS}
 
 
 def told(result: "Result", here: Given, output: Output) -> int:
     """The exit code, after the result was said."""
     from quorate.backup import BackupResult
+    from quorate.drill import EXIT as DRILL_EXIT
+    from quorate.drill import DrillResult
     from quorate.prove import ProveResult
     from quorate.prune import PruneResult
     from quorate.verify import VerifyResult
@@ -73,6 +87,8 @@ def told(result: "Result", here: Given, output: Output) -> int:
         code, text, data = VERIFY_EXIT.get(result.outcome, FAILED), verify_text(result), plain(result)
     elif isinstance(result, ProveResult):
         code, text, data = PROVE_EXIT.get(result.outcome, FAILED), prove_text(result), plain(result)
+    elif isinstance(result, DrillResult):
+        code, text, data = DRILL_EXIT[result.outcome], drill_text(result, here), plain(result)
     else:
         code, text, data = exit_code(result), restore_text(result, here), restore_object(result, here)
     if output is Output.JSON:
@@ -223,3 +239,35 @@ def prove_text(result: "ProveResult") -> str:
         lines += [f"  newest   {result.newest or 'none that counts'}"]
     lines += [f"  finding  {each}" for each in result.findings]
     return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])
+
+
+def drill_text(result: "DrillResult", here: Given) -> str:
+    """The verdict, two numbers, what was to be seen and was, and what is left to do."""
+    from worker.screen import span, table
+
+    colour = paint()
+    lines = [f"{colour.state(result.outcome)}  {result.scenario} on {result.cluster}  {result.operation}"]
+    lines += [f"  RTO      {timed(result.clock.rto_s)} of {timed(result.rto_objective_s)}"]
+    if result.lost.most_s is not None:
+        lost = f"{timed(result.lost.least_s)} to {timed(result.lost.most_s)}"
+        lines += [f"  RPO      {lost} of {timed(result.rpo_objective_s)}"]
+    if result.probed:
+        lines += [
+            f"  {each.surface:<10} {each.made} {each.verb}s, {each.failed} failed, "
+            f"longest gap {span(result.probed.longest_s(each.surface, each.verb))}"
+            for each in result.probed.tries
+        ]
+    marks = {True: "ok", False: "FAIL", None: "?"}
+    rows = [[colour.state(marks[each.passed]), each.id, each.observed] for each in result.checks]
+    lines += ["", table([["", "CHECK", "OBSERVED"], *rows]), ""]
+    lines += [f"  finding  {each}" for each in result.findings]
+    lines += [f"  ran      {each}" for each in result.operations]
+    lines += [f"  took     {span(result.duration_s)}"]
+    lines += [f"  report   {here.command(f'quorate report {result.operation}')}"]
+    return "\n".join(lines)
+
+
+def timed(seconds: float | None) -> str:
+    from worker.screen import span
+
+    return "-" if seconds is None else span(seconds)

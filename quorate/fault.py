@@ -1,0 +1,165 @@
+"""What a drill breaks on a node, and how that is undone: by us, and by the node itself where nobody of ours is left.
+
+Each fault lays its own removal first: a timer on the node, which lifts the fault when its time is over. So a worker
+that dies, or a network that is gone, leaves nothing broken. A reboot lifts it too: nothing of it survives one.
+"""
+
+import shlex
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from quorate.clients import NFT
+from quorate.command import Command, Node, way
+from quorate.converge import Await, Left
+from quorate.node import Claim
+from quorate.seen import Look, NodeSeen, UnitSeen
+from quorate.static_pod import StaticPod
+from quorate.supervisor import Supervised, Together
+
+DRILL = "drill"  # as which cluster a node is claimed for one: whoever has it for an operation is not in its way
+TABLE = "inet quorate_drill"
+MARGIN_S = 60.0  # that the timer waits longer than we do
+POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Runs what lifts a fault, after so long, whatever has become of us."""
+
+    name: str
+    after_s: float
+    script: str
+
+    @property
+    def unit(self) -> str:
+        return f"{self.name}.timer"
+
+    def look(self) -> Look:
+        return Look(units=(self.unit,))
+
+    def set(self, seen: NodeSeen) -> tuple[Command, ...]:
+        if self.there(seen):
+            return ()
+        argv = (
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            f"--unit={self.name}",
+            f"--on-active={self.after_s:g}s",
+            "--timer-property=AccuracySec=1s",
+            "--timer-property=RemainAfterElapse=no",
+            "sh",
+            "-c",
+            self.script,
+        )
+        return (Command(argv),)
+
+    def clear(self, seen: NodeSeen) -> tuple[Command, ...]:
+        return (Command(("systemctl", "stop", self.unit)),) if self.there(seen) else ()
+
+    def there(self, seen: NodeSeen) -> bool:
+        return not seen.units.get(self.unit, UnitSeen(self.unit)).gone
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """A process does not run, until it is started again; `claim` is the file of whoever has the node meanwhile."""
+
+    process: Supervised
+    timer: str
+    after_s: float
+    claim: str
+
+    @property
+    def what(self) -> str:
+        return f"{self.process.unit} is stopped"
+
+    @property
+    def script(self) -> str:
+        """On the node; not where an operation has claimed it since: then its fence decides."""
+        if isinstance(self.process, StaticPod):
+            there, away = shlex.quote(self.process.manifest), shlex.quote(self.process.parked)
+            start = f"[ -e {there} ] || mv -T {away} {there}"
+        else:
+            start = f"systemctl start {self.process.unit}"
+        return f"[ -e {shlex.quote(self.claim)} ] || {{ {start}; }}"
+
+    @property
+    def back(self) -> Timer:
+        return Timer(self.timer, self.after_s, self.script)
+
+    def look(self) -> Look:
+        return self.process.look() | self.back.look() | Look(paths=(self.claim,))
+
+    def lay(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        if timer := self.back.set(seen):
+            return timer
+        if isinstance(self.process, StaticPod):
+            return self.process.fence(seen, waited_s)
+        if not self.process.seen(seen).gone:
+            return (Command(("systemctl", "stop", self.process.unit)),)
+        return Await(f"{self.process.unit} still answers", POLL_S) if self.process.answers(seen) else ()
+
+    def lift(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        """First what was stopped, then the timer that would have done it."""
+        mine = self.claim not in seen.paths and not (
+            self.process.frozen(seen) and not isinstance(self.process, StaticPod)
+        )
+        left = Together((self.process,)).start(seen, waited_s) if mine else ()
+        if left and not isinstance(left, Await):
+            return left
+        return self.back.clear(seen) or left
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """No packet between this node and the peers' ports of any other, in either direction."""
+
+    ports: tuple[int, ...]
+    timer: str
+    after_s: float
+
+    what = "cut from its peers"
+
+    @property
+    def script(self) -> str:
+        return f"{NFT} delete table {TABLE}"
+
+    @property
+    def back(self) -> Timer:
+        return Timer(self.timer, self.after_s, self.script)
+
+    def look(self) -> Look:
+        return self.back.look() | Look(tables=True, paths=(NFT,))
+
+    def lay(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        if timer := self.back.set(seen):
+            return timer
+        return () if TABLE in seen.tables else (Command((NFT, "-f", "-"), stdin=self.rules),)
+
+    def lift(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
+        there = (Command((NFT, "delete", "table", *TABLE.split())),) if TABLE in seen.tables else ()
+        return (*there, *self.back.clear(seen))
+
+    @property
+    def rules(self) -> str:
+        """By the port, at both ends of a connection: a member is known by several names and addresses."""
+        ports = ", ".join(map(str, self.ports))
+        chains = "".join(
+            f"  chain {hook} {{\n    type filter hook {hook} priority -5; policy accept;\n"
+            f'    {device} != "lo" tcp dport {{ {ports} }} drop\n'
+            f'    {device} != "lo" tcp sport {{ {ports} }} drop\n  }}\n'
+            for hook, device in (("input", "iifname"), ("output", "oifname"))
+        )
+        return f"table {TABLE} {{\n{chains}}}\n"
+
+
+Laid: TypeAlias = Stopped | Cut
+
+
+def by_hand(node: Node, laid: Laid) -> str:
+    """What a person types to lift it."""
+    sudo = "sudo " if node.ssh.sudo else ""
+    claim = Claim(node.lock_dir, DRILL, "").file
+    script = f"{laid.script}; systemctl stop {laid.back.unit}; rm -f {claim}"
+    return f"{way(node)} {sudo}sh -c {shlex.quote(script)}"

@@ -1,0 +1,74 @@
+"""What a probe keeps in mind while it writes and reads: how often it tried, since when it could not, what is gone."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from quorate.measure import Gap, Probed, Surface, Tries, Verb
+
+Key = tuple[Surface, Verb]
+PROBED: TypeAdapter[Probed] = TypeAdapter(Probed)
+
+
+@dataclass(slots=True)
+class Log:
+    """Its own time: `began`, and `last` for when it was last at work."""
+
+    began: float
+    last: float = 0.0
+    made: dict[Key, int] = field(default_factory=dict)
+    failed: dict[Key, int] = field(default_factory=dict)
+    gaps: list[Gap] = field(default_factory=list)
+    open: dict[Key, tuple[float, str]] = field(default_factory=dict)
+    unwatched: list[tuple[float, float]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    acknowledged: int = 0  # the number that the last acknowledged write had
+
+    def tried(self, key: Key, since: float, until: float, why: str = "") -> None:
+        """One try that took from then to then; `why` it failed, or nothing."""
+        self.made[key] = self.made.get(key, 0) + 1
+        self.last = until
+        if why:
+            self.failed[key] = self.failed.get(key, 0) + 1
+            self.open.setdefault(key, (since, why))
+        elif key in self.open:
+            began, first = self.open.pop(key)
+            self.gaps.append(Gap(*key, began, until, first))
+
+    def read(self, number: int) -> None:
+        """What the key holds: less than was acknowledged means that acknowledged writes are gone."""
+        if number < self.acknowledged:
+            self.lost.append(f"writes {number + 1} to {self.acknowledged} were acknowledged and are gone")
+            self.acknowledged = number
+
+    def probed(self, now: float) -> Probed:
+        still = [Gap(*key, since, None, why) for key, (since, why) in self.open.items()]
+        return Probed(
+            began=self.began,
+            ended=now,
+            tries=tuple(Tries(*key, made, self.failed.get(key, 0)) for key, made in sorted(self.made.items())),
+            gaps=tuple(sorted((*self.gaps, *still), key=lambda gap: (gap.since, gap.surface, gap.verb))),
+            unwatched=tuple(self.unwatched),
+            lost=tuple(self.lost),
+        )
+
+    def note(self, now: float) -> dict[str, Any]:
+        """For whoever goes on where this one was killed."""
+        return {"probed": PROBED.dump_python(self.probed(now), mode="json"), "acknowledged": self.acknowledged}
+
+
+def resumed(note: dict[str, Any], now: float) -> Log:
+    """What another one had seen; what passed since then nobody watched."""
+    seen = PROBED.validate_python(note["probed"])
+    return Log(
+        began=seen.began,
+        last=now,
+        made={(each.surface, each.verb): each.made for each in seen.tries},
+        failed={(each.surface, each.verb): each.failed for each in seen.tries if each.failed},
+        gaps=[gap for gap in seen.gaps if gap.until is not None],
+        open={(gap.surface, gap.verb): (gap.since, gap.why) for gap in seen.gaps if gap.until is None},
+        unwatched=[*seen.unwatched, (seen.ended, now)],
+        lost=list(seen.lost),
+        acknowledged=int(note["acknowledged"]),
+    )

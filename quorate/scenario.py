@@ -1,0 +1,116 @@
+"""A drill as its file says it: what is broken on purpose, what must be true before, meanwhile and after."""
+
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from quorate.errors import BadInput
+from quorate.inventory import Duration, Name, Strict
+from quorate.reading import doubles, mistake, telling, walk
+
+Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apiserver"]
+Expected = Literal["another-leader", "majority-serves", "minority-refuses"]
+Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "rto", "rpo"]
+Kind = Literal["stop", "cut"]
+BOUNDED = ("write-gap", "read-gap")
+
+
+class Fault(Strict):
+    """`stop`: etcd does not run there; `cut`: no other member is reached from there, nor reaches it.
+
+    `at` is leader, follower or the name of a member; who that is, is looked at when the fault is laid.
+    """
+
+    kind: Kind
+    at: Name
+
+
+class Stage(Strict):
+    """One fault for as long as `hold`, or one operation; then it has to become steady again."""
+
+    title: str = Field(min_length=1, max_length=120)
+    fault: Fault | None = None
+    hold: Duration = Field(default=10.0, gt=0, le=3600)
+    run: Literal["prove"] | None = None
+    expect: tuple[Expected, ...] = ()
+
+    @model_validator(mode="after")
+    def check_one(self) -> Self:
+        if (self.fault is None) == (self.run is None):
+            raise ValueError("expected exactly one of fault, run")
+        if self.expect and self.fault is None:
+            raise ValueError("expected expect only beside a fault")
+        return self
+
+
+class Needs(Strict):
+    """Without which it is not begun."""
+
+    members: int = Field(default=1, ge=1, le=9)
+    sandbox: bool = False
+    control_plane: bool = False
+
+
+class Limits(Strict):
+    """`recover` is how long it may take until all is steady again after a stage, `duration` the whole drill."""
+
+    recover: Duration = Field(default=60.0, gt=0)
+    duration: Duration = Field(default=1800.0, gt=0)
+
+
+class Stops(Strict):
+    """What ends it early, all faults lifted: writes that fail for so long on end, or a cluster of other members."""
+
+    writes_fail: Duration = Field(default=60.0, gt=0)
+
+
+class Proven(Strict):
+    """What is judged at the end; `at_most` bounds a gap, the others are as they are called."""
+
+    check: Proof
+    at_most: Duration | None = None
+
+    @model_validator(mode="after")
+    def check_bound(self) -> Self:
+        if (self.check in BOUNDED) != (self.at_most is not None):
+            raise ValueError(f"expected at_most with {' and '.join(BOUNDED)}, and with nothing else")
+        return self
+
+
+class Scenario(Strict):
+    apiVersion: Literal["quorate/v1"]  # noqa: N815 - the field's name in the file
+    scenario: Name
+    title: str = Field(min_length=1, max_length=120)
+    hypothesis: str = Field(min_length=1, max_length=600)
+    needs: Needs = Needs()
+    steady: tuple[Steady, ...] = ()
+    stages: Annotated[tuple[Stage, ...], Field(min_length=1, max_length=20)]
+    proof: Annotated[tuple[Proven, ...], Field(min_length=1)]
+    limits: Limits = Limits()
+    stop_when: Stops = Stops()
+
+    @property
+    def faults(self) -> bool:
+        """Whether it breaks anything."""
+        return any(stage.fault for stage in self.stages)
+
+
+def parse(text: str, name: str) -> Scenario:
+    """BadInput lists every mistake as `name:line: field: what`."""
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, yaml.MappingNode):
+        raise BadInput(f"{name}: expected a mapping with apiVersion, scenario, title, hypothesis, stages and proof")
+    lines = dict(walk(tree, ()))
+    mistakes = [(line, f"{'.'.join(map(str, loc))}: appears twice") for loc, line in doubles(tree, ())]
+    try:
+        found = Scenario.model_validate(document)
+    except ValidationError as error:
+        mistakes += [mistake(detail, lines) for detail in telling(error.errors(include_url=False))]
+    if mistakes:
+        raise BadInput("\n".join(f"{name}:{line}: {what}" for line, what in sorted(set(mistakes))))
+    return found
