@@ -261,8 +261,8 @@ def laid(request: DrillRequest, number: int, stage: Stage, name: str, situation:
     timer = f"quorate-{request.operation}-{number}"
     after_s = stage.hold + request.scenario.limits.recover + MARGIN_S
     claim = Claim(node.lock_dir, request.cluster, "").file
-    if stage.fault.kind == "stop":
-        what: Laid = Stopped(situation.processes[name], timer, after_s, claim)
+    if stage.fault.kind != "cut":
+        what: Laid = Stopped(situation.processes[name], timer, after_s, claim, stage.fault.kind)
     elif name in situation.firewalls:
         what = Cut(peer_ports(request.settings.members), timer, after_s)
     else:

@@ -5,8 +5,8 @@ that dies, or a network that is gone, leaves nothing broken. A reboot lifts it t
 """
 
 import shlex
-from dataclasses import dataclass
-from typing import TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 from quorate.clients import NFT
 from quorate.command import Command, Node, way
@@ -69,10 +69,11 @@ class Stopped:
     timer: str
     after_s: float
     claim: str
+    how: Literal["stop", "kill"] = "stop"
 
     @property
     def what(self) -> str:
-        return f"{self.process.unit} is stopped"
+        return f"{self.process.unit} is {'stopped' if self.how == 'stop' else 'killed'}"
 
     @property
     def script(self) -> str:
@@ -95,10 +96,21 @@ class Stopped:
         if timer := self.back.set(seen):
             return timer
         if isinstance(self.process, StaticPod):
-            return self.process.fence(seen, waited_s)
+            return self._parked.fence(seen, waited_s)
         if not self.process.seen(seen).gone:
-            return (Command(("systemctl", "stop", self.process.unit)),)
+            return self._stop(self.process.unit)
         return Await(f"{self.process.unit} still answers", POLL_S) if self.process.answers(seen) else ()
+
+    @property
+    def _parked(self) -> StaticPod:
+        """One that is killed has no grace."""
+        assert isinstance(self.process, StaticPod)
+        return self.process if self.how == "stop" else replace(self.process, grace_s=0.0)
+
+    def _stop(self, unit: str) -> tuple[Command, ...]:
+        """`Restart=` would revive what is killed alone."""
+        stop = Command(("systemctl", "stop", unit))
+        return (stop,) if self.how == "stop" else (Command(("systemctl", "kill", "--signal=SIGKILL", unit)), stop)
 
     def lift(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
         """First what was stopped, then the timer that would have done it."""

@@ -61,7 +61,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """From the first try that failed to the next one that went through; None: until the probe ended."""
+    """From the first try that failed to the next that went through, or one that waited; None: to the probe's end."""
 
     surface: Surface
     verb: Verb
@@ -80,6 +80,7 @@ class Tries:
     verb: Verb
     made: int
     failed: int
+    slowest_s: float = 0.0  # of those that went through: who waited for so long was not served meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,12 @@ class Probed:
         )
 
     def longest_s(self, surface: Surface, verb: Verb) -> float:
-        """Of its gaps, an open one counted until the probe ended; 0 without one."""
-        own = (gap for gap in self.gaps if (gap.surface, gap.verb) == (surface, verb))
-        return max(((gap.until or self.ended) - gap.since for gap in own), default=0.0)
+        """Without an answer, an open gap counted until the probe ended; a try that went through took as long."""
+        own = (
+            (gap.until or self.ended) - gap.since for gap in self.gaps if (gap.surface, gap.verb) == (surface, verb)
+        )
+        waited = (each.slowest_s for each in self.tries if (each.surface, each.verb) == (surface, verb))
+        return max((*own, *waited), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

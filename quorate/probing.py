@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 from quorate.measure import Gap, Probed, Surface, Tries, Verb
 
 Key = tuple[Surface, Verb]
+WAITED_S = 0.5  # of a try that went through: a client that waited for so long was not served meanwhile
 PROBED: TypeAdapter[Probed] = TypeAdapter(Probed)
 
 
@@ -19,6 +20,7 @@ class Log:
     last: float = 0.0
     made: dict[Key, int] = field(default_factory=dict)
     failed: dict[Key, int] = field(default_factory=dict)
+    slowest: dict[Key, float] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     open: dict[Key, tuple[float, str]] = field(default_factory=dict)
     unwatched: list[tuple[float, float]] = field(default_factory=list)
@@ -32,9 +34,14 @@ class Log:
         if why:
             self.failed[key] = self.failed.get(key, 0) + 1
             self.open.setdefault(key, (since, why))
-        elif key in self.open:
+            return
+        waited_s = round(until - since, 3)
+        self.slowest[key] = max(self.slowest.get(key, 0.0), waited_s)
+        if key in self.open:
             began, first = self.open.pop(key)
             self.gaps.append(Gap(*key, began, until, first))
+        elif waited_s >= WAITED_S:
+            self.gaps.append(Gap(*key, since, until, f"it went through after {waited_s:.1f} s"))
 
     def read(self, number: int) -> None:
         """What the key holds: less than was acknowledged means that acknowledged writes are gone."""
@@ -47,7 +54,10 @@ class Log:
         return Probed(
             began=self.began,
             ended=now,
-            tries=tuple(Tries(*key, made, self.failed.get(key, 0)) for key, made in sorted(self.made.items())),
+            tries=tuple(
+                Tries(*key, made, self.failed.get(key, 0), self.slowest.get(key, 0.0))
+                for key, made in sorted(self.made.items())
+            ),
             gaps=tuple(sorted((*self.gaps, *still), key=lambda gap: (gap.since, gap.surface, gap.verb))),
             unwatched=tuple(self.unwatched),
             lost=tuple(self.lost),
@@ -66,6 +76,7 @@ def resumed(note: dict[str, Any], now: float) -> Log:
         last=now,
         made={(each.surface, each.verb): each.made for each in seen.tries},
         failed={(each.surface, each.verb): each.failed for each in seen.tries if each.failed},
+        slowest={(each.surface, each.verb): each.slowest_s for each in seen.tries},
         gaps=[gap for gap in seen.gaps if gap.until is not None],
         open={(gap.surface, gap.verb): (gap.since, gap.why) for gap in seen.gaps if gap.until is None},
         unwatched=[*seen.unwatched, (seen.ended, now)],

@@ -12,13 +12,14 @@ from quorate.reading import doubles, mistake, telling, walk
 Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apiserver"]
 Expected = Literal["another-leader", "majority-serves", "minority-refuses"]
 Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "rto", "rpo"]
-Kind = Literal["stop", "cut"]
+Kind = Literal["stop", "kill", "cut"]
 BOUNDED = ("write-gap", "read-gap")
 
 
 class Fault(Strict):
-    """`stop`: etcd does not run there; `cut`: no other member is reached from there, nor reaches it.
+    """`stop` or `kill`: etcd does not run there; `cut`: no other member is reached from there, nor reaches it.
 
+    One that is killed has no time to take its leave.
     `at` is leader, follower or the name of a member; who that is, is looked at when the fault is laid.
     """
 
