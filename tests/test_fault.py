@@ -1,0 +1,95 @@
+"""A fault lays its own removal first, and is lifted whatever it was half way."""
+
+import shlex
+from dataclasses import replace
+
+from quorate.clients import NFT
+from quorate.command import Command, Node
+from quorate.converge import Await, Left
+from quorate.fault import TABLE, Cut, Stopped, by_hand
+from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.static_pod import StaticPod
+from quorate.supervisor import Systemd
+from tests.factory import SSH
+
+ETCD = Systemd("etcd", "etcd.service", (2379,))
+CLAIM = "/var/lib/quorate/demo/claim"
+STOP = Stopped(ETCD, "quorate-drill-1-1", 75.0, CLAIM)
+CUT = Cut((2380,), "quorate-drill-1-1", 75.0)
+NODE = Node("a", "10.0.0.1", SSH, "/var/lib/quorate", "drill")
+MANIFEST = "/etc/kubernetes/manifests/etcd.yaml"
+POD = StaticPod("etcd", MANIFEST, (2379,))
+
+
+def seen(*paths: str, etcd: str = "active", timer: bool = False, cut: bool = False) -> NodeSeen:
+    pid = 7 if etcd == "active" else 0
+    units = {ETCD.unit: UnitSeen(ETCD.unit, "loaded", etcd, pid=pid)}
+    if timer:
+        units[STOP.back.unit] = UnitSeen(STOP.back.unit, "loaded", "active", "waiting")
+    return NodeSeen(
+        units=units,
+        listening=frozenset({2379} if etcd == "active" else ()),
+        tables=frozenset({TABLE} if cut else ()),
+        paths={path: PathSeen("regular file", "root:root", "600", "1", 1) for path in paths},
+    )
+
+
+def words(left: Left[Command]) -> list[str]:
+    assert not isinstance(left, Await)
+    return [str(act) for act in left]
+
+
+class TestLaying:
+    def test_the_timer_that_lifts_it_comes_before_anything_is_broken(self) -> None:
+        for fault in (STOP, CUT):
+            (act,) = words(fault.lay(seen(), 0))
+            assert act.startswith("systemd-run ")
+            assert "--on-active=75s" in act
+            assert shlex.split(act)[-1] == fault.script
+
+    def test_with_its_timer_there_it_is_laid(self) -> None:
+        assert words(STOP.lay(seen(timer=True), 0)) == ["systemctl stop etcd.service"]
+        (act,) = CUT.lay(seen(timer=True), 0)  # type: ignore[misc]
+        assert act.argv == (NFT, "-f", "-")
+
+    def test_one_that_is_killed_has_no_time_and_is_not_revived(self) -> None:
+        killed = words(replace(STOP, how="kill").lay(seen(timer=True), 0))
+        assert killed == ["systemctl kill --signal=SIGKILL etcd.service", "systemctl stop etcd.service"]
+
+    def test_nothing_is_left_to_do_once_it_is_laid(self) -> None:
+        assert STOP.lay(seen(etcd="inactive", timer=True), 0) == ()
+        assert CUT.lay(seen(timer=True, cut=True), 0) == ()
+
+    def test_both_ends_of_every_connection_with_a_peer_are_cut_and_loopback_is_not(self) -> None:
+        for line in ('iifname != "lo" tcp dport', 'iifname != "lo" tcp sport', 'oifname != "lo" tcp dport'):
+            assert f"{line} {{ 2380 }} drop\n" in CUT.rules
+
+    def test_a_static_pod_is_stopped_by_its_manifest(self) -> None:
+        pod = replace(STOP, process=POD)
+        there = replace(seen(MANIFEST, timer=True), units={**seen(timer=True).units, MANIFEST: UnitSeen(MANIFEST)})
+        assert words(pod.lay(there, 0))[0] == f"mv -T {MANIFEST} {POD.parked}"
+        assert pod.script == f"[ -e {CLAIM} ] || {{ [ -e {MANIFEST} ] || mv -T {POD.parked} {MANIFEST}; }}"
+
+
+class TestLifting:
+    def test_first_what_is_broken_then_the_timer(self) -> None:
+        assert "systemctl start etcd.service" in words(STOP.lift(seen(etcd="inactive", timer=True), 0))[0]
+        assert words(STOP.lift(seen(timer=True), 0)) == ["systemctl stop quorate-drill-1-1.timer"]
+        assert STOP.lift(seen(), 0) == ()
+
+    def test_a_cut_goes_with_its_timer_and_one_that_the_timer_has_lifted_is_gone(self) -> None:
+        assert words(CUT.lift(seen(timer=True, cut=True), 0)) == [
+            f"{NFT} delete table inet quorate_drill",
+            "systemctl stop quorate-drill-1-1.timer",
+        ]
+        assert CUT.lift(seen(), 0) == ()
+
+    def test_where_an_operation_has_the_node_since_its_fence_decides_and_nothing_is_started(self) -> None:
+        assert STOP.lift(seen(CLAIM, etcd="inactive"), 0) == ()
+        assert STOP.script == f"[ -e {CLAIM} ] || {{ systemctl start etcd.service; }}"
+
+    def test_a_person_is_told_what_to_type(self) -> None:
+        said = by_hand(NODE, CUT)
+        assert said.startswith("ssh quorate@10.0.0.1 sudo sh -c ")
+        assert "nft delete table inet quorate_drill; systemctl stop quorate-drill-1-1.timer" in said
+        assert "rm -f /var/lib/quorate/drill/claim" in said
