@@ -1,10 +1,11 @@
 """Which drills were held where, and which are due: never held, too long ago, or failed and not held again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from quorate.drill import Verdict
+from quorate.gauges import Figure, Run
 from quorate.inventory import Inventory
 from quorate.timing import spoken
 
@@ -25,7 +26,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Covered:
-    """A scenario on a cluster: the last time that it was held there, and why it is due, if it is."""
+    """A scenario on a cluster: the last time that it was held there, when it is due, and why it is, if it is now."""
 
     cluster: str
     scenario: str
@@ -33,6 +34,7 @@ class Covered:
     operation: str = ""
     verdict: str = ""
     held: datetime | None = None
+    rto_s: float | None = None
     within_s: float | None = None
     due: datetime | None = None
     why_due: str = ""
@@ -57,9 +59,7 @@ def covered(inventory: Inventory, held: Iterable[Held], now: datetime) -> tuple[
 
 
 def row(key: tuple[str, str], last: Held | None, good: Held | None, within_s: float | None, now: datetime) -> Covered:
-    due = None
-    if within_s is not None:
-        due = good.began + timedelta(seconds=within_s) if good and last is good else now
+    due = good.began + timedelta(seconds=within_s) if within_s and good and last is good else None
     return Covered(
         cluster=key[0],
         scenario=key[1],
@@ -67,6 +67,7 @@ def row(key: tuple[str, str], last: Held | None, good: Held | None, within_s: fl
         operation=last.operation if last else "",
         verdict=last.verdict if last else "",
         held=last.began if last else None,
+        rto_s=last.rto_s if last else None,
         within_s=within_s,
         due=due,
         why_due=why(last, good, within_s, now),
@@ -85,3 +86,23 @@ def why(last: Held | None, good: Held | None, within_s: float | None, now: datet
     return (
         f"the last good one is {spoken(age_s)} old, at most {spoken(within_s)} is allowed" if age_s > within_s else ""
     )
+
+
+def figures(rows: Iterable[Covered]) -> Iterator[Figure]:
+    for each in rows:
+        labels = (each.cluster, each.scenario)
+        result = -1.0 if each.held is None else float(each.verdict in GOOD)
+        yield Figure("quorate_drill_last_result", labels, result)
+        yield Figure("quorate_drill_last_timestamp_seconds", labels, each.held.timestamp() if each.held else 0.0)
+        if each.within_s:
+            yield Figure("quorate_drill_due_timestamp_seconds", labels, each.due.timestamp() if each.due else 0.0)
+        if each.rto_s is not None:
+            yield Figure("quorate_drill_rto_seconds", labels, each.rto_s)
+
+
+def of_runs(runs: Iterable[Run]) -> Iterator[Held]:
+    """Those of the records that are drills with a verdict."""
+    for run in runs:
+        if run.scenario:
+            at = datetime.fromtimestamp(run.began, UTC)
+            yield Held(run.cluster, run.scenario, run.operation, run.result, at, run.rto_s)

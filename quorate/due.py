@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from quorate.backup import BackupRequest, BackupResult
 from quorate.backup import request as backup_request
+from quorate.drill import DrillRequest, DrillResult
 from quorate.inventory import Inventory
 from quorate.prove import ProveRequest
 from quorate.prove import request as prove_request
@@ -12,7 +13,7 @@ from quorate.prune import request as prune_request
 from quorate.verify import VerifyRequest
 from quorate.verify import request as verify_request
 
-WORKFLOW = "backup.due"
+WORKFLOW, DRILL = "backup.due", "drill.due"
 ACTOR = "schedule"  # who asks for what nobody asks for
 TAKEN, FAILED, SKIPPED = ("verified", "degraded", "suspect"), "failed", "skipped"
 
@@ -26,6 +27,14 @@ class Due:
     verify: tuple[VerifyRequest, ...] = ()  # afterwards, of each store
     prune: tuple[PruneRequest, ...] = ()
     prove: tuple[ProveRequest, ...] = ()  # between the two: what is proved is not what is removed
+
+
+@dataclass(frozen=True, slots=True)
+class DrillDue:
+    """The request has no operation yet: each run names its own."""
+
+    request: DrillRequest
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,3 +85,8 @@ def followed(result: DueResult, findings: tuple[str, ...]) -> DueResult:
 
 def taken(cluster: str, result: BackupResult) -> DueResult:
     return DueResult(cluster, result.outcome, result.operation, result.snapshot, findings=result.findings)
+
+
+def drilled(result: DrillResult) -> DueResult:
+    """Its verdict is the outcome."""
+    return DueResult(result.cluster, str(result.outcome), result.operation, result.snapshot, findings=result.findings)

@@ -132,6 +132,27 @@ METRICS = (
         "counter",
     ),
     Metric(
+        "quorate_drill_last_result",
+        "How the last drill of a scenario ended: 1 good, 0 failed or stopped early, -1 it was never held.",
+        ("cluster", "scenario"),
+    ),
+    Metric(
+        "quorate_drill_last_timestamp_seconds",
+        "When the last drill of a scenario was begun; 0 is never.",
+        ("cluster", "scenario"),
+    ),
+    Metric(
+        "quorate_drill_due_timestamp_seconds",
+        "When `drills.scenarios` wants the next drill of a scenario; 0 where the last one was not good, or none was. "
+        "Absent where nobody wants any.",
+        ("cluster", "scenario"),
+    ),
+    Metric(
+        "quorate_drill_rto_seconds",
+        "From when the last drill of a scenario was declared until it was served again; absent where not measured.",
+        ("cluster", "scenario"),
+    ),
+    Metric(
         "quorate_run_last_timestamp_seconds",
         "When the last operation was begun that ended so; 0 is never.",
         ("cluster", "kind", "result"),
@@ -168,6 +189,7 @@ ENDS = {
     "verify": ("sound", "unsound", "failed"),
     "prune": ("pruned", "incomplete", "failed"),
     "prove": ("proved", "degraded", "unsound", "failed"),
+    "drill": ("passed", "passed-with-findings", "failed", "stopped"),
     "restore": (Outcome.RESTORED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "freeze": (Outcome.FROZEN, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "thaw": (Outcome.THAWED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
@@ -189,6 +211,8 @@ class Run:
     ended: float = 0.0
     why: str = ""
     snapshot: str = ""
+    scenario: str = ""  # of a drill that has a verdict
+    rto_s: float | None = None
 
 
 def of_settings(name: str, cluster: Cluster) -> Iterator[Figure]:

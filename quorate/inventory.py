@@ -425,10 +425,20 @@ class Approval(Strict):
 
 
 class DrillPolicy(Strict):
-    """How old the last one that passed may be, and when the daemon holds one by itself."""
+    """How old the last one that passed may be, and when the daemon holds one by itself.
+
+    `file` is a scenario of one's own; without it, it is the one that comes with Quorate under that name.
+    """
 
     within: Annotated[Duration, Field(gt=0)]
     schedule: Schedule | None = None
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def check_schedule(self) -> Self:
+        if self.schedule and not (self.schedule.cron or self.schedule.every):
+            raise ValueError("expected cron or every in schedule")
+        return self
 
 
 def lasting(value: object) -> object:

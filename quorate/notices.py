@@ -19,6 +19,8 @@ TOLD: dict[str, Severity] = {
     "undone": "warning",
     "degraded": "warning",
     "incomplete": "warning",
+    "passed-with-findings": "warning",
+    "stopped": "warning",
 }
 WHY_MAX = 2000
 

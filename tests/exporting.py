@@ -33,6 +33,7 @@ Scrape = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 OURS = "quorate_"
 EVERYTHING = """\
     objectives: {rto: 15m, rpo: 1h, restore_proof: 1d}
+    drills: {scenarios: {restore-sandbox: 1d}}
 notify: {webhooks: [{form: json, url: "env:NOWHERE"}]}
 """  # of an inventory that figures are about
 
@@ -43,6 +44,9 @@ def snapshot(at_s: float = 0.0, revision: int = 41, **changes: Any) -> Manifest:
     where = directory("demo", made.cluster_id, at, revision)
     said = {"id": id_of(where), "key": key_of(where, SNAPSHOT), "created_at": at, **changes}
     return Manifest.model_validate({**made.model_dump(), **said})
+
+
+DRILLED = {"scenario": "restore-sandbox", "outcome": "passed", "clock": {"declared": 1.0, "quorum": 3.0}}
 
 
 class Site:

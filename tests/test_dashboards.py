@@ -14,7 +14,7 @@ import yaml
 from activities.adapters.directory import DirectoryStore
 from deploy.lab.process import wait
 from quorate.marks import Kind, Mark, put
-from tests.exporting import AT, EVERYTHING, Site, missing, names, snapshot
+from tests.exporting import AT, DRILLED, EVERYTHING, Site, missing, names, snapshot
 from tests.real_etcd import running
 from tests.real_prometheus import scraping
 from tests.runbooks import ROOT
@@ -43,6 +43,7 @@ def test_there_is_one_for_recoverability_and_one_for_etcd() -> None:
 def test_recoverability_names_series_that_a_daemon_exports(tmp_path: Path) -> None:
     site = Site(tmp_path, EVERYTHING)
     site.keep(snapshot())
+    site.record(new_id("drill"), DRILLED)
     exporter = site.exporter()
     exporter.look()
     assert series(BOARDS["recoverability"]) - names(exporter.text) == set()
@@ -105,6 +106,7 @@ def test_a_real_prometheus_that_scrapes_both_answers_every_query_and_no_alert_of
         for kind in (Kind.VERIFIED, Kind.RESTORED):
             put(store, Mark(kept.directory, kind, now, "tester", "verify-1"))
     site.record(new_id("prune"), {"outcome": "pruned"})
+    site.record(new_id("drill"), DRILLED)
     exporter = site.exporter()
     exporter.look()
     rules = [ROOT / "deploy" / "prometheus" / f"{name}.yaml" for name in ("quorate", "etcd")]

@@ -31,7 +31,7 @@ from quorate.marks import Kind, Mark, put
 from quorate.reading import parse
 from quorate.records import Entry
 from quorate.revision_clock import Tick
-from tests.exporting import AT, EVERYTHING, Away, Exporter, Site, figures, parsed, scraped, snapshot
+from tests.exporting import AT, DRILLED, EVERYTHING, Away, Exporter, Site, figures, parsed, scraped, snapshot
 from tests.factory import INVENTORY, inventory
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.hooks import Hook, hooked
@@ -318,6 +318,7 @@ class TestRestart:
 
     def test_every_figure_has_its_labels_and_a_meaning(self, site: Site) -> None:
         site.keep(snapshot())
+        site.record(new_id("drill"), DRILLED)
         exporter = site.exporter()
         exporter.look()
         text = exporter.text

@@ -46,6 +46,7 @@ from worker.schedules import (
     standing,
     wanted,
 )
+from worker.settings import Settings
 from worker.temporal import attributes
 from workflows.patience import STEPS_QUEUE, stream
 
@@ -174,7 +175,7 @@ class TestFindings:
     def found(self, root: Path, now: Standing | None) -> list[tuple[str, str]]:
         want = one(root)
         there = now if now is None or now.digest else replace(now, digest=want.digest)
-        return [(each.id, each.evidence) for each in findings("demo", want, there)]
+        return [(each.id, each.evidence) for each in findings(ID, want, there)]
 
     def test_one_that_runs_as_it_should_has_none(self, tmp_path: Path) -> None:
         assert self.found(tmp_path, NOW) == self.found(tmp_path, replace(NOW, last=LAST)) == []
@@ -209,10 +210,10 @@ class TestFindings:
     def test_and_one_that_is_not_there_or_is_another(self, tmp_path: Path) -> None:
         assert [each for each, _ in self.found(tmp_path, None)] == ["schedule-differs"]
         assert [each for each, _ in self.found(tmp_path, replace(NOW, digest="other"))] == ["schedule-differs"]
-        assert [each.id for each in findings("demo", None, NOW)] == ["schedule-differs"]
+        assert [each.id for each in findings(ID, None, NOW)] == ["schedule-differs"]
 
     def test_one_that_the_inventory_has_no_more_has_none(self) -> None:
-        assert findings("demo", None, replace(NOW, paused=True, note=ORPHANED)) == ()
+        assert findings(ID, None, replace(NOW, paused=True, note=ORPHANED)) == ()
 
 
 @pytest.fixture
@@ -244,7 +245,7 @@ class TestReconcile:
         now = await seen(client)
         assert (now.timing, now.paused, now.missed) == ("0 2 * * * Europe/Zurich", False, 0)
         assert now.next
-        assert findings("demo", wanted(nightly)[ID], now) == ()
+        assert findings(ID, wanted(nightly)[ID], now) == ()
 
     async def test_a_pause_with_its_note_outlives_a_change(self, client: Client, tmp_path: Path) -> None:
         await reconcile(settings(tmp_path), client)
@@ -289,19 +290,55 @@ class TestReconcile:
         self, client: Client, tmp_path: Path
     ) -> None:
         nonsense = Schedule.model_construct(cron="not cron at all", every=None, jitter=0.0, time_zone="UTC")
-        policy = Policy(store="here").model_copy(update={"schedule": nonsense})
         made = one(tmp_path)
-        odd = Odd(made.cluster, policy, made.due)
+        odd = replace(made, schedule=nonsense)
         assert (await settled(client, odd)).startswith("refused: ")
         assert await standing(client, ID) is None
 
 
-class Odd(Wanted):
-    """Of a cron expression that got past us."""
+DRILLED = """    sandbox: {host: 10.9.9.9}
+    drills:
+      scenarios:
+        restore-sandbox: {within: 1d, schedule: {cron: "0 3 * * *"}}
+        leader-failover: {within: 90d, schedule: {every: 30d}}
+        network-partition: 90d
+"""
 
-    @property
-    def catchup_s(self) -> float:
-        return 60.0
+
+class TestDrills:
+    def test_those_with_a_schedule_are_wanted_and_one_that_may_not_be_held_keeps_no_other_back(
+        self, tmp_path: Path
+    ) -> None:
+        found = wanted(Settings(tmp_path / "q.yaml", parse(self.text(tmp_path), "q.yaml")))
+        assert list(found) == ["quorate/demo/drill/restore-sandbox"]  # faults are not allowed there
+        (each,) = found.values()
+        assert (each.timing, each.workflow, each.expected_s) == ("0 3 * * * UTC", "drill.due", 86400)
+        assert each.what == "the drill restore-sandbox of demo"
+
+    def test_a_schedule_says_when(self, tmp_path: Path) -> None:
+        with pytest.raises(BadInput, match=r"clusters.demo.drills.*: expected cron or every in schedule"):
+            parse(self.text(tmp_path).replace('{cron: "0 3 * * *"}', "{jitter: 5m}"), "q.yaml")
+
+    async def test_it_is_laid_down_kept_and_paused_when_nobody_wants_it_any_more(
+        self, client: Client, tmp_path: Path
+    ) -> None:
+        id_ = "quorate/demo/drill/restore-sandbox"
+        with_it = Settings(tmp_path / "q.yaml", parse(self.text(tmp_path), "q.yaml"))
+        assert await reconcile(with_it, client) == {id_: "created"}
+        assert await reconcile(with_it, client) == {id_: "kept"}
+        there = await standing(client, id_)
+        assert there and there.next
+        assert findings(id_, wanted(with_it)[id_], there) == ()
+        (told,) = findings(id_, wanted(with_it)[id_], replace(there, paused=True))
+        assert (told.message, told.next) == (
+            "the schedule of demo's drill restore-sandbox does not run",
+            "quorate schedule resume demo --drill restore-sandbox",
+        )
+        await until(lambda: listed(client, 1))
+        assert await reconcile(settings(tmp_path, "off"), client) == {id_: "paused: not in the inventory"}
+
+    def text(self, root: Path) -> str:
+        return INVENTORY.format(state=root / "state", store=root / "store") + DRILLED
 
 
 async def listed(client: Client, count: int = 1) -> bool:
@@ -336,7 +373,7 @@ class TestDue:
             "actor": "schedule",
             "version": one(tmp_path).due.version,
         }
-        (told,) = await until(lambda: history(client, "demo", 10))
+        (told,) = await until(lambda: history(client, ID, 10))
         assert told.result == last.result
 
     async def test_each_run_has_an_operation_of_its_own(self, client: Client, tmp_path: Path) -> None:

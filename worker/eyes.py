@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
 import structlog
 from temporalio.service import RPCError
 
+from quorate.coverage import covered, figures
+from quorate.coverage import of_runs as drilled
 from quorate.errors import QuorateError, Unreachable
 from quorate.gauges import Figure, Run, of_active, of_attempts, of_runs
 from quorate.notices import Notice, of_ends, of_hold
@@ -20,7 +23,7 @@ from worker.metrics import Board
 from worker.notifying import Outbox, Receiver, Switch
 from worker.operations import Operations, version
 from worker.past import Past, of_audit
-from worker.schedules import Standing, Wanted, surveyed
+from worker.schedules import Standing, Wanted, scenario_of, surveyed
 from worker.watched import Watched, watched
 from worker.wiring import Wiring
 
@@ -100,6 +103,8 @@ class Eyes:
         attempted = {each.name: each.stock.attempted for each in self.clusters}
         self.board.tell("runs", (*of_runs(runs, attempted), *of_attempts(runs, attempted)))
         self.board.tell("audit", of_audit(past))
+        held = covered(self.wiring.settings.inventory, drilled(runs), datetime.now(UTC))
+        self.board.tell("drills", figures(held))
 
     def active(self) -> None:
         """Temporal knows what runs."""
@@ -146,9 +151,9 @@ class Eyes:
 
 
 def of_schedules(found: Mapping[str, tuple[Wanted | None, Standing | None]]) -> Iterator[Figure]:
-    """Of those that the inventory has."""
+    """Of those for backups that the inventory has; when drills are due is told by what was held."""
     for want, now in found.values():
-        if want and now:
+        if want and now and not scenario_of(want.id):
             name = (want.cluster,)
             yield Figure("quorate_schedule_paused", name, float(now.paused))
             yield Figure("quorate_schedule_missed", name, now.missed)

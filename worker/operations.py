@@ -35,6 +35,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.backup import STEPS, BackupProgress, BackupResult
 from quorate.drill import DrillResult
+from quorate.due import DRILL as DRILL_DUE
 from quorate.due import WORKFLOW as DUE
 from quorate.errors import (
     BadInput,
@@ -279,7 +280,7 @@ class Operations:
 
     async def recent(self) -> tuple[Found, ...]:
         """What the server still knows, running or over; the run of a schedule is shown by what it began."""
-        query = f"WorkflowId STARTS_WITH 'quorate/' AND WorkflowType != '{DUE}'"
+        query = f"WorkflowId STARTS_WITH 'quorate/' AND WorkflowType != '{DUE}' AND WorkflowType != '{DRILL_DUE}'"
         return tuple([await found_in(each) async for each in self.client.list_workflows(query, limit=LISTED)])
 
     async def find(self, operation: str) -> Found:

@@ -3,13 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from quorate.audit import broken, sealed
-from quorate.coverage import Held
+from quorate.coverage import Held, of_runs
 from quorate.gauges import ENDS, Figure, Run
 from quorate.kept import begun
 from quorate.measure import between
@@ -97,6 +98,8 @@ def runs_of(record: Record, cluster: str, ended: dict[str, float]) -> Iterator[R
                 ended=ended.get(name, 0.0),
                 why=why(outcome),
                 snapshot=str(outcome.get("snapshot") or ""),
+                scenario=str(outcome.get("scenario") or ""),
+                rto_s=measured(outcome),
             )
 
 
@@ -135,13 +138,16 @@ def of_audit(past: dict[str, Told]) -> Iterator[Figure]:
 
 def drills(root: Path) -> Iterator[Held]:
     """Every drill on record that has a verdict; one whose record cannot be read is none."""
-    for home in root.glob("drill-*") if root.is_dir() else ():
-        try:
-            outcome = json.loads((home / "outcome.json").read_text())
-            at = datetime.fromtimestamp(begun(home.name), UTC)
-            scenario, verdict, clock = outcome["scenario"], outcome["outcome"], outcome["clock"]
-            cluster = (home / CLUSTER).read_text()
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        declared, served = clock.get("declared"), clock.get("first_write") or clock.get("quorum")
-        yield Held(cluster, str(scenario), home.name, str(verdict), at, between(declared, served))
+    for path in root.glob("drill-*/outcome.json"):
+        with suppress(OSError):
+            record = Record(path.parent.name, str(path.parent), {path.name: path.read_text(errors="replace")})
+            yield from of_runs(runs_of(record, whose(path.parent, record), {}))
+
+
+def measured(outcome: dict[str, Any]) -> float | None:
+    """Of a drill's clock, as `Clock.rto_s` says it."""
+    clock = outcome.get("clock")
+    if not isinstance(clock, dict):
+        return None
+    served = clock.get("quorum") if clock.get("first_write") is None else clock.get("first_write")
+    return between(clock.get("declared"), served)

@@ -22,6 +22,7 @@ from worker.temporal import in_order
 from worker.wiring import Wiring
 from workflows.backup import Backup
 from workflows.drill import Drill
+from workflows.drill_due import WhenDrillDue
 from workflows.due import BackupDue
 from workflows.freeze import Freeze
 from workflows.prove import Prove
@@ -31,7 +32,7 @@ from workflows.thaw import Thaw
 from workflows.tidy import Tidy
 from workflows.verify import Verify
 
-WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove, Drill)
+WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove, Drill, WhenDrillDue)
 Activities = list[Callable[..., Any]]
 
 

@@ -28,10 +28,14 @@ from temporalio.client import Schedule as Laid
 from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.audit import canonical
+from quorate.cron import parsed
 from quorate.diagnosis import Finding
-from quorate.due import ACTOR, WORKFLOW, Due, DueResult, due
-from quorate.inventory import Backup, written
+from quorate.drill import request
+from quorate.due import ACTOR, DRILL, WORKFLOW, DrillDue, Due, DueResult, due
+from quorate.errors import QuorateError
+from quorate.inventory import Schedule, written
 from worker.operations import version
+from worker.scenarios import scenario as named
 from worker.settings import Settings
 from worker.temporal import RPC
 from workflows.patience import STEPS_QUEUE
@@ -39,32 +43,45 @@ from workflows.patience import STEPS_QUEUE
 PREFIX = "quorate/"
 OVERLAP = ScheduleOverlapPolicy.SKIP  # the next run is soon due; one that was put off would only be late as well
 LONGEST = timedelta(hours=12)  # of one run, or one that nobody carries out would hold up all after it
-FINE = {"verified", "running"}
+FINE = {"verified", "running", "passed"}
 FINAL = (RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED)
 ORPHANED = "paused by Quorate: the inventory has no such schedule any more"
-DUE: TypeAdapter[Due] = TypeAdapter(Due)
+DUE: TypeAdapter[Due | DrillDue] = TypeAdapter(Due | DrillDue)
 log = structlog.get_logger("quorate.daemon")
 
 
-def id_of(cluster: str) -> str:
-    return f"{PREFIX}{cluster}/backup"
+def id_of(cluster: str, scenario: str = "") -> str:
+    """Of its backups, or of one of its drills."""
+    return f"{PREFIX}{cluster}/drill/{scenario}" if scenario else f"{PREFIX}{cluster}/backup"
 
 
 def cluster_of(id_: str) -> str:
     return id_.removeprefix(PREFIX).partition("/")[0]
 
 
+def scenario_of(id_: str) -> str:
+    """Of its drill; nothing for backups."""
+    return id_.removeprefix(PREFIX).partition("/drill/")[2]
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One schedule as the inventory has it now."""
+    """One schedule as the inventory has it now: what it starts, and when; `expected_s` is its longest interval."""
 
-    cluster: str
-    policy: Backup
-    due: Due
+    id: str
+    workflow: str
+    due: Due | DrillDue
+    schedule: Schedule
+    expected_s: float
 
     @property
-    def id(self) -> str:
-        return id_of(self.cluster)
+    def cluster(self) -> str:
+        return cluster_of(self.id)
+
+    @property
+    def what(self) -> str:
+        scenario = scenario_of(self.id)
+        return f"the drill {scenario} of {self.cluster}" if scenario else f"the backup of {self.cluster}"
 
     @property
     def digest(self) -> str:
@@ -76,35 +93,32 @@ class Wanted:
     @property
     def timing(self) -> str:
         """`every 1h`, or the cron expression and its zone."""
-        schedule = self.policy.schedule
-        assert schedule is not None, "nothing is wanted without one"
-        when = (
-            f"{schedule.cron} {schedule.time_zone}" if schedule.cron else f"every {written(self.policy.expected_s)}"
-        )
+        schedule = self.schedule
+        when = f"{schedule.cron} {schedule.time_zone}" if schedule.cron else f"every {written(self.expected_s)}"
         return f"{when}, up to {written(schedule.jitter)} later" if schedule.jitter else when
 
     @property
     def catchup_s(self) -> float:
         """One interval: of what was missed while no server ran the newest is made up for, and the rest is counted."""
-        return self.policy.expected_s
+        return self.expected_s
 
     def laid(self, state: ScheduleState) -> Laid:
         return Laid(
             action=ScheduleActionStartWorkflow(
-                WORKFLOW,
+                self.workflow,
                 self.due,
-                id=f"{PREFIX}{self.cluster}/{WORKFLOW}",
+                id=runs_under(self.id),
                 task_queue=STEPS_QUEUE,
                 execution_timeout=LONGEST,
                 memo={
                     "cluster": self.cluster,
-                    "kind": WORKFLOW,
+                    "kind": self.workflow,
                     "actor": ACTOR,
                     "version": self.due.version,
                     "timing": self.timing,
                     "digest": self.digest,
                 },
-                static_summary=f"the backup of {self.cluster} that is due",
+                static_summary=f"{self.what} that is due",
             ),
             spec=self.spec(),
             policy=SchedulePolicy(overlap=OVERLAP, catchup_window=timedelta(seconds=self.catchup_s)),
@@ -112,23 +126,59 @@ class Wanted:
         )
 
     def spec(self) -> ScheduleSpec:
-        schedule = self.policy.schedule
-        assert schedule is not None, "nothing is wanted without one"
+        schedule = self.schedule
         jitter = timedelta(seconds=schedule.jitter) or None
         if schedule.cron:
             return ScheduleSpec(cron_expressions=[schedule.cron], jitter=jitter, time_zone_name=schedule.time_zone)
-        every = timedelta(seconds=self.policy.expected_s)
+        every = timedelta(seconds=self.expected_s)
         return ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)], jitter=jitter)
+
+
+def runs_under(id_: str) -> str:
+    """The id of its runs, so that there is one at a time."""
+    cluster, scenario = cluster_of(id_), scenario_of(id_)
+    return f"{PREFIX}{cluster}/{DRILL}/{scenario}" if scenario else f"{PREFIX}{cluster}/{WORKFLOW}"
 
 
 def wanted(settings: Settings) -> dict[str, Wanted]:
     """By id, of every cluster that has a schedule."""
     found = [
-        Wanted(name, cluster.backup, due(settings.inventory, name, version()))
+        Wanted(
+            id_of(name),
+            WORKFLOW,
+            due(settings.inventory, name, version()),
+            cluster.backup.schedule,
+            cluster.backup.expected_s,
+        )
         for name, cluster in settings.inventory.clusters.items()
         if cluster.backup.schedule
     ]
-    return {each.id: each for each in found}
+    return {each.id: each for each in (*found, *drills(settings))}
+
+
+def drills(settings: Settings) -> Iterator[Wanted]:
+    """What may not be held is said, and keeps no backup from being taken."""
+    for name, cluster in settings.inventory.clusters.items():
+        for scenario, policy in (cluster.drills.scenarios if cluster.drills else {}).items():
+            if policy.schedule is None:
+                continue
+            try:
+                held = named(policy.file or scenario)
+                asked = request(settings.inventory, name, held, "", ACTOR)
+            except QuorateError as error:
+                log.error("a drill is not scheduled", cluster=name, scenario=scenario, error=str(error))  # noqa: TRY400
+                continue
+            yield Wanted(
+                id_of(name, scenario),
+                DRILL,
+                DrillDue(asked, version()),
+                policy.schedule,
+                every_s(policy.schedule),
+            )
+
+
+def every_s(schedule: Schedule) -> float:
+    return parsed(schedule.cron).longest_s if schedule.cron else schedule.every or 0.0
 
 
 async def reconcile(settings: Settings, client: Client) -> dict[str, str]:
@@ -183,7 +233,11 @@ async def orphaned(client: Client, id_: str) -> str:
 async def ours(client: Client) -> tuple[str, ...]:
     """The ids of what our daemons have laid down; the list may be a moment late."""
     found = [each async for each in await client.list_schedules(rpc_timeout=RPC)]
-    return tuple(sorted(each.id for each in found if each.id.startswith(PREFIX) and each.id.endswith("/backup")))
+    return tuple(sorted(each.id for each in found if kind_is_ours(each.id)))
+
+
+def kind_is_ours(id_: str) -> bool:
+    return id_.startswith(PREFIX) and (id_.endswith("/backup") or bool(scenario_of(id_)))
 
 
 async def described(client: Client, id_: str) -> ScheduleDescription | None:
@@ -244,32 +298,45 @@ class Standing:
     last: Run | None = None
 
 
-def findings(cluster: str, want: Wanted | None, now: Standing | None) -> tuple[Finding, ...]:
+def findings(id_: str, want: Wanted | None, now: Standing | None) -> tuple[Finding, ...]:
     """What somebody should know. One that the inventory has no more is paused, and that is as it should be."""
-    return (*differing(cluster, want, now), *stopped(cluster, want, now), *ended(cluster, want, now))
+    return (*differing(id_, want, now), *stopped(id_, want, now), *ended(id_, want, now))
 
 
-def differing(cluster: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
+def spoken(id_: str) -> str:
+    """Whose schedule it is."""
+    scenario = scenario_of(id_)
+    return f"{cluster_of(id_)}'s drill {scenario}" if scenario else cluster_of(id_)
+
+
+def flags(id_: str) -> str:
+    """By which commands mean it."""
+    scenario = scenario_of(id_)
+    return f"{cluster_of(id_)} --drill {scenario}" if scenario else cluster_of(id_)
+
+
+def differing(id_: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
     """The server has what the inventory had when the daemon began."""
     if (want.digest if want else None) == (now.digest if now else None) or (want is None and now and now.paused):
         return
-    message = f"the schedule of {cluster} is not as the inventory has it: {want.timing if want else 'none'}"
+    message = f"the schedule of {spoken(id_)} is not as the inventory has it: {want.timing if want else 'none'}"
     evidence = f"the server has {now.timing if now else 'none'}; the daemon began before that, or its log says why"
     yield Finding("schedule-differs", "WARN", message, evidence, "quorate down  # then: quorate up --detach")
 
 
-def stopped(cluster: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
+def stopped(id_: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
     if want and now and now.paused:
         note = now.note or "nobody has said by whom or why"
-        resume = f"quorate schedule resume {cluster}"
-        yield Finding("schedule-paused", "WARN", f"the schedule of {cluster} does not run", note, resume)
+        resume = f"quorate schedule resume {flags(id_)}"
+        yield Finding("schedule-paused", "WARN", f"the schedule of {spoken(id_)} does not run", note, resume)
 
 
-def ended(cluster: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
+def ended(id_: str, want: Wanted | None, now: Standing | None) -> Iterator[Finding]:
     if want and now and now.last and now.last.outcome not in FINE:
-        message = f"the last scheduled backup of {cluster}: {now.last.outcome}"
+        what = f"{spoken(id_)} on its schedule" if scenario_of(id_) else f"scheduled backup of {spoken(id_)}"
+        message = f"the last {what}: {now.last.outcome}"
         evidence = now.last.reason or "its findings say why"
-        yield Finding("schedule-run", "WARN", message, evidence, f"quorate schedule history {cluster}")
+        yield Finding("schedule-run", "WARN", message, evidence, f"quorate schedule history {flags(id_)}")
 
 
 async def surveyed(
@@ -278,7 +345,7 @@ async def surveyed(
     """What the inventory wants beside what the server has, by id; of one cluster or of all."""
     want = wanted(settings)
     every = sorted({*want, *await ours(client)})
-    ids = [each for each in every if each == id_of(cluster)] if cluster else every
+    ids = [each for each in every if cluster_of(each) == cluster] if cluster else every
     return {each: (want.get(each), await standing(client, each)) for each in ids}
 
 
@@ -326,9 +393,10 @@ async def run_of(client: Client, run: Any, at: datetime) -> Run:
     return Run(run.workflow_id, run.first_execution_run_id, at.timestamp(), state, result, operation)
 
 
-async def history(client: Client, cluster: str, limit: int) -> tuple[Run, ...]:
+async def history(client: Client, id_: str, limit: int) -> tuple[Run, ...]:
     """The newest first, as far back as the server remembers."""
-    query = f"WorkflowType = '{WORKFLOW}' AND WorkflowId STARTS_WITH '{PREFIX}{cluster}/{WORKFLOW}'"
+    kind = DRILL if scenario_of(id_) else WORKFLOW
+    query = f"WorkflowType = '{kind}' AND WorkflowId STARTS_WITH '{runs_under(id_)}'"
     found = [each async for each in client.list_workflows(query, limit=limit)]
     runs = [
         await run_of(client, ScheduleActionExecutionStartWorkflow(each.id, each.run_id), each.start_time)

@@ -32,6 +32,12 @@ def watched(bare_lab: Lab) -> Iterator[Product]:
     (product.config.parent / "copies").mkdir()
     text["clusters"][bare_lab.name]["backup"] |= {"schedule": "on", "retention": {"last": 9}, "copies": ["here"]}
     text["clusters"][bare_lab.name]["objectives"] |= {"restore_proof": "1d"}
+    text["clusters"][bare_lab.name]["drills"] = {"scenarios": {"restore-sandbox": "1d"}}
+    held = product.state / "operations" / "drill-01M8MSVM5FQJEXAK1SFXAHZPVG"
+    held.mkdir(parents=True)
+    (held / "cluster").write_text(bare_lab.name)
+    outcome = {"scenario": "restore-sandbox", "outcome": "passed", "clock": {"declared": 1.0, "quorum": 3.0}}
+    (held / "outcome.json").write_text(json.dumps(outcome))
     with hooked() as hook:
         (product.config.parent / "hook").write_text(hook.url)
         text["notify"] = {"webhooks": [{"form": "json", "url": f"file:{product.config.parent / 'hook'}"}]}

@@ -48,7 +48,7 @@ def inspect(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE)
 def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Given, colour: "Paint") -> str:
     from worker.screen import table
 
-    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "RPO", "RPO NOW", "RESTORED", "RUNNING"]]
+    rows = [["CLUSTER", "STATE", "QUORUM", "NEWEST BACKUP", "RPO", "RPO NOW", "RESTORED", "LAST DRILL", "RUNNING"]]
     for each in looked:
         objectives = each.case.settings.objectives
         rows.append(
@@ -60,6 +60,7 @@ def overview(looked: tuple["Looked", ...], runs: dict[str, str] | None, here: Gi
                 spanned(objectives.rpo) if objectives else "-",
                 lost(each),
                 restored(each),
+                drilled(each),
                 "unknown: no daemon" if runs is None else runs.get(each.case.name, "-"),
             ]
         )
@@ -213,6 +214,15 @@ def restored(looked: "Looked") -> str:
     return f"{said} of {spanned(allowed_s)}" if allowed_s else said
 
 
+def drilled(looked: "Looked") -> str:
+    """Of all scenarios the last one that was held on it; what is due is among the findings."""
+    held = [each for each in looked.drills if each.held]
+    if not held:
+        return "never" if looked.drills else "-"
+    last = max(held, key=lambda each: each.held or each.now)
+    return f"{last.scenario} {last.verdict}, {spanned((last.now - (last.held or last.now)).total_seconds())} ago"
+
+
 def proof(looked: "Looked") -> dict[str, Any] | None:
     at, objectives = looked.seen.proved, looked.case.settings.objectives
     allowed_s = objectives.restore_proof if objectives else None
@@ -240,6 +250,7 @@ def short(looked: "Looked", runs: dict[str, str], here: Given) -> dict[str, Any]
         "newest_backup": backup(looked, looked.case.newest) if looked.case.newest else None,
         "rpo_now": plain(looked.loss) if looked.loss else None,
         "restore_proof": proof(looked),
+        "drills": [plain(each) for each in looked.drills],
         "running": runs.get(looked.case.name),
         "findings": [found(each, here) for each in looked.findings],
     }

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 from activities.catalogued import FRESH_S
 from quorate.case import Case
 from quorate.cluster import ClusterSeen
+from quorate.coverage import Covered, covered
 from quorate.diagnosis import Finding, diagnose
 from quorate.errors import Failed
 from quorate.gauges import loss_of
 from quorate.revision_clock import Loss
+from worker.past import drills
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+    from quorate.inventory import Cluster
     from worker.operations import Found, Operations
     from worker.settings import Settings
     from worker.wiring import Wiring
@@ -25,6 +28,7 @@ class Looked:
     case: Case
     findings: tuple[Finding, ...]
     loss: Loss | None = None  # if it were restored now from its newest backup; None where there is none
+    drills: tuple[Covered, ...] = ()
 
     @property
     def seen(self) -> ClusterSeen:
@@ -59,7 +63,23 @@ def look(wiring: "Wiring", name: str) -> Looked:
     surveyor = replace(wiring.surveyor, within_s=FRESH_S)
     seen = surveyor.survey(name, cluster, settings.store(name))
     case = Case(name, cluster, seen, datetime.now(UTC))
-    return Looked(case, diagnose(case), loss_now(wiring, case))
+    held = tuple(
+        each for each in covered(settings.inventory, drills(settings.operations), case.now) if each.cluster == name
+    )
+    return Looked(case, (*diagnose(case), *undrilled(held)), loss_now(wiring, case), held)
+
+
+def undrilled(held: "Iterable[Covered]") -> "Iterator[Finding]":
+    """What policy wants and has not, or what failed: no drill is urgent, so each is a warning."""
+    for each in held:
+        if each.why_due:
+            yield Finding(
+                "drill-due",
+                "WARN",
+                f"the drill {each.scenario} is due",
+                each.why_due,
+                f"quorate drill start {each.scenario} {each.cluster}",
+            )
 
 
 def loss_now(wiring: "Wiring", case: Case) -> Loss | None:
@@ -99,7 +119,7 @@ def foremost(running: "Iterable[Found]") -> dict[str, str]:
 
 async def unscheduled(operations: "Operations") -> dict[str, tuple[Finding, ...]]:
     """By cluster; nothing is asked where the inventory has no schedule, and nothing is said where nobody tells."""
-    if not any(each.backup.schedule for each in operations.settings.inventory.clusters.values()):
+    if not any(map(scheduled, operations.settings.inventory.clusters.values())):
         return {}
     from temporalio.service import RPCError
 
@@ -109,4 +129,13 @@ async def unscheduled(operations: "Operations") -> dict[str, tuple[Finding, ...]
         found = await surveyed(operations.settings, operations.client)
     except RPCError:
         return {}
-    return {cluster_of(id_): findings(cluster_of(id_), want, there) for id_, (want, there) in found.items()}
+    told: dict[str, tuple[Finding, ...]] = {}
+    for id_, (want, there) in found.items():
+        told[cluster_of(id_)] = (*told.get(cluster_of(id_), ()), *findings(id_, want, there))
+    return told
+
+
+def scheduled(cluster: "Cluster") -> bool:
+    """Whether the daemon does anything there by itself."""
+    drills = cluster.drills.scenarios.values() if cluster.drills else ()
+    return bool(cluster.backup.schedule) or any(each.schedule for each in drills)

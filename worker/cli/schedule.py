@@ -39,10 +39,13 @@ SWITCH_FIELDS = ("cluster", "schedule", "operation", "paused", "note")
 HISTORY_FIELDS = ("cluster", "schedule", "runs")
 T = TypeVar("T")
 
-app = typer.Typer(help="The backups that the daemon takes by itself.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="The backups and drills that the daemon begins by itself.", no_args_is_help=True, rich_markup_mode=None
+)
 
 MaybeCluster = Annotated[str, typer.Argument(metavar="[CLUSTER]", help="All clusters if left out.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; stays with the schedule and on record.")]
+OfDrill = Annotated[str, typer.Option("--drill", metavar="SCENARIO", help="Of that drill, not of the backups.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=500, help="The newest so many.")]
 
 
@@ -66,14 +69,14 @@ def ls(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE
 
 
 @app.command("run-now")
-def run_now(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE) -> int:
+def run_now(ctx: typer.Context, cluster: ClusterName, *, drill: OfDrill = "", output: As = Output.TABLE) -> int:
     """One run before its time, as the schedule would; in your own name it is `quorate backup`. Also while paused."""
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(RUN_FIELDS), "cluster": cluster}):
         settings = here.settings()
-        id_ = scheduled(settings, cluster)
-        began = ask(settings, lambda client: begun(client, settings, id_, cluster))
-    fields = {"cluster": cluster, "schedule": id_, **as_run(began), "next": here.command(after(began, cluster))}
+        id_ = scheduled(settings, cluster, drill)
+        began = ask(settings, lambda client: begun(client, settings, id_))
+    fields = {"cluster": cluster, "schedule": id_, **as_run(began), "next": here.command(after(began, id_))}
     if output is Output.JSON:
         say_json(fields)
     else:
@@ -86,23 +89,38 @@ def run_now(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE)
 
 @app.command()
 def pause(
-    ctx: typer.Context, cluster: ClusterName, *, reason: Reason, who: Actor = "", output: As = Output.TABLE
+    ctx: typer.Context,
+    cluster: ClusterName,
+    *,
+    reason: Reason,
+    drill: OfDrill = "",
+    who: Actor = "",
+    output: As = Output.TABLE,
 ) -> int:
     """No run until `resume`, whatever becomes of the daemon or the inventory; who and why is on record."""
     if not reason.strip():
         raise BadInput("--reason is empty: whoever finds the schedule paused must know why")
     note = f"paused by {actor(who)}: {' '.join(reason.split())}"
-    return switched(given(ctx), output, cluster, "pause", actor(who), note)
+    return switched(given(ctx), output, (cluster, drill), "pause", actor(who), note)
 
 
 @app.command()
-def resume(ctx: typer.Context, cluster: ClusterName, *, who: Actor = "", output: As = Output.TABLE) -> int:
+def resume(
+    ctx: typer.Context, cluster: ClusterName, *, drill: OfDrill = "", who: Actor = "", output: As = Output.TABLE
+) -> int:
     """The next run is at its next time; what was missed meanwhile is not made up for."""
-    return switched(given(ctx), output, cluster, "resume", actor(who), f"resumed by {actor(who)}")
+    return switched(given(ctx), output, (cluster, drill), "resume", actor(who), f"resumed by {actor(who)}")
 
 
 @app.command()
-def history(ctx: typer.Context, cluster: ClusterName, *, limit: Limit = LISTED, output: As = Output.TABLE) -> int:
+def history(
+    ctx: typer.Context,
+    cluster: ClusterName,
+    *,
+    drill: OfDrill = "",
+    limit: Limit = LISTED,
+    output: As = Output.TABLE,
+) -> int:
     """What became of the runs, the newest first, as far back as the server remembers."""
     from worker import schedules
 
@@ -110,9 +128,10 @@ def history(ctx: typer.Context, cluster: ClusterName, *, limit: Limit = LISTED, 
     with contract(here, output, {**dict.fromkeys(HISTORY_FIELDS), "cluster": cluster}):
         settings = here.settings()
         settings.cluster(cluster)
-        runs = ask(settings, lambda client: schedules.history(client, cluster, limit))
+        id_ = schedules.id_of(cluster, drill)
+        runs = ask(settings, lambda client: schedules.history(client, id_, limit))
     if output is Output.JSON:
-        say_json({"cluster": cluster, "schedule": schedules.id_of(cluster), "runs": [as_run(each) for each in runs]})
+        say_json({"cluster": cluster, "schedule": id_, "runs": [as_run(each) for each in runs]})
     else:
         say(pasts(runs))
     return 0
@@ -129,16 +148,24 @@ def ask(settings: "Settings", what: "Callable[[Client], Awaitable[T]]") -> T:
     return asyncio.run(run())
 
 
-def scheduled(settings: "Settings", cluster: str) -> str:
+def scheduled(settings: "Settings", cluster: str, drill: str = "") -> str:
     """The id of its schedule; BadInput where the inventory has none."""
     from worker.schedules import id_of
 
-    if settings.cluster(cluster).backup.schedule is None:
+    wanted = settings.cluster(cluster)
+    if drill:
+        policy = wanted.drills.scenarios.get(drill) if wanted.drills else None
+        if policy is None or policy.schedule is None:
+            raise BadInput(
+                f"{settings.path} has no schedule for the drill {drill!r} of {cluster}",
+                next=f"quorate drill start {drill} {cluster}",
+            )
+    elif wanted.backup.schedule is None:
         raise BadInput(
             f"{settings.path} has no schedule for {cluster}: clusters.{cluster}.backup.schedule is off",
             next=f"quorate backup {cluster}",
         )
-    return id_of(cluster)
+    return id_of(cluster, drill)
 
 
 def row(id_: str, want: "Wanted | None", now: "Standing | None") -> dict[str, Any]:
@@ -155,11 +182,11 @@ def row(id_: str, want: "Wanted | None", now: "Standing | None") -> dict[str, An
         "note": (now.note if now else "") or None,
         "missed": now.missed if now else 0,
         "skipped": now.skipped if now else 0,
-        "findings": [plain(each) for each in findings(cluster, want, now)],
+        "findings": [plain(each) for each in findings(id_, want, now)],
     }
 
 
-async def begun(client: "Client", settings: "Settings", id_: str, cluster: str) -> "Run":
+async def begun(client: "Client", settings: "Settings", id_: str) -> "Run":
     """Triggered, and waited for until it has an operation or has said why not."""
     from worker import schedules
     from worker.operations import Operations
@@ -167,9 +194,10 @@ async def begun(client: "Client", settings: "Settings", id_: str, cluster: str) 
     await Operations(settings, client).ready()
     now = await schedules.standing(client, id_)
     if now is None:
-        raise missing(cluster)
+        raise missing(id_)
+    history = f"quorate schedule history {schedules.flags(id_)}"
     if now.running:
-        raise Busy(f"a run of the schedule of {cluster} is not over", next=f"quorate schedule history {cluster}")
+        raise Busy(f"a run of the schedule of {schedules.spoken(id_)} is not over", next=history)
     await client.get_schedule_handle(id_).trigger()
     deadline = time.monotonic() + BEGINS_S
     while time.monotonic() < deadline:
@@ -178,32 +206,38 @@ async def begun(client: "Client", settings: "Settings", id_: str, cluster: str) 
         if last and last.run != (now.last.run if now.last else "") and (last.operation or last.state != "running"):
             return last
         await asyncio.sleep(POLL_S)
-    raise StillRunning(f"the run has not begun within {BEGINS_S:.0f} s", next=f"quorate schedule history {cluster}")
+    raise StillRunning(f"the run has not begun within {BEGINS_S:.0f} s", next=history)
 
 
-def missing(cluster: str) -> Refusal:
+def missing(id_: str) -> Refusal:
+    from worker.schedules import spoken
+
     return Refusal(
-        f"the server has no schedule for {cluster}: the daemon began before it was in the inventory, or was refused",
+        f"the server has no schedule for {spoken(id_)}: "
+        "the daemon began before it was in the inventory, or was refused",
         next="quorate down  # then: quorate up --detach",
     )
 
 
-def after(run: "Run", cluster: str) -> str:
-    return f"quorate watch {run.operation}" if run.operation else f"quorate schedule history {cluster}"
+def after(run: "Run", id_: str) -> str:
+    from worker.schedules import flags
+
+    return f"quorate watch {run.operation}" if run.operation else f"quorate schedule history {flags(id_)}"
 
 
-def switched(here: Given, output: Output, cluster: str, verb: str, who: str, note: str) -> int:
+def switched(here: Given, output: Output, whose: tuple[str, str], verb: str, who: str, note: str) -> int:
     """Told to the server, and on record: an auditor asks who has stopped the backups."""
     from quorate.command import Ticket
     from worker import schedules
     from worker.cli.records import closed
     from worker.operations import new_id
 
+    cluster, drill = whose
     with contract(here, output, {**dict.fromkeys(SWITCH_FIELDS), "cluster": cluster}) as fields:
         wiring = here.wiring()
-        fields["schedule"] = id_ = scheduled(wiring.settings, cluster)
+        fields["schedule"] = id_ = scheduled(wiring.settings, cluster, drill)
         now = ask(wiring.settings, lambda client: schedules.standing(client, id_))
-        refuse(verb, cluster, now)
+        refuse(verb, id_, now)
         ticket = Ticket(new_id(f"schedule-{verb}"), 1, 1, verb, who)
         fields |= {"operation": ticket.operation, "note": note}
         with closed(wiring, ticket.operation, f"{verb}d", fields):
@@ -218,13 +252,15 @@ def switched(here: Given, output: Output, cluster: str, verb: str, who: str, not
     return 0
 
 
-def refuse(verb: str, cluster: str, now: "Standing | None") -> None:
+def refuse(verb: str, id_: str, now: "Standing | None") -> None:
     """A second pause would put its reason in the place of the first."""
+    from worker.schedules import cluster_of, spoken
+
     if now is None:
-        raise missing(cluster)
+        raise missing(id_)
     if now.paused == (verb == "pause"):
         said = f"paused already: {now.note or 'nobody has said why'}" if now.paused else "not paused"
-        raise Refusal(f"the schedule of {cluster} is {said}", next=f"quorate schedule ls {cluster}")
+        raise Refusal(f"the schedule of {spoken(id_)} is {said}", next=f"quorate schedule ls {cluster_of(id_)}")
 
 
 def told(settings: "Settings", id_: str, verb: str, note: str) -> str:
@@ -254,14 +290,24 @@ def page(rows: list[dict[str, Any]], here: Given) -> str:
     from worker.screen import table
 
     if not rows:
-        return "nothing is scheduled: no cluster of the inventory has backup.schedule"
+        return "nothing is scheduled: no cluster of the inventory has backup.schedule, or a drill with one"
     colour = paint()
-    cells = [["CLUSTER", "WHEN", "NEXT", "LAST", "", "MISSED", "SKIPPED"]]
+    cells = [["CLUSTER", "WHAT", "WHEN", "NEXT", "LAST", "", "MISSED", "SKIPPED"]]
     for each in rows:
         last = each["last"] or {"at": "-", "outcome": "-"}
         following = colour("paused", "yellow") if each["paused"] else each["next"] or "-"
         counts = (str(each["missed"]), str(each["skipped"]))
-        cells.append([each["cluster"], each["timing"], following, last["at"], colour.state(last["outcome"]), *counts])
+        cells.append(
+            [
+                each["cluster"],
+                each["schedule"].partition(f"/{each['cluster']}/")[2],
+                each["timing"],
+                following,
+                last["at"],
+                colour.state(last["outcome"]),
+                *counts,
+            ]
+        )
     return "\n".join([table(cells), *(line for each in rows for line in below(each, here))])
 
 

@@ -1,0 +1,243 @@
+"""Drills on real nodes: what is broken on purpose is mended in every ending, and what they say is what was seen."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.lab.lab import Lab, load, node_exec
+from tests.e2e.conftest import lab, product
+from tests.e2e.product import QUORATE, Product, on_node, until
+from tests.e2e.test_restore import etcdctl
+from worker.scenarios import ours
+
+pytestmark = pytest.mark.lab
+# Processes, units, files, firewall tables, containers' mounts: everything that a drill could leave on a machine.
+FOUND = r"""
+ps -eo args= | grep -E '[e]tcd|[q]uorate' | grep -v sshd | sort || true
+systemctl list-units --all --plain --no-legend 'quorate*' | cut -d' ' -f1
+nft list tables 2>/dev/null || true
+find /var/lib/quorate /etc/systemd/system /tmp /root -type f ! -name released ! -name lock 2>/dev/null |
+  grep -v systemd-private | sort
+"""
+SHORT = """\
+apiVersion: quorate/v1
+scenario: short
+title: One is stopped for a moment
+hypothesis: The others go on.
+needs: {members: 3}
+steady: [quorum, every-member, no-alarms, same-data]
+stages:
+  - title: One is stopped
+    fault: {kind: KIND, at: AT}
+    hold: 4s
+    expect: [majority-serves]
+proof:
+  - {check: write-gap, at_most: 10s}
+  - check: nothing-lost
+limits: {recover: 60s, duration: 5m}
+stop_when: {writes_fail: 20s}
+"""
+
+
+@pytest.fixture(scope="module")
+def drilled_lab() -> Iterator[Lab]:
+    """Three members, and a machine that is nobody's."""
+    for made in lab("d", members=3, etcd="3.6", control_plane="none", sandbox=True):
+        load(made, 20)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def drilled(drilled_lab: Lab) -> Iterator[Product]:
+    yield from product(drilled_lab)
+
+
+def machines(quorate: Product) -> list[str]:
+    aside = [quorate.lab.sandbox] if quorate.lab.sandbox else []
+    return [each.name for each in (*quorate.lab.machines, *aside)]
+
+
+def there(quorate: Product) -> dict[str, list[str]]:
+    found = {name: node_exec(quorate.lab, name, ["sh", "-ec", FOUND]) for name in machines(quorate)}
+    assert {code for code, _ in found.values()} == {0}, found
+    return {name: said.splitlines() for name, (_, said) in found.items()}
+
+
+def short(tmp_path: Path, kind: str = "stop", at: str = "leader") -> str:
+    file = tmp_path / "short.yaml"
+    file.write_text(SHORT.replace("KIND", kind).replace("AT", at))
+    return str(file)
+
+
+def started(quorate: Product, *words: str) -> "subprocess.Popen[str]":
+    argv = [str(QUORATE), "--config", str(quorate.config), "drill", "start", *words, "-o", "json"]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def drills(quorate: Product) -> set[str]:
+    return {path.name for path in (quorate.state / "operations").glob("drill-*")}
+
+
+def acted(quorate: Product, known: set[str], act: str) -> bool:
+    """Whether the drill that is new has recorded that it is about to do this."""
+    trails = (quorate.trail(operation) for operation in drills(quorate) - known)
+    return any(act in " ".join(each.get("argv", ())) for trail in trails for each in trail)
+
+
+def failing(result: dict[str, Any]) -> list[str]:
+    return [f"{each['id']}: {each['observed']}" for each in result["checks"] if each["passed"] is not True]
+
+
+def leader(quorate: Product) -> str:
+    members = json.loads(quorate.run("inspect", quorate.cluster, "-o", "json").stdout)["members"]
+    return next(str(each["name"]) for each in members if each["role"] == "leader")
+
+
+def test_three_nights_in_a_row_are_proved_and_leave_nothing_behind(drilled: Product) -> None:
+    before, containers = there(drilled), running()
+    for _ in range(3):
+        snapshot = drilled.backup()["snapshot"]
+        result = drilled.json("drill", "start", "restore-sandbox", drilled.cluster)
+        assert (result["outcome"], result["snapshot"], failing(result)) == ("passed", snapshot, [])
+        assert 0 < result["clock"]["quorum"] - result["clock"]["declared"] < result["duration_s"]
+        assert result["lost"]["least_s"] <= result["lost"]["most_s"] < 60
+        (proof,) = result["operations"]
+        for operation in (result["operation"], proof):
+            assert drilled.run("audit", "verify", operation).returncode == 0
+    assert there(drilled) == before
+    assert running() == containers
+
+
+def running() -> list[str]:
+    said = subprocess.run(["docker", "ps", "-aq"], capture_output=True, text=True, check=True)
+    return sorted(said.stdout.split())
+
+
+def test_a_leader_that_is_stopped_then_killed_is_replaced_and_no_acknowledged_write_is_lost(drilled: Product) -> None:
+    before, first = there(drilled), leader(drilled)
+    result = drilled.json("drill", "start", "leader-failover", drilled.cluster)
+    assert (result["outcome"], failing(result)) == ("passed", [])
+    assert result["resources"][0]["place"] == first
+    assert [each["name"] for each in result["resources"]] == ["etcd.service is stopped", "etcd.service is killed"]
+    assert all(each["destroyed"] > each["made"] for each in result["resources"])
+    writes = next(each for each in result["probed"]["tries"] if each["verb"] == "write")
+    assert writes["made"] > 100
+    assert any(gap["verb"] in {"read", "write"} for gap in result["probed"]["gaps"]), (
+        "a killed leader costs an election"
+    )
+    assert there(drilled) == before
+    ask = etcdctl("get", "quorate/probe", "--prefix", "--keys-only")
+    assert node_exec(drilled.lab, drilled.lab.machines[0].name, ask) == (0, "")
+
+
+def test_who_is_cut_from_its_peers_takes_no_write_and_catches_up(drilled: Product) -> None:
+    before = there(drilled)
+    result = drilled.json("drill", "start", "network-partition", drilled.cluster)
+    assert (result["outcome"], failing(result)) == ("passed", [])
+    refused = [each for each in result["checks"] if each["id"].endswith("minority-refuses")]
+    assert len(refused) == 2
+    assert {each["name"] for each in result["resources"]} == {"cut from its peers"}
+    assert there(drilled) == before
+
+
+@pytest.mark.parametrize(
+    "act", ["systemd-run", "systemctl stop etcd.service", "look", "systemctl start etcd.service"]
+)
+def test_a_daemon_that_is_killed_leaves_nothing_broken_and_the_drill_goes_on(
+    drilled: Product, tmp_path: Path, act: str
+) -> None:
+    before, known = there(drilled), drills(drilled)
+    with started(drilled, short(tmp_path), drilled.cluster) as waiting:
+        until(lambda: acted(drilled, known, act))
+        drilled.kill("daemon")
+        until(lambda: drilled.run("up", "--detach").returncode == 0, poll_s=0.5)
+        answer, said = waiting.communicate(timeout=200)
+    result = json.loads(answer)
+    assert (waiting.returncode, failing(result)) == (0, []), answer + said
+    assert there(drilled) == before
+    assert drilled.run("audit", "verify", result["operation"]).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["stop", "cut"])
+def test_where_nobody_of_ours_is_left_the_node_lifts_it_by_itself(
+    drilled: Product, tmp_path: Path, kind: str
+) -> None:
+    before, known = there(drilled), drills(drilled)
+    text = SHORT.replace("KIND", kind).replace("AT", "follower").replace("recover: 60s", "recover: 1s")
+    file = tmp_path / "short.yaml"
+    file.write_text(text)
+    with started(drilled, str(file), drilled.cluster) as waiting:
+        until(lambda: acted(drilled, known, "systemctl stop etcd" if kind == "stop" else "nft -f"))
+        drilled.kill("daemon")
+        drilled.kill("temporal")
+        waiting.terminate()
+        waiting.communicate()
+
+    def lifted() -> bool:
+        now = there(drilled)
+        return all(unclaimed(now[name]) == unclaimed(before[name]) for name in now)
+
+    until(lifted, deadline_s=120, poll_s=1.0)
+    drilled.up()
+    until(lambda: there(drilled) == before, deadline_s=120, poll_s=1.0)  # it is taken up again, and ends
+
+
+def unclaimed(lines: list[str]) -> list[str]:
+    return [line for line in lines if "/var/lib/quorate/" not in line]
+
+
+def test_a_cancel_mends_first_and_is_no_verdict(drilled: Product, tmp_path: Path) -> None:
+    before, known = there(drilled), drills(drilled)
+    with started(drilled, short(tmp_path), drilled.cluster) as waiting:
+        until(lambda: acted(drilled, known, "systemctl stop etcd.service"))
+        (operation,) = drills(drilled) - known
+        assert drilled.run("cancel", operation).returncode == 0
+        answer, said = waiting.communicate(timeout=120)
+    result = json.loads(answer)
+    assert (waiting.returncode, result["outcome"]) == (9, "stopped"), answer + said
+    assert "stopped early: cancelled by" in result["findings"][0]
+    assert there(drilled) == before
+
+
+def test_what_is_not_steady_is_not_broken_further(drilled: Product, tmp_path: Path) -> None:
+    on_node(drilled.lab, "systemctl stop etcd.service", 2)
+    try:
+        before = there(drilled)
+        answer = drilled.json("drill", "start", short(tmp_path), drilled.cluster, exit_code=4)
+        assert "it is not steady before the drill: before: every-member" in answer["error"]["message"]
+        assert there(drilled) == before
+    finally:
+        on_node(drilled.lab, "systemctl start etcd.service", 2)
+
+
+def test_faults_are_refused_where_the_inventory_does_not_allow_them(drilled: Product, tmp_path: Path) -> None:
+    text = yaml.safe_load(drilled.config.read_text())
+    for change, said in (
+        ({"drills": None}, "not marked `drills: allowed`"),
+        ({"environment": "production"}, "is production"),
+    ):
+        settings = {**text["clusters"][drilled.cluster], **change}
+        file = tmp_path / "quorate.yaml"
+        file.write_text(yaml.safe_dump({**text, "clusters": {drilled.cluster: settings}}))
+        other = Product(drilled.lab, file)
+        answer = other.json("drill", "start", "leader-failover", drilled.cluster, exit_code=4)
+        assert said in answer["error"]["message"]
+        assert answer["operation"] is None
+
+
+def test_what_was_held_is_listed_and_what_policy_wants_is_due(drilled: Product, tmp_path: Path) -> None:
+    text = yaml.safe_load(drilled.config.read_text())
+    text["clusters"][drilled.cluster]["drills"] = {"scenarios": {"quarterly": "90d", "restore-sandbox": "1d"}}
+    file = tmp_path / "quorate.yaml"
+    file.write_text(yaml.safe_dump(text))
+    other = Product(drilled.lab, file)
+    rows = {each["scenario"]: each for each in other.json("drill", "ls")["drills"]}
+    assert (rows["restore-sandbox"]["outcome"], rows["restore-sandbox"]["due"]) == ("passed", None)
+    due = {each["scenario"]: each["due"] for each in other.json("drill", "due", exit_code=3)["due"]}
+    assert due == {"quarterly": "it was never held"}
+    assert {each["scenario"] for each in other.json("drill", "ls")["scenarios"]} == set(ours())
