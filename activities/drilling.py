@@ -98,7 +98,7 @@ class Drilling:
     def _look(self, request: DrillRequest) -> Situation:
         settings = request.settings
         claim = Claim(settings.lock_dir, request.cluster, "")
-        look = Look(paths=(NFT,), texts=(claim.file,))
+        look = Look(paths=(NFT,), texts=(claim.file,), directories=(settings.etcd.data_dir,))
         look |= (
             Look(pods=(settings.etcd.manifest,)) if settings.etcd.manifest else Look(units=(settings.etcd.process,))
         )
@@ -114,6 +114,7 @@ class Drilling:
                 for name, each in there.items()
             },
             firewalls=tuple(name for name, each in there.items() if NFT in each.paths),
+            mounted=tuple(name for name, each in there.items() if each.lies(settings.etcd.data_dir).mounted),
             holders={
                 name: text.split()[0]
                 for name, each in there.items()

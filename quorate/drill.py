@@ -5,14 +5,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from quorate.catalogue import LATEST
 from quorate.clients import NFT
 from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
-from quorate.etcd import EtcdTarget, target
-from quorate.fault import DRILL, MARGIN_S, Cut, Laid, Stopped
+from quorate.etcd import EtcdTarget, quorum, target
+from quorate.fault import DRILL, MARGIN_S, Cut, Laid, Stopped, Wiped
 from quorate.inventory import Cluster, Inventory, Member, Store
 from quorate.measure import Check, Clock, Probed, Resource, failed
 from quorate.node import Claim
+from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Step
 from quorate.prove import ProveRequest, ProveResult
 from quorate.prove import request as prove_request
@@ -66,7 +68,9 @@ class DrillRequest:
     store: Store
     scenario: Scenario
     actor: str = ""
-    prove: ProveRequest | None = None  # its own operation is named when it begins
+    prove: ProveRequest | None = None  # its own operation is named when it begins; so is that of a restore
+    restore: RestoreRequest | None = None
+    confirmed: str = ""  # who has said yes beforehand to whatever plan its restore will have
     version: str = ""
 
     @property
@@ -96,6 +100,7 @@ class Situation:
     members: tuple[MemberState, ...] = ()
     processes: dict[str, Systemd | StaticPod] = field(default_factory=dict)
     firewalls: tuple[str, ...] = ()  # nodes that have nft
+    mounted: tuple[str, ...] = ()  # nodes whose data directory is a mount point, which cannot be renamed
     holders: dict[str, str] = field(default_factory=dict)  # by node, the operation that has claimed it
     silent: dict[str, str] = field(default_factory=dict)  # nodes that cannot be logged in to, and why
 
@@ -159,6 +164,8 @@ class Drilled:
     resources: tuple[Resource, ...] = ()
     probed: Probed | None = None
     proved: ProveResult | None = None
+    restored: RestoreResult | None = None
+    approved: float | None = None
     operations: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
     stopped: str = ""
@@ -190,7 +197,13 @@ class DrillResult:
 
 
 def request(
-    inventory: Inventory, cluster: str, scenario: Scenario, operation: str, actor: str, production: str = ""
+    inventory: Inventory,
+    cluster: str,
+    scenario: Scenario,
+    operation: str,
+    actor: str,
+    production: str = "",
+    confirmed: str = "",
 ) -> DrillRequest:
     """Refusal where it may not be: nothing is begun. `production` names a cluster in so many words."""
     settings = inventory.cluster(cluster)
@@ -203,7 +216,17 @@ def request(
         scenario=scenario,
         actor=actor,
         prove=proving(inventory, cluster, scenario, actor),
+        restore=restoring(inventory, cluster, scenario, actor),
+        confirmed=confirmed,
     )
+
+
+def restoring(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) -> RestoreRequest | None:
+    """The newest backup, as in an incident; who approves is what the inventory says."""
+    if not any(stage.run == "restore" for stage in scenario.stages):
+        return None
+    settings = inventory.cluster(cluster)
+    return RestoreRequest("", cluster, settings, inventory.stores[settings.backup.store], LATEST, actor)
 
 
 def proving(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) -> ProveRequest | None:
@@ -221,6 +244,10 @@ def allow(scenario: Scenario, cluster: str, settings: Cluster, production: str) 
             f"{scenario.scenario} breaks things, and {cluster} is not marked `drills: allowed`; nothing was started",
             next=f"set clusters.{cluster}.drills to allowed in the inventory, if it may",
         )
+    if scenario.needs.staging and settings.environment != "staging":
+        raise Refusal(
+            f"{scenario.scenario} is held on staging only, and {cluster} is production; nothing was started"
+        )
     if scenario.faults and settings.environment == "production" and production != cluster:
         raise Refusal(
             f"{cluster} is production, and {scenario.scenario} breaks things; nothing was started",
@@ -237,17 +264,26 @@ def lacks(scenario: Scenario, settings: Cluster) -> Iterable[str]:
         yield "a sandbox"
     if scenario.needs.control_plane and not settings.control_plane:
         yield "a control plane"
-    known = {"leader", "follower", *(member.name for member in settings.members)}
+    known = {"leader", "follower", "majority", *(member.name for member in settings.members)}
     unknown = {stage.fault.at for stage in scenario.stages if stage.fault} - known
     if unknown:
         yield f"a member {', '.join(sorted(unknown))}"
 
 
-def aim(fault: Fault, situation: Situation) -> str:
-    """The member that it is laid on; Refusal where there is none such."""
-    leader = situation.leader
-    others = [each.name for each in situation.members if not each.leads and not each.why]
-    found = {"leader": leader, "follower": next(iter(others), "")}.get(fault.at, fault.at)
+def aim(fault: Fault, situation: Situation) -> tuple[str, ...]:
+    """The members that it is laid on; Refusal where there is none such."""
+    leader, names = situation.leader, tuple(each.name for each in situation.members)
+    others = tuple(each.name for each in situation.members if not each.leads and not each.why)
+    found: tuple[str, ...]
+    match fault.at:
+        case "leader":
+            found = (leader,) if leader else ()
+        case "follower":
+            found = others[:1]
+        case "majority":
+            found = (*((leader,) if leader else ()), *others)[: quorum(len(names))]
+        case name:
+            found = (name,)
     if not found:
         raise Refusal(f"there is no {fault.at} to lay the fault on; nothing was broken")
     return found
@@ -256,17 +292,24 @@ def aim(fault: Fault, situation: Situation) -> str:
 def laid(request: DrillRequest, number: int, stage: Stage, name: str, situation: Situation) -> FaultTask:
     """What is done on that member's node; Refusal where the node has nothing to do it with."""
     assert stage.fault
-    member = next(each for each in request.settings.members if each.name == name)
-    node = node_of(request.cluster, request.settings, member)
+    settings, limits = request.settings, request.scenario.limits
+    member = next(each for each in settings.members if each.name == name)
+    node = node_of(request.cluster, settings, member)
     timer = f"quorate-{request.operation}-{number}"
-    after_s = stage.hold + request.scenario.limits.recover + MARGIN_S
+    lasts_s = limits.duration if stage.run else stage.hold
     claim = Claim(node.lock_dir, request.cluster, "").file
-    if stage.fault.kind != "cut":
-        what: Laid = Stopped(situation.processes[name], timer, after_s, claim, stage.fault.kind)
-    elif name in situation.firewalls:
-        what = Cut(peer_ports(request.settings.members), timer, after_s)
-    else:
-        raise Refusal(f"{name} has no {NFT}, by which it would be cut from its peers; nothing was broken")
+    gone = Stopped(situation.processes[name], timer, lasts_s + limits.recover + MARGIN_S, claim, "kill")
+    what: Laid
+    match stage.fault.kind:
+        case "stop" | "kill" as how:
+            what = replace(gone, how=how)
+        case "wipe":
+            live = settings.etcd.data_dir
+            what = Wiped(gone, f"{live}/member" if name in situation.mounted else live, request.operation)
+        case "cut":
+            if name not in situation.firewalls:
+                raise Refusal(f"{name} has no {NFT}, by which it would be cut from its peers; nothing was broken")
+            what = Cut(peer_ports(settings.members), timer, gone.after_s)
     return FaultTask(request, "lay", 0, replace(node, cluster=DRILL), what)
 
 
@@ -290,3 +333,18 @@ def held_by(situation: Situation) -> str:
     """Who has the nodes, or nothing; a node that nobody can log in to could not be mended."""
     held = [f"{name} belongs to operation {operation}" for name, operation in situation.holders.items()]
     return "; ".join((*held, *(f"{name} cannot be logged in to: {why}" for name, why in situation.silent.items())))
+
+
+def restored(stage: str, ended: RestoreResult) -> Check:
+    """Whether the restore has ended as one that restored."""
+    said = f"{ended.outcome}: {ended.error.message}" if ended.error else str(ended.outcome)
+    return Check(f"{stage}: restore", "restored", said, ended.outcome is Outcome.RESTORED)
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveTask:
+    """The workflow that will wait for an approval, and who has given it beforehand."""
+
+    workflow: str
+    operation: str
+    actor: str

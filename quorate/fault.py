@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from quorate.clients import NFT
-from quorate.command import Command, Node, way
+from quorate.command import Command, Node, rename, way
 from quorate.converge import Await, Left
+from quorate.errors import Refusal
 from quorate.node import Claim
 from quorate.seen import Look, NodeSeen, UnitSeen
 from quorate.static_pod import StaticPod
@@ -18,7 +19,7 @@ from quorate.supervisor import Supervised, Together
 
 DRILL = "drill"  # as which cluster a node is claimed for one: whoever has it for an operation is not in its way
 TABLE = "inet quorate_drill"
-MARGIN_S = 60.0  # that the timer waits longer than we do
+MARGIN_S = 30.0  # that the timer waits longer than we do
 POLL_S = 0.2
 
 
@@ -124,6 +125,63 @@ class Stopped:
 
 
 @dataclass(frozen=True, slots=True)
+class Wiped:
+    """A member is killed and its data is out of its sight: under another name, so that it can be put back.
+
+    Once something else lives under the name, a restore has given the member its data, and what was put aside goes.
+    """
+
+    stopped: Stopped
+    live: str
+    operation: str
+
+    @property
+    def aside(self) -> str:
+        return f"{self.live}.{self.operation}"
+
+    @property
+    def what(self) -> str:
+        return f"{self.stopped.process.unit} is killed, {self.live} is wiped"
+
+    @property
+    def script(self) -> str:
+        """Where nobody has restored it: what was put aside comes back, and the member is started again."""
+        claim, live, aside = map(shlex.quote, (self.stopped.claim, self.live, self.aside))
+        return f"[ -e {claim} ] || [ -e {live} ] || mv -T {aside} {live}; {self.stopped.script}"
+
+    @property
+    def back(self) -> Timer:
+        return Timer(self.stopped.timer, self.stopped.after_s, self.script)
+
+    def look(self) -> Look:
+        return self.stopped.look() | Look(paths=(self.live, self.aside))
+
+    def lay(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        """Whatever is there under both names was wiped before."""
+        if timer := self.back.set(seen):
+            return timer
+        if left := self.stopped.lay(seen, waited_s):
+            return left
+        return () if self.aside in seen.paths else (rename(self.live, self.aside),)
+
+    def lift(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        """Never what is live: only what this fault has put aside is removed, or put back.
+
+        Refusal while an operation has the node: what lies there may still be wanted.
+        """
+        if self.stopped.claim in seen.paths:
+            raise Refusal(f"an operation has the node, so {self.aside} stays until it is over")
+        live, aside = seen.has(self.live, self.aside)
+        if aside:
+            return (
+                (Command(("rm", "-rf", self.aside), given=(self.live,)),)
+                if live
+                else (rename(self.aside, self.live),)
+            )
+        return self.stopped.lift(seen, waited_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """No packet between this node and the peers' ports of any other, in either direction."""
 
@@ -166,7 +224,7 @@ class Cut:
         return f"table {TABLE} {{\n{chains}}}\n"
 
 
-Laid: TypeAlias = Stopped | Cut
+Laid: TypeAlias = Stopped | Wiped | Cut
 
 
 def by_hand(node: Node, laid: Laid) -> str:

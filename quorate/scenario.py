@@ -11,16 +11,17 @@ from quorate.reading import doubles, mistake, telling, walk
 
 Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apiserver"]
 Expected = Literal["another-leader", "majority-serves", "minority-refuses"]
-Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "rto", "rpo"]
-Kind = Literal["stop", "kill", "cut"]
+Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "restored", "rto", "rpo"]
+Kind = Literal["stop", "kill", "cut", "wipe"]
+Run = Literal["prove", "restore"]
 BOUNDED = ("write-gap", "read-gap")
 
 
 class Fault(Strict):
     """`stop` or `kill`: etcd does not run there; `cut`: no other member is reached from there, nor reaches it.
 
-    One that is killed has no time to take its leave.
-    `at` is leader, follower or the name of a member; who that is, is looked at when the fault is laid.
+    One that is killed has no time to take its leave. `wipe`: it is killed, and its data is out of its sight.
+    `at` is leader, follower, majority or the name of a member; who that is, is looked at when the fault is laid.
     """
 
     kind: Kind
@@ -28,20 +29,23 @@ class Fault(Strict):
 
 
 class Stage(Strict):
-    """One fault for as long as `hold`, or one operation; then it has to become steady again."""
+    """A fault for as long as `hold`, or until the operation that `run` names is over; or one operation alone.
+
+    Then it has to become steady again.
+    """
 
     title: str = Field(min_length=1, max_length=120)
     fault: Fault | None = None
     hold: Duration = Field(default=10.0, gt=0, le=3600)
-    run: Literal["prove"] | None = None
+    run: Run | None = None
     expect: tuple[Expected, ...] = ()
 
     @model_validator(mode="after")
     def check_one(self) -> Self:
-        if (self.fault is None) == (self.run is None):
-            raise ValueError("expected exactly one of fault, run")
-        if self.expect and self.fault is None:
-            raise ValueError("expected expect only beside a fault")
+        if self.fault is None and self.run is None:
+            raise ValueError("expected a fault, run, or both")
+        if self.expect and (self.fault is None or self.run):
+            raise ValueError("expected expect only with a fault that lasts for its hold")
         return self
 
 
@@ -50,6 +54,7 @@ class Needs(Strict):
 
     members: int = Field(default=1, ge=1, le=9)
     sandbox: bool = False
+    staging: bool = False
     control_plane: bool = False
 
 

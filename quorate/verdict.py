@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from quorate.drill import Drilled, DrillRequest, DrillResult, Verdict
 from quorate.measure import Check, Clock, Probed, Resource, failed
+from quorate.operation import Outcome
 from quorate.prove import ProveResult
 from quorate.scenario import Proven
 
@@ -37,12 +38,15 @@ def result(request: DrillRequest, seen: Drilled) -> DrillResult:
         resources=seen.resources,
         findings=findings,
         operations=seen.operations,
-        snapshot=seen.proved.snapshot if seen.proved else "",
+        snapshot=next((each.snapshot for each in (seen.proved, seen.restored) if each), ""),
         rto_objective_s=objectives.rto if objectives else None,
         rpo_objective_s=objectives.rpo if objectives else None,
         lost=seen.lost,
         duration_s=round(seen.ended - seen.began, 3),
-        people=(f"asked for by {request.actor}",) if request.actor else (),
+        people=(
+            *((f"asked for by {request.actor}",) if request.actor else ()),
+            *(seen.restored.decisions if seen.restored else ()),
+        ),
         facts=dict(seen.proved.facts) if seen.proved else {},
     )
 
@@ -76,7 +80,8 @@ def clocked(seen: Drilled) -> Clock:
     return Clock(
         declared=since,
         detected=min((gap.since for gap in gaps), default=None),
-        started=since,
+        approved=seen.approved,
+        started=seen.approved or since,
         quorum=probed.back(since, "etcd", "read"),
         readyz=probed.back(since, "apiserver", "read"),
         first_write=probed.back(since, "etcd", "write"),
@@ -95,6 +100,10 @@ def proved(proven: Proven, request: DrillRequest, seen: Drilled, clock: Clock) -
             return lost_check(seen.probed)
         case "backup-proved":
             return proof_check(seen.proved)
+        case "restored":
+            done = seen.restored is not None and seen.restored.outcome is Outcome.RESTORED
+            said = f"{seen.restored.operation}: {seen.restored.outcome}" if seen.restored else "nothing was restored"
+            return Check("restored", "a restore that was verified on every member", said, done)
         case "rto":
             objectives = request.settings.objectives
             return bound_check("rto", clock.rto_s, objectives.rto if objectives else None)

@@ -95,8 +95,10 @@ class TestAllowed:
 
 
 class TestAiming:
-    @pytest.mark.parametrize(("at", "found"), [("leader", "b"), ("follower", "a"), ("c", "c")])
-    def test_it_is_laid_on_whoever_that_is_now(self, at: str, found: str) -> None:
+    @pytest.mark.parametrize(
+        ("at", "found"), [("leader", ("b",)), ("follower", ("a",)), ("c", ("c",)), ("majority", ("b", "a"))]
+    )
+    def test_it_is_laid_on_whoever_that_is_now(self, at: str, found: tuple[str, ...]) -> None:
         assert aim(Fault(kind="stop", at=at), THERE) == found
 
     def test_without_a_leader_nothing_is_broken(self) -> None:
@@ -108,7 +110,7 @@ class TestAiming:
         task = laid(asked(), 1, FAILOVER.stages[0], "b", THERE)
         assert (task.node.cluster, task.node.name) == ("drill", "b")
         assert isinstance(task.laid, Stopped)
-        assert task.laid.after_s == 15 + 90 + 60
+        assert task.laid.after_s == 15 + 90 + 30
         assert task.laid.claim == "/var/lib/quorate/demo/claim"
 
     def test_it_is_cut_at_every_port_that_any_peer_has_and_only_where_there_is_something_to_cut_it_with(self) -> None:

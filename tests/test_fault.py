@@ -3,10 +3,13 @@
 import shlex
 from dataclasses import replace
 
+import pytest
+
 from quorate.clients import NFT
 from quorate.command import Command, Node
 from quorate.converge import Await, Left
-from quorate.fault import TABLE, Cut, Stopped, by_hand
+from quorate.errors import Refusal
+from quorate.fault import TABLE, Cut, Stopped, Wiped, by_hand
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Systemd
@@ -69,6 +72,39 @@ class TestLaying:
         there = replace(seen(MANIFEST, timer=True), units={**seen(timer=True).units, MANIFEST: UnitSeen(MANIFEST)})
         assert words(pod.lay(there, 0))[0] == f"mv -T {MANIFEST} {POD.parked}"
         assert pod.script == f"[ -e {CLAIM} ] || {{ [ -e {MANIFEST} ] || mv -T {POD.parked} {MANIFEST}; }}"
+
+
+class TestWiping:
+    LIVE = "/var/lib/etcd/default"
+    WIPE = Wiped(replace(STOP, how="kill"), LIVE, "drill-1")
+
+    def test_it_is_killed_and_its_data_put_aside_under_a_name_of_the_drill(self) -> None:
+        assert words(self.WIPE.lay(seen(self.LIVE), 0))[0].startswith("systemd-run ")
+        assert (
+            words(self.WIPE.lay(seen(self.LIVE, timer=True), 0))[0] == "systemctl kill --signal=SIGKILL etcd.service"
+        )
+        dead = seen(self.LIVE, etcd="failed", timer=True)
+        assert words(self.WIPE.lay(dead, 0)) == [f"mv -T {self.LIVE} {self.LIVE}.drill-1"]
+        assert self.WIPE.lay(seen(self.WIPE.aside, etcd="failed", timer=True), 0) == ()
+
+    def test_what_was_put_aside_comes_back_where_nothing_has_taken_its_place(self) -> None:
+        gone = seen(self.WIPE.aside, etcd="failed", timer=True)
+        assert words(self.WIPE.lift(gone, 0)) == [f"mv -T {self.LIVE}.drill-1 {self.LIVE}"]
+        assert "systemctl start etcd.service" in words(self.WIPE.lift(seen(self.LIVE, etcd="failed"), 0))[-1]
+
+    def test_where_a_restore_has_taken_its_place_it_goes_and_what_is_live_is_never_touched(self) -> None:
+        restored = seen(self.LIVE, self.WIPE.aside, timer=True)
+        assert words(self.WIPE.lift(restored, 0)) == [f"rm -rf {self.LIVE}.drill-1"]
+        assert words(self.WIPE.lift(seen(self.LIVE, timer=True), 0)) == ["systemctl stop quorate-drill-1-1.timer"]
+        assert self.WIPE.lift(seen(self.LIVE), 0) == ()
+
+    def test_while_an_operation_has_the_node_it_stays_and_that_is_said(self) -> None:
+        with pytest.raises(Refusal, match="drill-1 stays until it is over"):
+            self.WIPE.lift(seen(self.LIVE, self.WIPE.aside, CLAIM), 0)
+
+    def test_the_node_puts_it_back_by_itself_unless_somebody_has_it(self) -> None:
+        back = f"[ -e {CLAIM} ] || [ -e {self.LIVE} ] || mv -T {self.LIVE}.drill-1 {self.LIVE}"
+        assert self.WIPE.script == f"{back}; [ -e {CLAIM} ] || {{ systemctl start etcd.service; }}"
 
 
 class TestLifting:

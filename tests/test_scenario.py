@@ -36,13 +36,17 @@ def test_only_what_breaks_something_has_faults() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("kind: stop", "kind: melt", "q.yaml:9: stages.0.fault.kind: must be 'stop', 'kill' or 'cut', found 'melt'"),
+        (
+            "kind: stop",
+            "kind: melt",
+            "q.yaml:9: stages.0.fault.kind: must be 'stop', 'kill', 'cut' or 'wipe', found 'melt'",
+        ),
         ("steady: [quorum]", "steady: [calm]", "q.yaml:6: steady.0: must be 'quorum'"),
         ("    hold: 5s", "    hold: soon", "q.yaml:10: stages.0.hold: expected a duration"),
         ("    hold: 5s", "    hold: 2h", "q.yaml:10: stages.0.hold: "),
         ("title: One is stopped\nhypo", "hypo", "q.yaml:1: title: is missing"),
         ("needs: {members: 3}", "colour: red", "q.yaml:5: colour: no such field"),
-        ("    fault: {kind: stop, at: follower}\n", "", "q.yaml:8: stages.0: expected exactly one of fault, run"),
+        ("    fault: {kind: stop, at: follower}\n", "", "q.yaml:8: stages.0: expected a fault, run, or both"),
         (", at_most: 2s", "", "q.yaml:13: proof.0: expected at_most with write-gap and read-gap"),
         ("needs: {members: 3}", "title: twice", "q.yaml:5: title: appears twice"),
     ],

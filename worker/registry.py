@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from activities.approvals import Approvals
+from activities.approving import Approving
 from activities.bundling import Bundling
 from activities.copying import Copying
 from activities.drilling import Drilling
@@ -73,6 +74,7 @@ def steps(wiring: Wiring) -> Activities:
         drilling.lift,
         drilling.clean,
         drilling.lost,
+        Approving().approve,
         Outset(in_order).situation,
         wiring.ledger.write,
         wiring.ledger.seal,

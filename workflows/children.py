@@ -39,14 +39,20 @@ TOGETHER = Parting(ChildWorkflowCancellationType.WAIT_CANCELLATION_COMPLETED, Pa
 
 
 async def begun(
-    kind: str, request: Request, result: type[T], attributes: tuple[str, ...], version: str, parting: Parting
+    kind: str,
+    request: Request,
+    result: type[T],
+    attributes: tuple[str, ...],
+    version: str,
+    parting: Parting,
+    slot: str = "",
 ) -> ChildWorkflowHandle[Any, T]:
     """The same id, so one at a time, and the same memo, so it is found."""
     memo = {"operation": request.operation, "cluster": request.cluster, "kind": kind, "actor": request.actor}
     return await workflow.start_child_workflow(
         kind,
         request,
-        id=f"quorate/{request.cluster}/{kind}",
+        id=f"quorate/{request.cluster}/{slot or kind}",
         task_queue=patience.STEPS_QUEUE,
         result_type=result,
         cancellation_type=parting.cancelled,

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
         STEADY_S,
         STEPS,
         WORKFLOW,
+        ApproveTask,
         Drilled,
         DrillRequest,
         DrillResult,
@@ -31,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
         aim,
         held_by,
         laid,
+        restored,
         steady_of,
         unsteady,
     )
@@ -38,7 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from quorate.errors import Refusal
     from quorate.fault import by_hand
     from quorate.measure import Check, Probed, Resource
-    from quorate.operation import Progress, StepDone
+    from quorate.operation import Progress, RestoreResult, StepDone
     from quorate.prove import WORKFLOW as PROVE
     from quorate.prove import ProveResult
     from quorate.records import Entry
@@ -49,6 +51,7 @@ with workflow.unsafe.imports_passed_through():
 
 T = TypeVar("T")
 ATTEMPTS = 3
+NODES, RESTORE = "op", "restore"
 LIFT_S = 3600.0  # a node that does not answer lifts the fault by itself meanwhile
 
 
@@ -59,7 +62,7 @@ class Drill:
         self.request = request
         self.turn = 0
         self.seen = Drilled(began=0.0)
-        self.steps: dict[str, StepDone] = {}
+        self.steps: dict[tuple[str, str], StepDone] = {}
         self.titles: dict[str, str] = {}
         self.title = STEPS[0].title
         self.work: asyncio.Task[None] | None = None
@@ -111,82 +114,121 @@ class Drill:
         if probe:
             probe.cancel()
             await self.uncancelled(self.stopped(probe))
-        if self.seen.proved:
+        if self.seen.proved or self.seen.restored:
             await self.uncancelled(self.worked_out())
 
     async def stages(self) -> None:
         """One after another until one of them is stopped, or does not become steady again."""
         for number, stage in enumerate(self.request.scenario.stages, 1):
-            if stage.run == "prove":
-                await self.prove(number, stage)
-            else:
+            if stage.fault:
                 await self.broken(number, stage)
+            else:
+                await self.carried_out(number, stage)
             if self.seen.stopped or any(each.passed is False for each in self.seen.checks):
                 return
 
     async def broken(self, number: int, stage: Stage) -> None:
-        """Laid, watched, lifted in every ending; then waited for."""
+        """Laid on all, watched or mended by an operation, lifted in every ending; then waited for."""
         assert stage.fault
         try:
             situation = await self.situation()
-            victim = aim(stage.fault, situation)
-            fault = laid(self.request, number, stage, victim, situation)
+            victims = aim(stage.fault, situation)
+            faults = {name: laid(self.request, number, stage, name, situation) for name in victims}
         except (ActivityError, Refusal) as error:
             self.note(stopped=str(error) if isinstance(error, Refusal) else said(error))
             return
-        resource = Resource("fault", victim, fault.laid.what, workflow.time())
+        made = {name: Resource("fault", name, fault.laid.what, workflow.time()) for name, fault in faults.items()}
         try:
-            await self.fault(number, stage, "lay", fault)
-            resource = replace(resource, made=workflow.time())
+            await asyncio.gather(*(self.fault(number, stage, "lay", name, fault) for name, fault in faults.items()))
             if self.seen.declared is None:
                 self.seen = replace(self.seen, declared=workflow.time())
-            watch = WatchTask(self.request, "watch", self.next(), victim, stage.expect, stage.hold, f"stage {number}")
-            watched = await self.step(f"watch-{number}", stage.title, "drill.watch", watch, Watched, stage.hold + 30)
-            self.note(checks=watched.checks, stopped=watched.stopped)
+            await (self.carried_out if stage.run else self.watched)(number, stage, victims[0])
         except ActivityError as error:
             self.note(stopped=said(error))
         finally:
-            await self.uncancelled(self.lifted(number, stage, fault, resource))
+            await self.uncancelled(self.all_lifted(number, stage, faults, made))
         patience_s = self.request.scenario.limits.recover
         self.note(checks=await self.steady(f"after stage {number}", patience_s))
 
-    async def lifted(self, number: int, stage: Stage, fault: FaultTask, resource: Resource) -> None:
+    async def watched(self, number: int, stage: Stage, victim: str) -> None:
+        task = WatchTask(self.request, "watch", self.next(), victim, stage.expect, stage.hold, f"stage {number}")
+        watched = await self.step(f"watch-{number}", stage.title, "drill.watch", task, Watched, stage.hold + 30)
+        self.note(checks=watched.checks, stopped=watched.stopped)
+
+    async def all_lifted(
+        self, number: int, stage: Stage, faults: dict[str, FaultTask], made: dict[str, Resource]
+    ) -> None:
+        lifted = [self.lifted(number, stage, fault, made[name]) for name, fault in faults.items()]
+        self.seen = replace(self.seen, resources=(*self.seen.resources, *(await asyncio.gather(*lifted))))
+
+    async def lifted(self, number: int, stage: Stage, fault: FaultTask, resource: Resource) -> Resource:
         """Tried for long: what could not be lifted is told with the command that lifts it."""
         try:
-            await self.fault(number, stage, "lift", fault)
-            resource = replace(resource, destroyed=workflow.time())
+            await self.fault(number, stage, "lift", resource.place, fault)
         except ActivityError as error:
-            resource = replace(resource, removal=by_hand(fault.node, fault.laid))
             self.note(findings=(f"{resource.name} on {resource.place} could not be lifted: {said(error)}",))
-        self.seen = replace(self.seen, resources=(*self.seen.resources, resource))
+            return replace(resource, removal=by_hand(fault.node, fault.laid))
+        return replace(resource, destroyed=workflow.time())
 
-    async def fault(self, number: int, stage: Stage, key: str, fault: FaultTask) -> Receipt:
+    async def fault(self, number: int, stage: Stage, key: str, name: str, fault: FaultTask) -> Receipt:
         patience_s, attempts = (LIFT_S, 0) if key == "lift" else (FAULT_S, ATTEMPTS)
         task = replace(fault, step=key, turn=self.next())
         title = f"{stage.title}: {BY_KEY[key].title.lower()}"
-        return await self.step(f"{key}-{number}", title, f"drill.{key}", task, Receipt, patience_s, attempts)
+        return await self.step(
+            f"{key}-{number}", title, f"drill.{key}", task, Receipt, patience_s, attempts=attempts, place=name
+        )
 
-    async def prove(self, number: int, stage: Stage) -> None:
+    async def carried_out(self, number: int, stage: Stage, _victim: str = "") -> None:
         """The same workflow as ever, as an operation of its own; cancelled with this one."""
-        assert self.request.prove
-        operation = new(PROVE)
-        asked = replace(self.request.prove, operation=operation)
-        self.show(f"run-{number}", stage.title, "running")
+        key = f"run-{number}"
+        self.show(key, "cluster", stage.title, "running")
         try:
             server: Server = await workflow.execute_activity(
                 "due.situation", self.request.cluster, result_type=Server, **patience.step(LOOK_S)
             )
-            child = await begun(PROVE, asked, ProveResult, server.attributes, self.request.version, TOGETHER)
-            proof = await child
+            await (self.restore if stage.run == "restore" else self.prove)(number, server)
         except WorkflowAlreadyStartedError:
-            self.note(stopped="another proof runs in the sandbox at this moment")
+            self.note(stopped=f"another {stage.run} runs at this moment")
         except (ActivityError, ChildWorkflowError) as error:
-            self.note(checks=(Check(f"stage {number}: prove", "it ends", said(error), passed=False),))
-            self.seen = replace(self.seen, operations=(*self.seen.operations, operation))
-        else:
-            self.seen = replace(self.seen, proved=proof, operations=(*self.seen.operations, operation))
-            self.note(findings=proof.findings)
-        self.show(f"run-{number}", stage.title, "done")
+            self.note(checks=(Check(f"stage {number}: {stage.run}", "it ends", said(error), passed=False),))
+        self.show(key, "cluster", stage.title, "done")
+
+    async def prove(self, _number: int, server: Server) -> None:
+        assert self.request.prove
+        asked = replace(self.request.prove, operation=self.begins(PROVE))
+        child = await begun(PROVE, asked, ProveResult, server.attributes, self.request.version, TOGETHER)
+        self.seen = replace(self.seen, proved=await child)
+        assert self.seen.proved
+        self.note(findings=self.seen.proved.findings)
+
+    async def restore(self, number: int, server: Server) -> None:
+        """Its plan is made, approved and carried out as in an incident."""
+        assert self.request.restore
+        asked = replace(self.request.restore, operation=self.begins(RESTORE))
+        child = await begun(
+            RESTORE, asked, RestoreResult, server.attributes, self.request.version, TOGETHER, slot=NODES
+        )
+        approving = asyncio.create_task(self.approve(asked.operation)) if self.request.confirmed else None
+        ended = await child
+        if approving:
+            await approving
+        self.seen = replace(self.seen, restored=ended)
+        self.note(checks=(restored(f"stage {number}", ended),), findings=ended.findings)
+
+    async def approve(self, operation: str) -> None:
+        """What could not be approved beforehand waits for a person, as it would in an incident."""
+        task = ApproveTask(f"quorate/{self.request.cluster}/{NODES}", operation, self.request.confirmed)
+        options = patience.step(self.request.scenario.limits.duration)
+        try:
+            if await workflow.execute_activity("drill.approve", task, result_type=str, **options):
+                self.seen = replace(self.seen, approved=workflow.time())
+        except ActivityError as error:
+            self.note(findings=(f"{self.request.confirmed}'s approval did not count: {said(error)}",))
+
+    def begins(self, kind_: str) -> str:
+        operation = new(kind_)
+        self.seen = replace(self.seen, operations=(*self.seen.operations, operation))
+        return operation
 
     async def situation(self) -> Situation:
         task = DrillTask(self.request, "look", self.next())
@@ -217,10 +259,10 @@ class Drill:
             self.note(findings=(f"the probe's keys under {key} could not be removed: {said(error)}",))
 
     async def worked_out(self) -> None:
-        assert self.seen.proved
-        task = DrillTask(
-            self.request, "lost", self.next(), snapshot=self.seen.proved.snapshot, declared=self.seen.began
-        )
+        """Of what was proved when it began; of what was restored when the first fault was laid."""
+        snapshot = next(each.snapshot for each in (self.seen.restored, self.seen.proved) if each)
+        at = self.seen.declared or self.seen.began
+        task = DrillTask(self.request, "lost", self.next(), snapshot=snapshot, declared=at)
         try:
             lost = await self.step("lost", BY_KEY["lost"].title, "drill.lost", task, Lost, LOOK_S)
         except ActivityError as error:
@@ -236,10 +278,12 @@ class Drill:
         task: DrillTask | FaultTask | WatchTask,
         kind_: type[T],
         patience_s: float,
+        *,
         attempts: int = ATTEMPTS,
+        place: str = "cluster",
     ) -> T:
         self.title = title
-        self.show(key, title, "running")
+        self.show(key, place, title, "running")
         options: dict[str, Any] = patience.step(patience_s)
         policy: RetryPolicy = replace(options.pop("retry_policy"), maximum_attempts=attempts)
         try:
@@ -247,18 +291,18 @@ class Drill:
                 verb, task, result_type=kind_, retry_policy=policy, summary=title, **options
             )
         except ActivityError:
-            self.show(key, title, "failed")
+            self.show(key, place, title, "failed")
             raise
-        self.show(key, title, "done")
+        self.show(key, place, title, "done")
         return answer
 
-    def show(self, key: str, title: str, state: str) -> None:
-        before = self.steps.get(key)
+    def show(self, key: str, place: str, title: str, state: str) -> None:
+        before = self.steps.get((key, place))
         now = workflow.time()
         began = before.started if before and before.started and state != "running" else now
         took = None if state == "running" else round(now - began, 3)
         self.titles[key] = title
-        self.steps[key] = StepDone(key, "cluster", state, began, took)
+        self.steps[key, place] = StepDone(key, place, state, began, took)
 
     def next(self) -> int:
         self.turn += 1

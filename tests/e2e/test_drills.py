@@ -193,7 +193,9 @@ def unclaimed(lines: list[str]) -> list[str]:
 
 def test_a_cancel_mends_first_and_is_no_verdict(drilled: Product, tmp_path: Path) -> None:
     before, known = there(drilled), drills(drilled)
-    with started(drilled, short(tmp_path), drilled.cluster) as waiting:
+    file = Path(short(tmp_path))
+    file.write_text(file.read_text().replace("hold: 4s", "hold: 60s"))
+    with started(drilled, str(file), drilled.cluster) as waiting:
         until(lambda: acted(drilled, known, "systemctl stop etcd.service"))
         (operation,) = drills(drilled) - known
         assert drilled.run("cancel", operation).returncode == 0
@@ -236,6 +238,8 @@ def test_what_was_held_is_listed_and_what_policy_wants_is_due(drilled: Product, 
     file = tmp_path / "quorate.yaml"
     file.write_text(yaml.safe_dump(text))
     other = Product(drilled.lab, file)
+    drilled.backup()
+    drilled.json("drill", "start", "restore-sandbox", drilled.cluster)
     rows = {each["scenario"]: each for each in other.json("drill", "ls")["drills"]}
     assert (rows["restore-sandbox"]["outcome"], rows["restore-sandbox"]["due"]) == ("passed", None)
     due = {each["scenario"]: each["due"] for each in other.json("drill", "due", exit_code=3)["due"]}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from quorate.errors import BadInput
 from worker.cli.options import (
     Actor,
     As,
@@ -38,6 +39,10 @@ InProduction = Annotated[
     str,
     typer.Option("--in-production", metavar="CLUSTER", help="Faults on a production cluster: its name once more."),
 ]
+Confirm = Annotated[
+    str,
+    typer.Option("--confirm", metavar="CLUSTER", help="Your yes to whatever it restores; else that is waited for."),
+]
 LS_FIELDS = ("scenarios", "drills")
 DUE_FIELDS = ("due",)
 VALIDATE_FIELDS = ("scenario", "file")
@@ -50,6 +55,7 @@ def start(
     cluster: ClusterName,
     *,
     in_production: InProduction = "",
+    confirm: Confirm = "",
     wait_timeout: Patience = LONG,
     who: Actor = "",
     output: As = Output.TABLE,
@@ -63,8 +69,16 @@ def start(
     with contract(here, output, {**dict.fromkeys(DRILL_FIELDS), "scenario": scenario, "cluster": cluster}) as fields:
         settings = here.settings()
         settings.cluster(cluster)
+        if confirm and confirm != cluster:
+            raise BadInput(f"--confirm is {confirm!r}, the cluster is {cluster!r}; nothing was started")
         asked = request(
-            settings.inventory, cluster, named(scenario), new_id("drill"), actor(who), production=in_production
+            settings.inventory,
+            cluster,
+            named(scenario),
+            new_id("drill"),
+            actor(who),
+            production=in_production,
+            confirmed=actor(who) if confirm else "",
         )
         waiting = Waiting(here, output, duration(wait_timeout), fields)
         result = waiting.begin(settings, "drill", replace(asked, version=version()))
