@@ -50,6 +50,7 @@ VERBS = (
     "unlist",
     "list_again",
     "inherit",
+    "join",
 )
 
 
@@ -242,6 +243,20 @@ class Nodes:
     @verb("nodes.forget")
     def forget(self, task: NodeTask) -> Receipt:
         return self._converge(task, task.replay.look(), task.replay.forget)
+
+    @verb("nodes.join")
+    def join(self, task: NodeTask) -> Receipt:
+        """An etcd that cannot join says why in its journal, so the failure quotes it."""
+        joining = task.joining
+        host = self._host(task, joining.look())
+        if left := joining.forget(host.look()):
+            succeeded(host.do(left, self.tick))
+        try:
+            done = self._loop(task, host, joining.join)
+        except (DidNotConverge, CommandFailed) as error:
+            said = host.do((joining.journal(),), self.tick).ran[0].tail
+            raise DidNotConverge(f"{error}; its journal ends: {said}") from error
+        return replace(done.receipt, ran=done.receipt.ran + self._settle(task.data.folders, host, done))
 
     def _converge(self, task: NodeTask, look: Look, decide: Decide[NodeSeen, Command]) -> Receipt:
         return self._loop(task, self._host(task, look), decide).receipt

@@ -8,11 +8,12 @@ from temporalio import activity
 
 from activities.pipeline import beaten
 from activities.surveys import PARALLEL, Surveyor, answer
-from quorate import freeze, thaw, tidy
-from quorate.cluster import ClusterSeen
+from quorate import freeze, replace_member, thaw, tidy
+from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node, node_of
 from quorate.converge import Clock
 from quorate.errors import Refusal
+from quorate.etcd import EtcdTarget, HashKV, target
 from quorate.inventory import Cluster
 from quorate.kept import Kept, listing, lives_of, parse
 from quorate.note import Note
@@ -58,6 +59,25 @@ class Planning:
         if plan is None:
             raise Refusal(f"nothing that is kept on {request.cluster} may be removed any more")
         return plan
+
+    def replace_member(self, request: RestoreRequest) -> Plan:
+        seen = self.surveyor.survey(request.cluster, request.settings, request.store)
+        return replace_member.plan(request, seen, self._hashes(request, seen))
+
+    @activity.defn(name="plan.replace-member")
+    def plan_replace_member(self, request: RestoreRequest) -> Plan:
+        return beaten(lambda _tick: self.replace_member(request), activity.heartbeat)
+
+    def _hashes(self, request: RestoreRequest, seen: ClusterSeen) -> dict[str, HashKV | str]:
+        """Of everybody who answers, at a revision that all of them have: each hash blocks its member's writes."""
+        members = {m.name: m for m in request.settings.members if m.name in seen.answering}
+        revision = min((each.revision for each in seen.answering.values()), default=0)
+        said = {name: answer(self._hash, target(request.settings, m), revision) for name, m in members.items()}
+        return {name: each.reason if isinstance(each, Silence) else each for name, each in said.items()}
+
+    def _hash(self, member: EtcdTarget, revision: int) -> HashKV:
+        with self.surveyor.etcds.at(member) as etcd:
+            return etcd.hash_kv(revision)
 
     def _kept(self, name: str, cluster: Cluster) -> tuple[Kept, ...]:
         """Of every node that answers."""

@@ -183,8 +183,18 @@ class RecordedEtcd:
     def delete(self, key: str) -> int:
         return self.pen.called(("etcd", "delete", key), lambda: self.etcd.delete(key))
 
-    def disarm(self) -> tuple[str, ...]:
-        return self.pen.called(("etcd", "alarm", "disarm"), self.etcd.disarm)
+    def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
+        return self.pen.called(("etcd", "alarm", "disarm", *of), lambda: self.etcd.disarm(of))
+
+    def add_learner(self, peer_urls: tuple[str, ...]) -> str:
+        argv = ("etcd", "member", "add", "--learner", ",".join(peer_urls))
+        return self.pen.called(argv, lambda: self.etcd.add_learner(peer_urls))
+
+    def remove(self, member_id: str) -> None:
+        self.pen.called(("etcd", "member", "remove", member_id), lambda: self.etcd.remove(member_id))
+
+    def promote(self, member_id: str) -> None:
+        self.pen.called(("etcd", "member", "promote", member_id), lambda: self.etcd.promote(member_id))
 
     def compact(self, revision: int) -> None:
         self.pen.called(("etcd", "compact", str(revision)), lambda: self.etcd.compact(revision))

@@ -193,6 +193,7 @@ ENDS = {
     "restore": (Outcome.RESTORED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "freeze": (Outcome.FROZEN, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "thaw": (Outcome.THAWED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
+    "replace-member": (Outcome.REPLACED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "tidy": (Outcome.TIDIED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
 }
 WORTH = ("verified", "degraded", "suspect", "quarantined", "doubted", "damaged")

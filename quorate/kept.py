@@ -12,7 +12,7 @@ from quorate.errors import Refusal
 from quorate.seen import Look, NodeSeen
 
 ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-NAME = re.compile(rf"\.(before-|quorate-)(restore-[0-7][{ULID}]{{25}})(-g[0-9]+)?")
+NAME = re.compile(rf"\.(before-|quorate-)((?:restore|replace-member)-[0-7][{ULID}]{{25}})(-g[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -237,7 +237,7 @@ class DataDir:
 
     def _restore(self, restored: Restored) -> tuple[Command, ...]:
         given = (self.snapshot, f"!{self.staged}")
-        argv = restored.argv(self.snapshot, self.part, self._wal_part())
+        argv = restored.argv(self.snapshot, self.part, self.wal_part())
         same = f'test "$(tail -c 32 "$1" | od -An -v -tx1 | tr -d " \\n")" = {restored.db_sha256}'
         parts = shlex.join(each.part for each in self.swapped)
         script = f'"$@" && exec rm -rf "$0"; c=$?; rm -rf {parts}; exit $c'
@@ -256,23 +256,26 @@ class DataDir:
             needed = needed_bytes if each == self.db else WAL_BYTES + RESERVE_BYTES
             enough(seen.spaces.get(parent(each.live)), needed, each.live)
 
-    def _wal_part(self) -> str:
-        """Where the restore tool writes the log, if it is told."""
+    def wal_part(self) -> str:
+        """Where the log is written that is to be staged, if whoever writes it is told."""
         if not self.wal_dir or self.wal:
             return self.wal.part if self.wal else ""
         return self.wal_dir.replace(self.live, self.db.built, 1)
 
     def _finish(self, restored: Restored, seen: NodeSeen) -> tuple[Command, ...]:
-        """The database last: under its name it says that everything is staged."""
-        part = self.part
         status = '"$1" snapshot status "$2" --write-out=json > "$3"'
+        argv = ("sh", "-c", status, "status", restored.tool, f"{self.part}/member/snap/db", self.digest)
+        return self.finished(restored.db, restored.wal, seen, (Command(argv, given=(self.part,)),))
+
+    def finished(
+        self, db: Looks, wal: Looks | None, seen: NodeSeen, told: tuple[Command, ...] = ()
+    ) -> tuple[Command, ...]:
+        """What was built is durable and gets its name; the database last: it says that everything is staged."""
         return (
-            *(self._finish_wal(self.wal, restored.wal, seen) if self.wal and restored.wal else ()),
-            *self.db.dressed(restored.db, seen),
-            Command(
-                ("sh", "-c", status, "status", restored.tool, f"{part}/member/snap/db", self.digest), given=(part,)
-            ),
-            whole(part, self.home),
+            *(self._finish_wal(self.wal, wal, seen) if self.wal and wal else ()),
+            *self.db.dressed(db, seen),
+            *told,
+            whole(self.part, self.home),
             *self.db.named(),
             Command(("sync", *self.folders), given=(self.staged,)),
         )

@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     FROZEN = "frozen"
     THAWED = "thawed"
     TIDIED = "tidied"
+    REPLACED = "replaced"
     REFUSED = "refused"
     UNDONE = "undone"
     HELD = "held"
@@ -27,6 +28,7 @@ EXIT = {
     Outcome.FROZEN: 0,
     Outcome.THAWED: 0,
     Outcome.TIDIED: 0,
+    Outcome.REPLACED: 0,
     Outcome.REFUSED: 4,
     Outcome.UNDONE: 9,
     Outcome.HELD: 10,
@@ -77,6 +79,7 @@ class RestoreRequest:
     incident: str = ""  # the glass is broken for it: nobody else is waited for
     from_kept: str = ""  # the operation whose kept data is taken instead
     older_than_s: float = 0.0  # what is kept longer goes; 0 is what the inventory says
+    member: str = ""  # who is replaced; "" for the one whose data is not that of the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +181,7 @@ class RestoreResult:
     where: tuple[str, ...] = ()  # the data lies, where it is held or was rolled back
     differences: tuple[Difference, ...] | None = None  # from what was there before; None: it was not compared
     undiffered: str = ""  # why they are not known
+    member: str = ""  # who was replaced
 
 
 def why_not(resolution: Resolution, hold: Hold | None) -> str:

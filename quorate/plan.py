@@ -12,6 +12,7 @@ from quorate.command import Node
 from quorate.etcd import EtcdTarget
 from quorate.image import ETCD, Copied
 from quorate.inventory import Store
+from quorate.joining import Joiner, Joining
 from quorate.kept import Removal, lives_of
 from quorate.kubelet import Kubelet
 from quorate.mention import Mention
@@ -24,13 +25,15 @@ from quorate.source import BARE, STAGED, FromMember
 from quorate.sshsig import Signer
 from quorate.stored import StoredTool
 from quorate.supervisor import Supervised, Together
+from quorate.swapped import Looks
 
-# `source`: the one member whose data is taken; `rehearsal`: the one where what is staged is tried.
-Place = Literal["node", "cluster", "source", "rehearsal"]
+# `source`: the one member whose data is taken; `rehearsal`: the one where what is staged is tried; `member`: the one
+# that is replaced.
+Place = Literal["node", "cluster", "source", "rehearsal", "member"]
 ADDED_TO_TARGET = ("user", "password")  # likewise
 WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
-ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent", "rehearsal")  # likewise
+ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent", "rehearsal", "replaced")  # likewise
 ADDED_TO_SNAPSHOT = ("recipients", "identities")
 ADDED_TO_SOURCE, ADDED_TO_SCRATCH = ("operation",), ("beside", "member")
 ADDED_TO_SHARE = (
@@ -135,6 +138,15 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """The member that leaves the cluster and comes back on an empty directory."""
+
+    member: str
+    former: str  # its id; "" where the cluster lists it no more
+    joiner: Joiner
+
+
+@dataclass(frozen=True, slots=True)
 class Chosen:
     """What is approved; nothing that was only measured, and nothing that names one operation."""
 
@@ -157,6 +169,7 @@ class Chosen:
     absent: Absent | None = None
     signers: tuple[Signer, ...] = ()
     rehearsal: FromMember | None = None  # on whose node etcd runs on a copy of what is staged, to log in to it
+    replaced: Replaced | None = None
 
     def digest(self) -> str:
         return hashlib.sha256(canonical(self.covered()).encode()).hexdigest()
@@ -242,6 +255,8 @@ class NodeTask:
     absent: Absent | None = None
     verb: str = ""  # in the claim, where it is not the activity's own
     leaves: tuple[tuple[str, str], ...] = ()  # files at the operation's home on the node, for whoever takes over
+    replaced: Replaced | None = None
+    size_bytes: int = 0  # of the database that a member takes over from the others
 
     @property
     def records(self) -> Records:
@@ -261,6 +276,15 @@ class NodeTask:
         if scratch.binary == ETCD:
             scratch = replace(scratch, binary=self.copied.path(ETCD))
         return Replay(scratch, self.operation, self.tool if self.source.how == BARE else "")
+
+    @property
+    def joining(self) -> Joining:
+        assert self.replaced, "only a plan that replaces somebody has this step"
+        joiner, share = self.replaced.joiner, self.share
+        if joiner.binary == ETCD:
+            joiner = replace(joiner, binary=self.copied.path(ETCD))
+        wal = Looks(share.wal_owner, share.wal_mode) if self.data.wal else None
+        return Joining(joiner, self.operation, self.data, Looks(share.owner, share.mode), wal, self.size_bytes)
 
     @property
     def claim(self) -> Claim:
@@ -333,6 +357,7 @@ class ClusterTask:
     source: FromMember | None = None
     verb: str = ""
     rehearsal: FromMember | None = None
+    replaced: Replaced | None = None
 
     @property
     def floor(self) -> int:
@@ -362,6 +387,8 @@ class Plan:
     ways: tuple[Way, ...] = ()  # what can be done, the least lost first
     incident: str = ""  # the glass is broken for it: no second person is waited for
     reason: str = ""  # of that, and of what is overridden
+    quorum: tuple[str, ...] = ()  # how many members have a vote and how many of them answer, step by step
+    size_bytes: int = 0  # of the database, where a member takes it over from the others; measured
 
     @property
     def snapshot(self) -> SnapshotRef:
@@ -382,6 +409,10 @@ class Plan:
             return (self._cluster_task(step, turn, actor),)
         control = step.roles == "control-plane"
         shares = [share for share in self.chosen.shares if share.control or not control]
+        if step.place == "member":
+            shares = [
+                share for share in shares if self.chosen.replaced and share.member == self.chosen.replaced.member
+            ]
         if one := self._one(step):
             shares = [share for share in shares if share.member == one.member]
         return tuple(self._node_task(step, turn, actor, share) for share in shares)
@@ -405,6 +436,8 @@ class Plan:
 
     def no_rollback(self, step: Step) -> str:
         """The reason why a hold at this step cannot be rolled back, or nothing: then nobody can have written."""
+        if self.chosen.replaced:
+            return "no rollback: a member that was removed never comes back under its id, only a new one can"
         if all(each.verb != "nodes.swap" for each in self.chosen.steps):
             return ""  # no data was moved: there is nothing that clients could have written into
         closed = [each for each in self.chosen.steps if each.admits and each not in self.begun(step)]
@@ -454,6 +487,8 @@ class Plan:
             patience_s=step.patience_s,
             source=self._one(step),
             absent=self.chosen.absent if step.key == "shut-out" else None,
+            replaced=self.chosen.replaced if step.place == "member" else None,
+            size_bytes=self.size_bytes,
         )
 
     def _cluster_task(self, step: Step, turn: int, actor: str) -> ClusterTask:
@@ -474,4 +509,5 @@ class Plan:
             store=self.chosen.store,
             source=self.chosen.source,
             rehearsal=self.chosen.rehearsal,
+            replaced=self.chosen.replaced,
         )

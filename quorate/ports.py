@@ -112,8 +112,17 @@ class Etcd(Protocol):
 
     def delete(self, key: str) -> int: ...
 
-    def disarm(self) -> tuple[str, ...]:
-        """Disarm every alarm; the ones that were armed."""
+    def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Disarm every alarm, or those of these members alone; the ones that were armed."""
+
+    def add_learner(self, peer_urls: tuple[str, ...]) -> str:
+        """The id of a member that has no vote yet; Failed where there are its URLs, or a learner, already."""
+
+    def remove(self, member_id: str) -> None:
+        """Missing where there is no such member; it never comes back under this id."""
+
+    def promote(self, member_id: str) -> None:
+        """Give a learner its vote; Failed as long as it has not caught up, or has one."""
 
     def compact(self, revision: int) -> None: ...
 

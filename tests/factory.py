@@ -6,13 +6,16 @@ from pathlib import Path
 
 import zstandard
 
+from quorate import replace_member
 from quorate.absent import Absent
 from quorate.clients import Clients
 from quorate.command import Node
 from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
+from quorate.freeze import NOTHING
 from quorate.inventory import Inventory, Ssh, Store
+from quorate.joining import Joiner
 from quorate.mention import Mention
-from quorate.plan import Chosen, Plan, Share, SnapshotRef
+from quorate.plan import Chosen, Plan, Replaced, Share, SnapshotRef
 from quorate.reading import parse
 from quorate.restore import REHEARSAL, STEPS, needed, ordered
 from quorate.scratch import Scratch
@@ -113,6 +116,48 @@ def from_member(how: str = REPLAY) -> Plan:
     whole = plan()
     source = FromMember("a", how, SCRATCH if how == REPLAY else None)
     return replace(whole, chosen=replace(whole.chosen, source=source, steps=ordered(STEPS, source)))
+
+
+JOINER = Joiner(
+    "etcd.service",
+    "/usr/local/bin/etcd",
+    "etcd",
+    (
+        "--name=a",
+        "--initial-cluster=b=https://10.0.0.2:2380,c=https://10.0.0.3:2380,a=https://10.0.0.1:2380",
+        "--initial-cluster-state=existing",
+        "--initial-advertise-peer-urls=https://10.0.0.1:2380",
+        "--listen-client-urls=https://127.0.0.1:12379",
+        "--listen-peer-urls=https://10.0.0.1:2380",
+        "--advertise-client-urls=https://10.0.0.1:2379",
+        "--cert-file=/etc/etcd/pki/server.crt",
+        "--key-file=/etc/etcd/pki/server.key",
+        "--trusted-ca-file=/etc/etcd/pki/ca.crt",
+        "--client-cert-auth=true",
+        "--peer-cert-file=/etc/etcd/pki/peer.crt",
+        "--peer-key-file=/etc/etcd/pki/peer.key",
+        "--peer-trusted-ca-file=/etc/etcd/pki/ca.crt",
+        "--peer-client-cert-auth=true",
+    ),
+)
+
+
+def replacing(operation: str = "replace-member-1") -> Plan:
+    """Member a makes room for a new one."""
+    whole = plan(operation)
+    shares = tuple(
+        replace(each, control=(), clients=replace(each.clients, firewall=False)) for each in whole.chosen.shares
+    )
+    chosen = replace(
+        whole.chosen,
+        runbook="replace-member",
+        snapshot=NOTHING,
+        shares=shares,
+        steps=replace_member.STEPS,
+        bump=0,
+        replaced=Replaced("a", "a1", JOINER),
+    )
+    return replace(whole, chosen=chosen)
 
 
 def authenticated() -> Plan:

@@ -10,9 +10,10 @@ from temporalio import activity
 from temporalio.client import WorkflowHandle
 
 from activities.planning import Planning
-from quorate import restore, tidy
+from quorate import replace_member, restore, tidy
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import node_of
+from quorate.etcd import EtcdSeen, MemberSeen
 from quorate.inventory import Cluster, Component, Kubernetes
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest, RestoreResult
@@ -24,12 +25,13 @@ from tests.manifests import manifest
 from tests.world import World
 from workflows.freeze import Freeze
 from workflows.patience import STEPS_QUEUE
+from workflows.replace_member import ReplaceMember
 from workflows.restore import Restore
 from workflows.thaw import Thaw
 from workflows.tidy import Tidy
 
 Handle = WorkflowHandle[Any, RestoreResult]
-WORKFLOWS = {"freeze": Freeze, "thaw": Thaw, "tidy": Tidy, "restore": Restore}
+WORKFLOWS = {"freeze": Freeze, "thaw": Thaw, "tidy": Tidy, "restore": Restore, "replace-member": ReplaceMember}
 API = Component(role="kube-apiserver", unit="kube-apiserver.service")
 NOWHERE = Path("/srv")  # in every digest, so not where a history happens to be recorded
 SCHEDULER = Component(role="kube-scheduler", unit="kube-scheduler.service")
@@ -42,7 +44,7 @@ def running(name: str) -> Machine:
         files={f"{LIVE}/member/snap/db": f"the old data of {name}", "/usr/sbin/nft": ""},
         directories={LIVE, "/var/lib/etcd"},
         units={
-            "etcd.service": Unit(ports=(11,)),
+            "etcd.service": Unit(ports=(11,), argv=("/usr/local/bin/etcd",)),
             "kube-apiserver.service": Unit(ports=(6443,)),
             "kube-scheduler.service": Unit("inactive", ports=(10259,)),
         },
@@ -92,6 +94,17 @@ class Fences(World):
     def seen(self) -> ClusterSeen:
         return Looked(self.machines).survey("demo", self.settings, inventory(NOWHERE).stores["here"])
 
+    def as_one(self, seen: ClusterSeen) -> ClusterSeen:
+        """The members as every one of them lists them, led by b."""
+        rows = tuple(MemberSeen(m.name, m.name, m.peer_urls, m.client_urls) for m in self.settings.members)
+        return replace(
+            seen,
+            etcd={
+                name: replace(each, members=rows, leader="b") if isinstance(each, EtcdSeen) else each
+                for name, each in seen.etcd.items()
+            },
+        )
+
     @property
     def units(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(unit.state for unit in each.units.values()) for name, each in self.machines.items()}
@@ -104,8 +117,9 @@ class Fences(World):
             inventory(NOWHERE).stores["here"],
             "latest" if kind == "restore" else "",
             "ann",
-            overrides=() if kind == "thaw" else ("quorum-healthy",),
+            overrides=() if kind in {"thaw", "replace-member"} else ("quorum-healthy",),
             reason="a test",
+            member="a" if kind == "replace-member" else "",
         )
         return replace(asked, **changes)
 
@@ -113,6 +127,8 @@ class Fences(World):
         if kind == "restore":
             whole = restore.plan(request, self.seen)
             whole = replace(whole, chosen=replace(whole.chosen, snapshot=snapshot()), refusals=())
+        elif kind == "replace-member":
+            whole = replace_member.plan(request, self.as_one(self.seen), {})
         else:
             whole = (
                 tidy.plan(request, self.seen, self.rows) if kind == "tidy" else getattr(self.planning, kind)(request)

@@ -96,6 +96,18 @@ async def tidied(world: World) -> Handle:
     return await world.start("tidy")
 
 
+async def replaced(world: World) -> Handle:
+    """Held once after the removal, then gone on with."""
+    assert isinstance(world, Fences)
+    world.machines["a"].units["etcd.service"].state = "failed"
+    world.machines["a"].breaks = "systemd-run"
+    handle = await world.start("replace-member")
+    hold = await held(handle)
+    world.machines["a"].breaks = ""
+    await resolve(handle, hold.number, Choice.RETRY)
+    return handle
+
+
 async def backup_due(world: World) -> WorkflowHandle[BackupDue, DueResult]:
     """With its workers, which are a daemon's, and its backup."""
     async with workers(world.client, Bench(name="demo")):
@@ -141,7 +153,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[WorkflowHandle[Any, Any]]], ...] = (
     approved_by_two,
 )
 DUE = (backup_due, proved)  # with workers of their own
-FENCED = (frozen, thawed, tidied)  # plans that are made of what is seen on the machines
+FENCED = (frozen, thawed, tidied, replaced)  # plans that are made of what is seen on the machines
 
 
 async def main(directory: Path, *names: str) -> None:

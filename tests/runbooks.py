@@ -20,7 +20,7 @@ from activities.adapters.journal import FileJournals
 from activities.adapters.secrets import LocalSecrets
 from activities.nodes import Nodes
 from activities.recorded import RecordedHosts, RecordedStores
-from quorate import freeze, thaw, tidy
+from quorate import freeze, replace_member, thaw, tidy
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.plan import NodeTask, Plan, Step
@@ -39,6 +39,7 @@ from tests.factory import (
     authenticated,
     from_member,
     plan,
+    replacing,
     snapshot,
     with_stored_tool,
     without_c,
@@ -234,6 +235,7 @@ def fence_blocks() -> dict[str, dict[str, list[str]]]:
         thawed = Rehearsal(Path(root) / "thaw", frozen.machine, plan=fenced("thaw-1", thaw.STEPS))
         found["thaw"] = numbered(thawed, thaw.STEPS)
         found["tidy"] = numbered(tidied(Path(root) / "tidy"), tidy.STEPS)
+        found["replace-member"] = replaced(Path(root))
         undone = Rehearsal(Path(root) / "undone", plan=fenced("freeze-1", freeze.STEPS))
         begun = freeze.STEPS[:-1]
         for step in begun:
@@ -241,6 +243,17 @@ def fence_blocks() -> dict[str, dict[str, list[str]]]:
         lines = [line for step in undone.plan.undoing(begun) for line in undone.run(step, step.undo)]
         found["freeze"][f"Undo, before step {len(freeze.STEPS)}"] = lines
     return found
+
+
+def replaced(root: Path) -> dict[str, list[str]]:
+    """On the node of the member, where another step is, and what undoes those before the removal."""
+    found = numbered(Rehearsal(root / "replaced", plan=replacing()), replace_member.STEPS)
+    undone = Rehearsal(root / "not-replaced", plan=replacing())
+    begun = replace_member.STEPS[: [step.commits for step in replace_member.STEPS].index(True)]
+    for step in begun:
+        undone.run(step, step.verb)
+    lines = [line for step in undone.plan.undoing(begun) for line in undone.run(step, step.undo)]
+    return {**found, f"Undo, before step {len(begun) + 1}": lines}
 
 
 def tidied(root: Path) -> Rehearsal:

@@ -8,10 +8,10 @@ import pytest
 from quorate.absent import Absent
 from quorate.difference import differences, void
 from quorate.inventory import Store
-from quorate.plan import Chosen, Gate, Share
+from quorate.plan import Chosen, Gate, Replaced, Share
 from quorate.source import FromMember
 from quorate.sshsig import Signer
-from tests.factory import plan, share
+from tests.factory import JOINER, plan, share
 
 PLAN = plan(people=2)
 CHOSEN = PLAN.chosen
@@ -85,6 +85,7 @@ def test_no_field_that_the_digest_covers_is_left_out(name: str) -> None:
         "source": FromMember("a", "stream"),
         "rehearsal": FromMember("a", "staged"),
         "absent": Absent(("10.0.0.3",), (2379,), "etcd.service"),
+        "replaced": Replaced("a", "a1", JOINER),
     }
     now = replace(CHOSEN, **{name: parts.get(name) or other[type(value)]})
     (told,) = differences(CHOSEN, now)

@@ -37,6 +37,7 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
         ("freeze", "frozen"),
         ("thaw", "thawed"),
         ("tidy", "tidied"),
+        ("replace-member", "replaced"),
         ("due", "backup-due"),
         ("prove", "proved"),
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate import backup, drill, freeze, prove, prune, restore, thaw, tidy, verify
+from quorate import backup, drill, freeze, prove, prune, replace_member, restore, thaw, tidy, verify
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.inventory import Component, EtcdSettings
@@ -29,12 +29,14 @@ from tests.runbooks import (
 from tests.world import machine
 from worker.cli import schedule
 from worker.cli.plan import FIELDS as PLAN_FIELDS
+from worker.cli.replace_member import PLAN_FIELDS as REPLACE_PLAN_FIELDS
 from worker.cli.results import (
     BACKUP_EXIT,
     BACKUP_FIELDS,
     FENCE_FIELDS,
     PROVE_FIELDS,
     PRUNE_FIELDS,
+    REPLACE_FIELDS,
     RESTORE_FIELDS,
     VERIFY_FIELDS,
 )
@@ -47,6 +49,7 @@ STEPS = {
     "freeze": freeze.STEPS,
     "thaw": thaw.STEPS,
     "tidy": tidy.STEPS,
+    "replace-member": replace_member.STEPS,
     "prune": prune.STEPS,
     "verify": verify.STEPS,
     "prove": prove.STEPS,
@@ -55,7 +58,15 @@ STEPS = {
 PAGE = PAGES["restore"]
 HAND = "".join(re.findall(r"^```sh\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)).splitlines()
 STOPS = "When it stops"
-OPERATION_FIELDS = (BACKUP_FIELDS, RESTORE_FIELDS, FENCE_FIELDS, PRUNE_FIELDS, VERIFY_FIELDS, PROVE_FIELDS)
+OPERATION_FIELDS = (
+    BACKUP_FIELDS,
+    RESTORE_FIELDS,
+    FENCE_FIELDS,
+    REPLACE_FIELDS,
+    PRUNE_FIELDS,
+    VERIFY_FIELDS,
+    PROVE_FIELDS,
+)
 SCHEDULE_FIELDS = (schedule.LS_FIELDS, schedule.RUN_FIELDS, schedule.SWITCH_FIELDS, schedule.HISTORY_FIELDS)
 
 
@@ -107,7 +118,7 @@ class TestPage:
         assert set(re.findall(r"\]\(#(.+?)\)", PAGES[name])) <= anchors
 
     def test_every_way_to_stop_is_told_in_a_few_lines(self, name: str) -> None:
-        living = {*IDS, *(kind.kind for kind in kinds())}
+        living = {*IDS, *replace_member.GATES, *(kind.kind for kind in kinds())}
         for heading, lines in stops(PAGES[name]).items():
             named = {heading, *re.findall(r"`([a-z-]+)`", " ".join(lines))}
             assert named & living, f"{heading} is about no error and no gate that there is"
@@ -123,7 +134,7 @@ class TestConsole:
         found = {title(section): lines for section in sections(PAGE) if (lines := console(section))}
         assert found == blocks()
 
-    @pytest.mark.parametrize("name", ["freeze", "thaw", "tidy"])
+    @pytest.mark.parametrize("name", ["freeze", "thaw", "tidy", "replace-member"])
     def test_what_a_fence_runs_is_on_its_page(self, name: str) -> None:
         lines = fence_blocks()[name]
         assert {title(section): found for section in sections(PAGES[name]) if (found := console(section))} == lines
@@ -246,6 +257,8 @@ class TestReadme:
             BACKUP_FIELDS,
             RESTORE_FIELDS,
             FENCE_FIELDS,
+            REPLACE_FIELDS,
+            REPLACE_PLAN_FIELDS,
             PLAN_FIELDS,
             PRUNE_FIELDS,
             VERIFY_FIELDS,
@@ -278,7 +291,9 @@ class TestReadme:
         from worker.cli.app import app
 
         known = set(get_command(app).commands)  # type: ignore[attr-defined]
-        told = set(re.findall(r"(?:^|[`$] ?)quorate ([a-z]+)", self.text + "".join(PAGES.values()), re.MULTILINE))
+        told = set(
+            re.findall(r"(?:^|[`$] ?)quorate ([a-z]+(?:-[a-z]+)*)", self.text + "".join(PAGES.values()), re.MULTILINE)
+        )
         assert told <= known
 
     def test_no_path_of_a_machine_is_in_the_documents(self) -> None:

@@ -36,6 +36,7 @@ from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from workflows.freeze import Freeze
 from workflows.patience import STEPS_QUEUE
+from workflows.replace_member import ReplaceMember
 from workflows.restore import Restore
 from workflows.thaw import Thaw
 from workflows.tidy import Tidy
@@ -66,6 +67,11 @@ ABOUT_ALL = (
     "members.verify",
     "members.differ",
     "kubernetes.verify",
+    "members.weigh",
+    "members.remove",
+    "members.add",
+    "members.promote",
+    "members.agree",
 )
 
 
@@ -162,7 +168,7 @@ class World:
             worker = Worker(
                 self.client,
                 task_queue=STEPS_QUEUE,
-                workflows=[Restore, Freeze, Thaw, Tidy],
+                workflows=[Restore, Freeze, Thaw, Tidy, ReplaceMember],
                 activities=[
                     *(getattr(nodes, verb) for verb in VERBS),
                     *self.cluster.activities(),

@@ -16,6 +16,7 @@ from activities.members import Members
 from activities.nodes import VERBS, Nodes
 from activities.probing import Probe
 from activities.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
+from activities.replacing import Replacing
 from activities.sandbox import SandboxWork
 from activities.snapshots import Snapshots
 from activities.taking import Taking
@@ -28,12 +29,26 @@ from workflows.due import BackupDue
 from workflows.freeze import Freeze
 from workflows.prove import Prove
 from workflows.prune import Prune
+from workflows.replace_member import ReplaceMember
 from workflows.restore import Restore
 from workflows.thaw import Thaw
 from workflows.tidy import Tidy
 from workflows.verify import Verify
 
-WORKFLOWS = (Restore, Backup, BackupDue, Freeze, Thaw, Tidy, Prune, Verify, Prove, Drill, WhenDrillDue)
+WORKFLOWS = (
+    Restore,
+    Backup,
+    BackupDue,
+    Freeze,
+    Thaw,
+    Tidy,
+    ReplaceMember,
+    Prune,
+    Verify,
+    Prove,
+    Drill,
+    WhenDrillDue,
+)
 Activities = list[Callable[..., Any]]
 
 
@@ -46,6 +61,7 @@ def steps(wiring: Wiring) -> Activities:
     nodes = Nodes(hosts, stores, wiring.cipher, time)
     members = Members(hosts, etcds, wiring.hosts, time)
     snapshots = Snapshots(etcds, stores, hosts, wiring.cipher, wiring.signing, wiring.uploads)
+    replacing = Replacing(etcds, time)
     taking = Taking(etcds, wiring.hosts, snapshots, time)
     listings = Listings(etcds, stores, wiring.cipher, time)
     kubernetes = Kubernetes(wiring.kube_apis, journals, time, tunnels=wiring.hosts)
@@ -59,9 +75,15 @@ def steps(wiring: Wiring) -> Activities:
         wiring.planning.plan_freeze,
         wiring.planning.plan_thaw,
         wiring.planning.plan_tidy,
+        wiring.planning.plan_replace_member,
         *(getattr(nodes, verb) for verb in VERBS),
         members.same,
         members.verify,
+        replacing.weigh,
+        replacing.remove,
+        replacing.add,
+        replacing.promote,
+        replacing.agree,
         taking.take,
         taking.log_in,
         listings.before,

@@ -281,12 +281,25 @@ class GrpcEtcd:
         request = rpc.DeleteRangeRequest(key=key.encode())
         return self._call("KV/DeleteRange", request, rpc.DeleteRangeResponse, self.call_s).header.revision
 
-    def disarm(self) -> tuple[str, ...]:
-        armed = self._alarm(rpc.AlarmRequest(), self.call_s).alarms
+    def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
+        raised = self._alarm(rpc.AlarmRequest(), self.call_s).alarms
+        armed = [each for each in raised if not of or hexadecimal(each.memberID) in of]
         for each in armed:
             request = rpc.AlarmRequest(action=rpc.AlarmRequest.DEACTIVATE, memberID=each.memberID, alarm=each.alarm)
             self._alarm(request, self.call_s)
         return tuple(f"{hexadecimal(each.memberID)} {rpc.AlarmType.Name(each.alarm)}" for each in armed)
+
+    def add_learner(self, peer_urls: tuple[str, ...]) -> str:
+        request = rpc.MemberAddRequest(peerURLs=peer_urls, isLearner=True)
+        return hexadecimal(self._call("Cluster/MemberAdd", request, rpc.MemberAddResponse, CALL_S).member.ID)
+
+    def remove(self, member_id: str) -> None:
+        request = rpc.MemberRemoveRequest(ID=int(member_id, 16))
+        self._call("Cluster/MemberRemove", request, rpc.MemberRemoveResponse, CALL_S)
+
+    def promote(self, member_id: str) -> None:
+        request = rpc.MemberPromoteRequest(ID=int(member_id, 16))
+        self._call("Cluster/MemberPromote", request, rpc.MemberPromoteResponse, CALL_S)
 
     def compact(self, revision: int) -> None:
         """Until it is on disk; a compaction that was done before is done."""

@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"activities/adapters/etcd_rpc.proto\x12\x0c\x65tcdserverpb\"\\\n\x0eResponseHeader\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x11\n\traft_term\x18\x04 \x01(\x04\"K\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\r\n\x05lease\x18\x06 \x01(\x03\"\x8c\x01\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x14\n\x0cserializable\x18\x07 \x01(\x08\x12\x11\n\tkeys_only\x18\x08 \x01(\x08\x12\x12\n\ncount_only\x18\t \x01(\x08\"\x7f\n\rRangeResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12#\n\x03kvs\x18\x02 \x03(\x0b\x32\x16.etcdserverpb.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"(\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\";\n\x0bPutResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\"!\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"T\n\x13\x44\x65leteRangeResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x03\"7\n\x11\x43ompactionRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08physical\x18\x02 \x01(\x08\"B\n\x12\x43ompactionResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\"[\n\x06Member\x12\n\n\x02ID\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08peerURLs\x18\x03 \x03(\t\x12\x12\n\nclientURLs\x18\x04 \x03(\t\x12\x11\n\tisLearner\x18\x05 \x01(\x08\")\n\x11MemberListRequest\x12\x14\n\x0clinearizable\x18\x01 \x01(\x08\"i\n\x12MemberListResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12%\n\x07members\x18\x02 \x03(\x0b\x32\x14.etcdserverpb.Member\"G\n\x0b\x41larmMember\x12\x10\n\x08memberID\x18\x01 \x01(\x04\x12&\n\x05\x61larm\x18\x02 \x01(\x0e\x32\x17.etcdserverpb.AlarmType\"\xac\x01\n\x0c\x41larmRequest\x12\x31\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32!.etcdserverpb.AlarmRequest.Action\x12\x10\n\x08memberID\x18\x02 \x01(\x04\x12&\n\x05\x61larm\x18\x03 \x01(\x0e\x32\x17.etcdserverpb.AlarmType\"/\n\x06\x41\x63tion\x12\x07\n\x03GET\x10\x00\x12\x0c\n\x08\x41\x43TIVATE\x10\x01\x12\x0e\n\nDEACTIVATE\x10\x02\"h\n\rAlarmResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12)\n\x06\x61larms\x18\x02 \x03(\x0b\x32\x19.etcdserverpb.AlarmMember\"\x0f\n\rStatusRequest\"\xfb\x01\n\x0eStatusResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x62Size\x18\x03 \x01(\x03\x12\x0e\n\x06leader\x18\x04 \x01(\x04\x12\x11\n\traftIndex\x18\x05 \x01(\x04\x12\x10\n\x08raftTerm\x18\x06 \x01(\x04\x12\x18\n\x10raftAppliedIndex\x18\x07 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x08 \x03(\t\x12\x13\n\x0b\x64\x62SizeInUse\x18\t \x01(\x03\x12\x11\n\tisLearner\x18\n \x01(\x08\x12\x13\n\x0b\x64\x62SizeQuota\x18\x0c \x01(\x03\"!\n\rHashKVRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\"f\n\x0eHashKVResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0c\n\x04hash\x18\x02 \x01(\r\x12\x18\n\x10\x63ompact_revision\x18\x03 \x01(\x03\"\x11\n\x0fSnapshotRequest\"9\n\x10SnapshotResponse\x12\x17\n\x0fremaining_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x62lob\x18\x03 \x01(\x0c\"5\n\x13\x41uthenticateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"S\n\x14\x41uthenticateResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\r\n\x05token\x18\x02 \x01(\t\"\x13\n\x11\x41uthStatusRequest\"S\n\x12\x41uthStatusResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08*/\n\tAlarmType\x12\x08\n\x04NONE\x10\x00\x12\x0b\n\x07NOSPACE\x10\x01\x12\x0b\n\x07\x43ORRUPT\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"activities/adapters/etcd_rpc.proto\x12\x0c\x65tcdserverpb\"\\\n\x0eResponseHeader\x12\x12\n\ncluster_id\x18\x01 \x01(\x04\x12\x11\n\tmember_id\x18\x02 \x01(\x04\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x11\n\traft_term\x18\x04 \x01(\x04\"K\n\x08KeyValue\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x14\n\x0cmod_revision\x18\x03 \x01(\x03\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\r\n\x05lease\x18\x06 \x01(\x03\"\x8c\x01\n\x0cRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x11\n\trange_end\x18\x02 \x01(\x0c\x12\r\n\x05limit\x18\x03 \x01(\x03\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x14\n\x0cserializable\x18\x07 \x01(\x08\x12\x11\n\tkeys_only\x18\x08 \x01(\x08\x12\x12\n\ncount_only\x18\t \x01(\x08\"\x7f\n\rRangeResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12#\n\x03kvs\x18\x02 \x03(\x0b\x32\x16.etcdserverpb.KeyValue\x12\x0c\n\x04more\x18\x03 \x01(\x08\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"(\n\nPutRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\r\n\x05value\x18\x02 \x01(\x0c\";\n\x0bPutResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\"!\n\x12\x44\x65leteRangeRequest\x12\x0b\n\x03key\x18\x01 \x01(\x0c\"T\n\x13\x44\x65leteRangeResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x03\"7\n\x11\x43ompactionRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\x12\x10\n\x08physical\x18\x02 \x01(\x08\"B\n\x12\x43ompactionResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\"[\n\x06Member\x12\n\n\x02ID\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08peerURLs\x18\x03 \x03(\t\x12\x12\n\nclientURLs\x18\x04 \x03(\t\x12\x11\n\tisLearner\x18\x05 \x01(\x08\")\n\x11MemberListRequest\x12\x14\n\x0clinearizable\x18\x01 \x01(\x08\"i\n\x12MemberListResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12%\n\x07members\x18\x02 \x03(\x0b\x32\x14.etcdserverpb.Member\"7\n\x10MemberAddRequest\x12\x10\n\x08peerURLs\x18\x01 \x03(\t\x12\x11\n\tisLearner\x18\x02 \x01(\x08\"g\n\x11MemberAddResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12$\n\x06member\x18\x02 \x01(\x0b\x32\x14.etcdserverpb.Member\"!\n\x13MemberRemoveRequest\x12\n\n\x02ID\x18\x01 \x01(\x04\"D\n\x14MemberRemoveResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\"\"\n\x14MemberPromoteRequest\x12\n\n\x02ID\x18\x01 \x01(\x04\"E\n\x15MemberPromoteResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\"G\n\x0b\x41larmMember\x12\x10\n\x08memberID\x18\x01 \x01(\x04\x12&\n\x05\x61larm\x18\x02 \x01(\x0e\x32\x17.etcdserverpb.AlarmType\"\xac\x01\n\x0c\x41larmRequest\x12\x31\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32!.etcdserverpb.AlarmRequest.Action\x12\x10\n\x08memberID\x18\x02 \x01(\x04\x12&\n\x05\x61larm\x18\x03 \x01(\x0e\x32\x17.etcdserverpb.AlarmType\"/\n\x06\x41\x63tion\x12\x07\n\x03GET\x10\x00\x12\x0c\n\x08\x41\x43TIVATE\x10\x01\x12\x0e\n\nDEACTIVATE\x10\x02\"h\n\rAlarmResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12)\n\x06\x61larms\x18\x02 \x03(\x0b\x32\x19.etcdserverpb.AlarmMember\"\x0f\n\rStatusRequest\"\xfb\x01\n\x0eStatusResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x62Size\x18\x03 \x01(\x03\x12\x0e\n\x06leader\x18\x04 \x01(\x04\x12\x11\n\traftIndex\x18\x05 \x01(\x04\x12\x10\n\x08raftTerm\x18\x06 \x01(\x04\x12\x18\n\x10raftAppliedIndex\x18\x07 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x08 \x03(\t\x12\x13\n\x0b\x64\x62SizeInUse\x18\t \x01(\x03\x12\x11\n\tisLearner\x18\n \x01(\x08\x12\x13\n\x0b\x64\x62SizeQuota\x18\x0c \x01(\x03\"!\n\rHashKVRequest\x12\x10\n\x08revision\x18\x01 \x01(\x03\"f\n\x0eHashKVResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0c\n\x04hash\x18\x02 \x01(\r\x12\x18\n\x10\x63ompact_revision\x18\x03 \x01(\x03\"\x11\n\x0fSnapshotRequest\"9\n\x10SnapshotResponse\x12\x17\n\x0fremaining_bytes\x18\x02 \x01(\x04\x12\x0c\n\x04\x62lob\x18\x03 \x01(\x0c\"5\n\x13\x41uthenticateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"S\n\x14\x41uthenticateResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\r\n\x05token\x18\x02 \x01(\t\"\x13\n\x11\x41uthStatusRequest\"S\n\x12\x41uthStatusResponse\x12,\n\x06header\x18\x01 \x01(\x0b\x32\x1c.etcdserverpb.ResponseHeader\x12\x0f\n\x07\x65nabled\x18\x02 \x01(\x08*/\n\tAlarmType\x12\x08\n\x04NONE\x10\x00\x12\x0b\n\x07NOSPACE\x10\x01\x12\x0b\n\x07\x43ORRUPT\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'activities.adapters.etcd_rpc_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ALARMTYPE']._serialized_start=2175
-  _globals['_ALARMTYPE']._serialized_end=2222
+  _globals['_ALARMTYPE']._serialized_start=2549
+  _globals['_ALARMTYPE']._serialized_end=2596
   _globals['_RESPONSEHEADER']._serialized_start=52
   _globals['_RESPONSEHEADER']._serialized_end=144
   _globals['_KEYVALUE']._serialized_start=146
@@ -59,32 +59,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MEMBERLISTREQUEST']._serialized_end=978
   _globals['_MEMBERLISTRESPONSE']._serialized_start=980
   _globals['_MEMBERLISTRESPONSE']._serialized_end=1085
-  _globals['_ALARMMEMBER']._serialized_start=1087
-  _globals['_ALARMMEMBER']._serialized_end=1158
-  _globals['_ALARMREQUEST']._serialized_start=1161
-  _globals['_ALARMREQUEST']._serialized_end=1333
-  _globals['_ALARMREQUEST_ACTION']._serialized_start=1286
-  _globals['_ALARMREQUEST_ACTION']._serialized_end=1333
-  _globals['_ALARMRESPONSE']._serialized_start=1335
-  _globals['_ALARMRESPONSE']._serialized_end=1439
-  _globals['_STATUSREQUEST']._serialized_start=1441
-  _globals['_STATUSREQUEST']._serialized_end=1456
-  _globals['_STATUSRESPONSE']._serialized_start=1459
-  _globals['_STATUSRESPONSE']._serialized_end=1710
-  _globals['_HASHKVREQUEST']._serialized_start=1712
-  _globals['_HASHKVREQUEST']._serialized_end=1745
-  _globals['_HASHKVRESPONSE']._serialized_start=1747
-  _globals['_HASHKVRESPONSE']._serialized_end=1849
-  _globals['_SNAPSHOTREQUEST']._serialized_start=1851
-  _globals['_SNAPSHOTREQUEST']._serialized_end=1868
-  _globals['_SNAPSHOTRESPONSE']._serialized_start=1870
-  _globals['_SNAPSHOTRESPONSE']._serialized_end=1927
-  _globals['_AUTHENTICATEREQUEST']._serialized_start=1929
-  _globals['_AUTHENTICATEREQUEST']._serialized_end=1982
-  _globals['_AUTHENTICATERESPONSE']._serialized_start=1984
-  _globals['_AUTHENTICATERESPONSE']._serialized_end=2067
-  _globals['_AUTHSTATUSREQUEST']._serialized_start=2069
-  _globals['_AUTHSTATUSREQUEST']._serialized_end=2088
-  _globals['_AUTHSTATUSRESPONSE']._serialized_start=2090
-  _globals['_AUTHSTATUSRESPONSE']._serialized_end=2173
+  _globals['_MEMBERADDREQUEST']._serialized_start=1087
+  _globals['_MEMBERADDREQUEST']._serialized_end=1142
+  _globals['_MEMBERADDRESPONSE']._serialized_start=1144
+  _globals['_MEMBERADDRESPONSE']._serialized_end=1247
+  _globals['_MEMBERREMOVEREQUEST']._serialized_start=1249
+  _globals['_MEMBERREMOVEREQUEST']._serialized_end=1282
+  _globals['_MEMBERREMOVERESPONSE']._serialized_start=1284
+  _globals['_MEMBERREMOVERESPONSE']._serialized_end=1352
+  _globals['_MEMBERPROMOTEREQUEST']._serialized_start=1354
+  _globals['_MEMBERPROMOTEREQUEST']._serialized_end=1388
+  _globals['_MEMBERPROMOTERESPONSE']._serialized_start=1390
+  _globals['_MEMBERPROMOTERESPONSE']._serialized_end=1459
+  _globals['_ALARMMEMBER']._serialized_start=1461
+  _globals['_ALARMMEMBER']._serialized_end=1532
+  _globals['_ALARMREQUEST']._serialized_start=1535
+  _globals['_ALARMREQUEST']._serialized_end=1707
+  _globals['_ALARMREQUEST_ACTION']._serialized_start=1660
+  _globals['_ALARMREQUEST_ACTION']._serialized_end=1707
+  _globals['_ALARMRESPONSE']._serialized_start=1709
+  _globals['_ALARMRESPONSE']._serialized_end=1813
+  _globals['_STATUSREQUEST']._serialized_start=1815
+  _globals['_STATUSREQUEST']._serialized_end=1830
+  _globals['_STATUSRESPONSE']._serialized_start=1833
+  _globals['_STATUSRESPONSE']._serialized_end=2084
+  _globals['_HASHKVREQUEST']._serialized_start=2086
+  _globals['_HASHKVREQUEST']._serialized_end=2119
+  _globals['_HASHKVRESPONSE']._serialized_start=2121
+  _globals['_HASHKVRESPONSE']._serialized_end=2223
+  _globals['_SNAPSHOTREQUEST']._serialized_start=2225
+  _globals['_SNAPSHOTREQUEST']._serialized_end=2242
+  _globals['_SNAPSHOTRESPONSE']._serialized_start=2244
+  _globals['_SNAPSHOTRESPONSE']._serialized_end=2301
+  _globals['_AUTHENTICATEREQUEST']._serialized_start=2303
+  _globals['_AUTHENTICATEREQUEST']._serialized_end=2356
+  _globals['_AUTHENTICATERESPONSE']._serialized_start=2358
+  _globals['_AUTHENTICATERESPONSE']._serialized_end=2441
+  _globals['_AUTHSTATUSREQUEST']._serialized_start=2443
+  _globals['_AUTHSTATUSREQUEST']._serialized_end=2462
+  _globals['_AUTHSTATUSRESPONSE']._serialized_start=2464
+  _globals['_AUTHSTATUSRESPONSE']._serialized_end=2547
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from quorate.converge import Tick
-from quorate.errors import Failed, Unreachable
+from quorate.errors import Failed, Missing, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
 from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd
@@ -34,16 +34,20 @@ class FakeCluster:
     hashing: Callable[[HashKV], HashKV] = lambda hashed: hashed
     leased: set[str] = field(default_factory=set)
     hashes: dict[str, int] = field(default_factory=dict)  # of members that do not hold what the others hold
+    joined: list[MemberSeen] = field(default_factory=list)  # added beside those of `names`
+    left: set[str] = field(default_factory=set)  # ids that were removed
+    lag: int = 0  # how often a promotion is refused, for the learner has yet to catch up
 
     @contextmanager
     def at(self, target: EtcdTarget) -> Iterator[Etcd]:
         yield FakeEtcd(self, target.name)
 
     def members(self) -> tuple[MemberSeen, ...]:
-        return tuple(
+        first = tuple(
             MemberSeen(self.ids.get(name, f"{n:x}"), name, (f"https://{name}:2380",), (f"https://{name}:2379",))
             for n, name in enumerate(self.names, 10)
         )
+        return tuple(each for each in (*first, *self.joined) if each.id not in self.left)
 
     def id_of(self, name: str) -> str:
         return next((member.id for member in self.members() if member.name == name), "")
@@ -146,10 +150,38 @@ class FakeEtcd:
         self._writes()
         return self.cluster.add(key, None) if self.get(key) is not None else self.cluster.revision
 
-    def disarm(self) -> tuple[str, ...]:
+    def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
         self._writes()
-        armed, self.cluster.alarms = self.cluster.alarms, ()
+        armed = tuple(each for each in self.cluster.alarms if not of or each[0] in of)
+        self.cluster.alarms = tuple(each for each in self.cluster.alarms if each not in armed)
         return tuple(f"{member} {kind}" for member, kind in armed)
+
+    def add_learner(self, peer_urls: tuple[str, ...]) -> str:
+        self._writes()
+        there = self.cluster.members()
+        if any(set(each.peer_urls) & set(peer_urls) for each in there):
+            raise Failed("etcdserver: Peer URLs already exists")
+        if any(each.learner for each in there):
+            raise Failed("etcdserver: too many learner members in cluster")
+        new = f"{0xADD + len(self.cluster.joined):x}"
+        self.cluster.joined.append(MemberSeen(new, "", peer_urls, (), learner=True))
+        return new
+
+    def remove(self, member_id: str) -> None:
+        self._writes()
+        if member_id not in {each.id for each in self.cluster.members()}:
+            raise Missing("etcdserver: member not found")
+        self.cluster.left.add(member_id)
+
+    def promote(self, member_id: str) -> None:
+        self._writes()
+        at = next((n for n, each in enumerate(self.cluster.joined) if each.id == member_id), None)
+        if at is None or not self.cluster.joined[at].learner:
+            raise Failed("etcdserver: can only promote a learner member")
+        if self.cluster.lag:
+            self.cluster.lag -= 1
+            raise Failed("etcdserver: can only promote a learner member which is in sync with leader")
+        self.cluster.joined[at] = replace(self.cluster.joined[at], learner=False)
 
     def compact(self, revision: int) -> None:
         self._writes()

@@ -339,10 +339,16 @@ def edit(machine: Machine, argv: tuple[str, ...], _: str) -> int:
 
 
 def transient(machine: Machine, argv: tuple[str, ...], _: str) -> int:
-    """A unit that listens where its program is told to."""
+    """A unit that listens where its program is told to; what joins a cluster begins in an empty directory."""
     name = next(word for word in argv if word.startswith("--unit=")).partition("=")[2]
     if name in machine.units:
         return 1
+    if "--initial-cluster-state=existing" in argv:
+        data = next(word for word in argv if word.startswith("--data-dir=")).partition("=")[2]
+        machine.directories.add(f"{data}/member")
+        machine.files[f"{data}/member/snap/db"] = "what the others send"
+        if log := next((word.partition("=")[2] for word in argv if word.startswith("--wal-dir=")), ""):
+            machine.files[f"{log}/0.wal"] = "the log of a new member"
     ports = tuple(int(word.rpartition(":")[2]) for word in argv if word.startswith("--listen-"))
     machine.units[name] = Unit(ports=ports)
     return 0
@@ -363,7 +369,7 @@ def systemctl(machine: Machine, argv: tuple[str, ...], _: str) -> int:
         return 0
     unit = machine.units[argv[-1]]
     match argv[1]:
-        case "stop" if argv[-1].startswith("quorate-scratch-"):
+        case "stop" if argv[-1].startswith(("quorate-scratch-", "quorate-join-")):
             del machine.units[argv[-1]]  # a transient unit that ends well is forgotten
         case "stop" if unit.state in {"active", "activating"}:
             unit.state = "deactivating" if unit.hangs else "inactive"

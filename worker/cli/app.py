@@ -22,6 +22,7 @@ from worker.cli import (
     kit,
     operations,
     plan,
+    replace_member,
     restore,
     schedule,
     snapshots,
@@ -63,6 +64,8 @@ app.command()(restore.restore)
 app.add_typer(plan.app, name="plan")
 app.command()(freeze.freeze)
 app.command()(freeze.thaw)
+app.command(replace_member.VERB)(replace_member.replace_member)
+plan.app.command(replace_member.VERB)(replace_member.plan_replace_member)
 app.command()(tidy.tidy)
 app.command()(operations.approve)
 app.command()(operations.watch)

@@ -37,6 +37,7 @@ BACKUP_FIELDS = (
     "stored_sha256",
 )
 FENCE_FIELDS = ("operation", "outcome", "duration_s", "steps")  # of a freeze and a thaw, which move no data
+REPLACE_FIELDS = ("operation", "outcome", "member", "duration_s", "steps")
 OF_DATA = (
     "snapshot",
     "revision",
@@ -112,6 +113,8 @@ def restore_object(result: "RestoreResult", here: Given) -> dict[str, Any]:
     data: dict[str, Any] = plain(result)
     if not restores(result.operation):
         data = {key: value for key, value in data.items() if key not in OF_DATA}
+    if not data["member"]:
+        del data["member"]  # nobody is, but in one runbook
     if result.error:
         following = here.command(result.error.next or after(result))
         data["error"] = {"kind": result.error.kind, "message": result.error.message, "next": following}
@@ -119,7 +122,7 @@ def restore_object(result: "RestoreResult", here: Given) -> dict[str, Any]:
 
 
 def kind_of(operation: str) -> str:
-    return operation.partition("-")[0]
+    return operation.rpartition("-")[0]
 
 
 def restores(operation: str) -> bool:
@@ -143,7 +146,7 @@ def restore_text(result: "RestoreResult", here: Given) -> str:
     colour = paint()
     lines = [f"{colour.state(result.outcome)}  {result.operation}  snapshot {result.snapshot}"]
     if not restores(result.operation):
-        lines = [f"{colour.state(result.outcome)}  {result.operation}"]
+        lines = [f"{colour.state(result.outcome)}  {result.operation}  {result.member}".rstrip()]
     if result.served_revision is not None:
         lines.append(f"  revision     {result.revision} restored, {result.served_revision} served now")
     for label, value in (
@@ -187,6 +190,7 @@ MEANING = {
     "restored": "verified on every member: ids, keys, a write through each",
     "frozen": "all is stopped and does not start, also after a reboot; the way back is `quorate thaw`",
     "thawed": "what ran before it was frozen runs again",
+    "replaced": "the member has its vote and holds what the others hold; its data of before is kept beside the new",
     "tidied": "what the plan named is removed",
     "refused": "nothing was changed",
     "undone": "everything is as it was before",
