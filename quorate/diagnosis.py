@@ -123,7 +123,16 @@ def alarms(case: Case) -> Iterator[Finding]:
         else:
             evidence = f"raised by {', '.join(who)}"
             aid = f"quorate snapshots ls {case.name}  # find one from before the alarm"
+            if len(who) == 1 and replaceable(case):
+                member = next((m.name for m in case.settings.members if m.name in who), "--odd-one-out")
+                aid = f"quorate plan replace-member {case.name} {member}"
             yield Finding(kind.lower(), "FAIL", f"etcd has raised the alarm {kind}", evidence, aid)
+
+
+def replaceable(case: Case) -> bool:
+    """Whether a majority agrees on a leader: under CORRUPT nobody serves a read that would tell."""
+    leaders = [each.leader for each in case.seen.answering.values() if each.leader]
+    return any(leaders.count(leader) >= case.seen.quorum for leader in leaders)
 
 
 def name_of(case: Case, member_id: str) -> str:

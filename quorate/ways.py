@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from quorate.case import Case, enough_to_start, log_of, start_of
+from quorate.damage import damaged
 from quorate.errors import BadInput
 from quorate.plan import Way
 from quorate.restore import losses
@@ -33,10 +34,12 @@ def mended(case: Case) -> Iterator[Way]:
             yield Way("reach", f"find out why {name} does not answer", NOTHING, f"quorate doctor {case.name}", name)
         elif mine := [cause for cause in case.causes if cause.member == name]:
             yield Way("remove-cause", f"remove the cause: {mine[0]}", NOTHING, mine[0].remedy, name)
+        elif case.wiped(name):
+            yield replaced(case, name, "whose data is gone")
+        elif said := damaged(case.seen.reachable[name]):
+            yield replaced(case, name, f"whose data is damaged ({said})")
         elif case.stopped(name):
             yield started(case, (name,))
-        elif case.wiped(name):
-            yield replaced(case, name)
         else:
             log = f"{case.at(name)} {log_of(case.settings.etcd.process)}"
             yield Way("look", f"read why {name} does not come up", NOTHING, log, name)
@@ -58,17 +61,9 @@ def started(case: Case, names: tuple[str, ...]) -> Way:
     return Way("start", what, NOTHING, f"{case.at(names[0])} {start_of(case.settings.etcd.process)}", names[0])
 
 
-def replaced(case: Case, name: str) -> Way:
-    """By hand: there is no runbook for it yet."""
-    member = next(each for each in case.settings.members if each.name == name)
-    rows = [row for etcd in case.seen.answering.values() for row in etcd.members]
-    old = next((row.id for row in rows if row.name == name or row.peer_urls == member.peer_urls), "ID")
-    url = next(each.client_urls[0] for each in case.settings.members if each.name in case.seen.answering)
-    what = (
-        f"replace {name}, whose data is gone: remove it, then `member add {name} --learner "
-        f"--peer-urls={','.join(member.peer_urls)}`, start it with --initial-cluster-state=existing, `member promote`"
-    )
-    return Way("replace-member", what, NOTHING, f"etcdctl --endpoints={url} member remove {old}", name)
+def replaced(case: Case, name: str, why: str) -> Way:
+    what = f"replace {name}, {why}: it joins again on an empty directory while the others serve"
+    return Way("replace-member", what, NOTHING, f"quorate replace-member {case.name} {name}", name)
 
 
 def restores(case: Case) -> tuple[Way, ...]:

@@ -9,6 +9,7 @@ import pytest
 from quorate.case import Case
 from quorate.cluster import ClusterSeen, Silence
 from quorate.diagnosis import Finding, diagnose
+from quorate.etcd import MemberSeen
 from quorate.inventory import Objectives, Sandbox, Schedule
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
@@ -49,6 +50,23 @@ def ids(seen: ClusterSeen, tmp_path: Path) -> list[str]:
 
 def test_nothing_is_wrong_with_a_cluster_that_works_and_is_backed_up(tmp_path: Path) -> None:
     assert ids(WELL, tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "following"),
+    [
+        ((("2", "CORRUPT"),), "quorate plan replace-member demo b"),
+        ((("0", "CORRUPT"),), "quorate plan replace-member demo --odd-one-out"),
+        ((("1", "CORRUPT"), ("2", "CORRUPT")), "quorate snapshots ls demo  # find one from before the alarm"),
+    ],
+)
+def test_the_one_member_that_is_corrupt_is_replaced(
+    raised: tuple[tuple[str, str], ...], following: str, tmp_path: Path
+) -> None:
+    rows = tuple(MemberSeen(str(n), name, (), ()) for n, name in enumerate("abc", 1))
+    etcd = {name: etcd_seen(str(n), alarms=raised, members=rows) for n, name in enumerate("abc", 1)}
+    told = {each.id: each.next for each in found(replace(WELL, etcd=etcd), tmp_path)}
+    assert told["corrupt"] == following
 
 
 def test_lost_quorum_names_who_is_gone_and_what_a_restore_loses(tmp_path: Path) -> None:

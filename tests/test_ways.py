@@ -9,7 +9,7 @@ import pytest
 from quorate.case import Case
 from quorate.cluster import ClusterSeen, Silence
 from quorate.diagnosis import diagnose
-from quorate.etcd import EtcdSeen, MemberSeen
+from quorate.etcd import EtcdSeen
 from quorate.seen import NodeSeen
 from quorate.signs import Signs
 from quorate.timing import spoken
@@ -111,13 +111,27 @@ def test_each_way_says_what_it_loses_and_what_to_type(tmp_path: Path) -> None:
     assert backup.loses.startswith("every write after 2026-11-21 10:45:00Z (revision 41)")
 
 
-def test_a_member_without_data_is_replaced_by_its_id_through_one_that_answers(tmp_path: Path) -> None:
-    rows = (MemberSeen("3c", "c", ("https://127.0.0.3:1",), ()),)
-    seen = alive("rrw")
-    seen = replace(seen, etcd={**seen.etcd, "a": etcd_seen("1", members=rows)})
+def test_a_member_without_data_is_replaced(tmp_path: Path) -> None:
+    (way,) = ways(Case("demo", inventory(tmp_path).clusters["demo"], alive("rrw"), AT))
+    assert (way.id, way.loses, way.command) == ("replace-member", "nothing", "quorate replace-member demo c")
+
+
+@pytest.mark.parametrize(
+    ("said", "replaced"),
+    [
+        ('{"msg":"discovery failed","error":"walpb: crc mismatch: expected: 679f06f2 computed: cf124c03"}', True),
+        ("panic: freepages: failed to get all reachable pages", True),
+        ("etcd.service: Main process exited, code=killed, status=9/KILL", False),
+    ],
+)
+def test_so_is_one_that_says_of_its_data_that_it_is_damaged(said: str, replaced: bool, tmp_path: Path) -> None:
+    seen = alive("rrs")
+    there = replace(STOPPED, signs=Signs(words=(said,)))
+    seen = replace(seen, nodes={**seen.nodes, "c": there})
     (way,) = ways(Case("demo", inventory(tmp_path).clusters["demo"], seen, AT))
-    assert way.command == "etcdctl --endpoints=http://127.0.0.1:11 member remove 3c"
-    assert "`member add c --learner --peer-urls=https://127.0.0.3:1`" in way.what
+    assert (way.id == "replace-member") is replaced
+    if replaced:
+        assert "crc mismatch" in way.what or "freepages" in way.what
 
 
 def test_inspect_leads_to_the_first_and_shows_them_all(tmp_path: Path) -> None:

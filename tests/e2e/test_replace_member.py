@@ -1,0 +1,248 @@
+"""A member is lost while a writer writes: it is replaced, the others serve all along, and nothing is lost."""
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from activities.adapters.etcd import GrpcEtcds
+from activities.adapters.secrets import LocalSecrets
+from deploy.lab.lab import Lab, Node, digest, load, wreck
+from quorate.errors import QuorateError
+from quorate.etcd import EtcdSeen, EtcdTarget
+from tests.e2e.conftest import lab, product
+from tests.e2e.product import QUORATE, Product, left, on_node, until
+
+pytestmark = pytest.mark.lab
+LIVE = "/var/lib/etcd/default"
+SILENCE_S = 5.0  # what an election may cost where the leader is the one that is replaced
+# Twenty bytes of the last file of its log; a start finds out by the checksums.
+SPOIL = (
+    "f=$(ls {live}/member/wal/*.wal | tail -1); printf 'this is no record at' | dd of=$f bs=1 seek=200 conv=notrunc"
+)
+
+
+@pytest.fixture(scope="module")
+def bare_lab() -> Iterator[Lab]:
+    yield from lab("r", members=3, etcd="3.6", control_plane="none")
+
+
+@pytest.fixture(scope="module")
+def bare(bare_lab: Lab) -> Iterator[Product]:
+    for quorate in product(bare_lab):
+        load(bare_lab, 16)
+        quorate.backup()
+        yield quorate
+
+
+def target(made: Lab, node: Node) -> EtcdTarget:
+    pki = (f"file:{each}" for each in (made.etcd.ca, made.etcd.cert, made.etcd.key))
+    return EtcdTarget(node.name, node.client_url, *pki)
+
+
+def seen(made: Lab, node: Node) -> EtcdSeen:
+    with GrpcEtcds(LocalSecrets({})).at(target(made, node)) as etcd:
+        return etcd.look()
+
+
+def hashes(made: Lab) -> set[int]:
+    """Of all members at one revision."""
+    revision = min(seen(made, node).revision for node in made.nodes)
+    found = set()
+    for node in made.nodes:
+        with GrpcEtcds(LocalSecrets({})).at(target(made, node)) as etcd:
+            found.add(etcd.hash_kv(revision).hash)
+    return found
+
+
+@dataclass
+class Writer:
+    """Writes through the members that stay, whichever answers, and remembers what was acknowledged."""
+
+    made: Lab
+    nodes: tuple[Node, ...]
+    acknowledged: list[str] = field(default_factory=list)
+    longest_s: float = 0.0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def write(self) -> None:
+        last, number = time.monotonic(), 0
+        while not self.over.is_set():
+            node = self.nodes[number % len(self.nodes)]
+            number += 1
+            try:
+                with GrpcEtcds(LocalSecrets({})).at(target(self.made, node)) as etcd:
+                    etcd.put(f"/quorate-story/{number}", b"x")
+            except QuorateError:
+                continue
+            self.acknowledged.append(f"/quorate-story/{number}")
+            self.longest_s, last = max(self.longest_s, time.monotonic() - last), time.monotonic()
+
+    def lost(self, node: Node) -> list[str]:
+        """What that member does not hold of it."""
+        with GrpcEtcds(LocalSecrets({})).at(target(self.made, node)) as etcd:
+            there = {key.name for page in etcd.key_pages() for key in page}
+        return [key for key in self.acknowledged if key not in there]
+
+
+@contextmanager
+def writing(made: Lab, spared: Node) -> Iterator[Writer]:
+    writer = Writer(made, tuple(node for node in made.nodes if node != spared))
+    thread = threading.Thread(target=writer.write)
+    thread.start()
+    try:
+        until(lambda: len(writer.acknowledged) > 3)
+        yield writer
+    finally:
+        writer.over.set()
+        thread.join()
+
+
+def replace(quorate: Product, *more: str, exit_code: int = 0) -> dict[str, Any]:
+    words = ("replace-member", quorate.cluster, *more, "--confirm", quorate.cluster)
+    return quorate.json(*words, exit_code=exit_code)
+
+
+def begun(quorate: Product, *more: str) -> "subprocess.Popen[str]":
+    argv = [str(QUORATE), "--config", str(quorate.config), "replace-member", quorate.cluster, *more]
+    argv += ["--confirm", quorate.cluster, "-o", "json"]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def operations(quorate: Product) -> set[str]:
+    return {path.name for path in (quorate.state / "operations").glob("replace-member-*")}
+
+
+def recorded(quorate: Product, known: set[str], step: str) -> bool:
+    """Whether the new operation has begun to act in that step."""
+    new = operations(quorate) - known
+    trail = quorate.trail(next(iter(new))) if new else []
+    return any(each["event"] == "intent" and each["step"] == step and each["argv"] != ["look"] for each in trail)
+
+
+def whole(quorate: Product, result: dict[str, Any], node: Node) -> None:
+    """One cluster of three that vote and hold the same, nothing of ours left, and what was there before is kept."""
+    made = quorate.lab
+    assert (result["outcome"], result["member"]) == ("replaced", node.name)
+    rows = seen(made, node).members
+    assert len(rows) == len(made.nodes)
+    assert not any(row.learner for row in rows)
+    assert len(hashes(made)) == 1
+    assert [left(quorate, each) for each in made.nodes] == [[], [], []]
+    kept = on_node(made, f"ls -d {LIVE}.before-{result['operation']}", made.nodes.index(node))
+    assert kept
+    assert quorate.run("audit", "verify", result["operation"]).returncode == 0
+    assert "quorum-lost" not in {each["id"] for each in quorate.json("inspect", made.name)["findings"]}
+
+
+def test_one_that_was_killed_and_wiped_comes_back_while_the_others_serve(bare: Product) -> None:
+    made = bare.lab
+    node = made.nodes[2]
+    former = seen(made, node).member_id
+    with writing(made, node) as writer:
+        wreck(made, "wipe", node.name)
+        lost = next(
+            each for each in bare.json("inspect", made.name, exit_code=3)["findings"] if each["id"] == "member-lost"
+        )
+        assert lost["next"].endswith(f"replace-member {made.name} {node.name}")
+        plan = bare.json("plan", "replace-member", made.name, node.name)
+        assert (plan["member"], plan["refusals"], len(plan["quorum"])) == (node.name, [], 5)
+        result = replace(bare, node.name)
+    whole(bare, result, node)
+    assert seen(made, node).member_id != former
+    assert writer.lost(node) == []
+    assert writer.longest_s < SILENCE_S
+
+
+def test_a_damaged_log_is_told_and_the_data_that_it_belongs_to_is_kept(bare: Product) -> None:
+    """The leader, too: a majority elects another."""
+    made = bare.lab
+    node = next(each for each in made.nodes if seen(made, each).leads)
+    number = made.nodes.index(node)
+    db = f"{LIVE}/member/snap/db"
+    with writing(made, node) as writer:
+        wreck(made, "stop", node.name)
+        on_node(made, SPOIL.format(live=LIVE), number)
+        before = on_node(made, f"sha256sum < {db}", number)
+        on_node(made, "systemctl reset-failed etcd; ! timeout 30 systemctl start etcd", number)
+        found = bare.json("inspect", made.name, exit_code=3)["findings"]
+        assert next(each for each in found if each["id"] == "member-lost")["next"].endswith(node.name)
+        assert "crc mismatch" in str(found)
+        result = replace(bare, node.name)
+    whole(bare, result, node)
+    assert writer.lost(node) == []
+    kept = f"{LIVE}.before-{result['operation']}/member/snap/db"
+    assert on_node(made, f"sha256sum < {kept}", number) == before
+
+
+@pytest.mark.parametrize(("victims", "step"), [(("daemon",), "join"), (("temporal", "daemon"), "add")])
+def test_it_goes_on_after_the_removal_whatever_of_ours_is_killed(
+    bare: Product, victims: tuple[str, ...], step: str
+) -> None:
+    made = bare.lab
+    node = made.nodes[1]
+    wreck(made, "wipe", node.name)
+    known = operations(bare)
+    with begun(bare, node.name) as waiting:
+        until(lambda: recorded(bare, known, step))
+        for victim in victims:
+            bare.kill(victim)
+        until(lambda: bare.run("up", "--detach").returncode == 0, poll_s=0.5)
+        answer, said = waiting.communicate(timeout=200)
+    assert waiting.returncode == 0, answer + said
+    result = json.loads(answer)
+    whole(bare, result, node)
+    acts = [act for _, act in bare.acts(result["operation"])]
+    assert sum(act.startswith("etcd member add") for act in acts) <= 1
+    assert sum(act.startswith("etcd member remove") for act in acts) <= 1
+
+
+def test_a_member_that_is_well_is_left_alone_and_replaced_when_somebody_says_why(bare: Product) -> None:
+    made, node = bare.lab, bare.lab.nodes[0]
+    before, rows = digest(made), seen(made, node).members
+    refused = replace(bare, node.name, exit_code=4)
+    assert [each["id"] for each in refused["refusals"]] == ["member-healthy"]
+    assert seen(made, node).members == rows
+    override = ("--override-gate", "member-healthy", "--reason", "its disk is failing")
+    whole(bare, replace(bare, node.name, *override), node)
+    assert digest(made) == before
+
+
+def test_the_odd_one_out_is_found_by_its_hash(bare: Product) -> None:
+    made, node = bare.lab, bare.lab.nodes[2]
+    wreck(made, "corrupt", node.name)
+    until(lambda: answers(made, node))
+    assert len(hashes(made)) == 2
+    whole(bare, replace(bare, "--odd-one-out"), node)
+    none = bare.json("plan", "replace-member", made.name, "--odd-one-out", exit_code=2)
+    assert "no single member is the odd one out" in none["error"]["message"]
+
+
+def answers(made: Lab, node: Node) -> bool:
+    try:
+        return bool(seen(made, node).leader)
+    except QuorateError:
+        return False
+
+
+def test_nobody_is_removed_whom_the_quorum_needs(bare: Product) -> None:
+    """With one down, any other is needed; with two down there is no quorum at all."""
+    made, (first, second, third) = bare.lab, bare.lab.nodes
+    wreck(made, "stop", third.name)
+    override = ("--override-gate", "member-healthy", "--reason", "it is a test")
+    refused = replace(bare, first.name, *override, exit_code=4)
+    assert "quorum-at-risk" in {each["id"] for each in refused["refusals"]}
+    wreck(made, "stop", second.name)
+    refused = replace(bare, third.name, exit_code=4)
+    assert "no-quorum" in {each["id"] for each in refused["refusals"]}
+    assert len(seen(made, first).members) == 3
+    for node in (second, third):
+        wreck(made, "start", node.name)
+    until(lambda: all(answers(made, node) for node in made.nodes))
+    assert [left(bare, each) for each in made.nodes] == [[], [], []]
