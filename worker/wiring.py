@@ -232,6 +232,11 @@ class Wiring:
         return Pen(self.journals.at(ticket.operation), ticket, place, time).called(argv, act)
 
 
+def signatures() -> SshSignatures:
+    """For whoever proves a signature without an inventory."""
+    return SshSignatures()
+
+
 def ssh_hosts(secrets: Secrets) -> SshHosts:
     """Without the library's own log lines: its failures arrive as our errors."""
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)

@@ -291,15 +291,15 @@ class GrpcEtcd:
 
     def add_learner(self, peer_urls: tuple[str, ...]) -> str:
         request = rpc.MemberAddRequest(peerURLs=peer_urls, isLearner=True)
-        return hexadecimal(self._call("Cluster/MemberAdd", request, rpc.MemberAddResponse, CALL_S).member.ID)
+        return hexadecimal(self._call("Cluster/MemberAdd", request, rpc.MemberAddResponse, self.call_s).member.ID)
 
     def remove(self, member_id: str) -> None:
         request = rpc.MemberRemoveRequest(ID=int(member_id, 16))
-        self._call("Cluster/MemberRemove", request, rpc.MemberRemoveResponse, CALL_S)
+        self._call("Cluster/MemberRemove", request, rpc.MemberRemoveResponse, self.call_s)
 
     def promote(self, member_id: str) -> None:
         request = rpc.MemberPromoteRequest(ID=int(member_id, 16))
-        self._call("Cluster/MemberPromote", request, rpc.MemberPromoteResponse, CALL_S)
+        self._call("Cluster/MemberPromote", request, rpc.MemberPromoteResponse, self.call_s)
 
     def compact(self, revision: int) -> None:
         """Until it is on disk; a compaction that was done before is done."""

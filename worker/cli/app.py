@@ -23,6 +23,7 @@ from worker.cli import (
     operations,
     plan,
     replace_member,
+    report,
     restore,
     schedule,
     snapshots,
@@ -82,6 +83,7 @@ app.add_typer(keyring.app, name="keys")
 app.add_typer(kit.app, name="kit")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(audit.app, name="audit")
+app.add_typer(report.app, name="report")
 app.add_typer(hosts.app, name="hosts")
 app.add_typer(config.app, name="config")
 app.command()(doctor.doctor)

@@ -1,0 +1,31 @@
+"""HTML and SVG as values: whatever is not markup already is escaped, so nothing from outside can become any."""
+
+from html import escape
+
+VOID = frozenset({"meta", "br", "rect", "line", "circle", "path", "polyline"})
+
+
+class Safe(str):
+    """Text that is markup already; only `tag` and `join` make it."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Safe:
+    return value if isinstance(value, Safe) else Safe(escape(str(value), quote=True))
+
+
+def tag(name: str, /, *inside: object, **attributes: object) -> Safe:
+    """`class_` is the attribute class, `stroke_width` is stroke-width; one that is None or False is left out."""
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{text(value)}"' if value is not True else f" {key.rstrip('_')}"
+        for key, value in attributes.items()
+        if value is not None and value is not False
+    )
+    if name in VOID and not inside:
+        return Safe(f"<{name}{given}>" if name in {"meta", "br"} else f"<{name}{given}/>")
+    return Safe(f"<{name}{given}>{join(*inside)}</{name}>")
+
+
+def join(*parts: object, by: str = "") -> Safe:
+    return Safe(by.join(text(part) for part in parts))
