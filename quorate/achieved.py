@@ -8,9 +8,9 @@ from quorate.drill import Lost
 from quorate.drill import Verdict as DrillVerdict
 from quorate.kept import begun
 from quorate.measure import Clock
-from quorate.operation import EXIT, Outcome
+from quorate.operation import Outcome
 from quorate.report import RETEST_DAYS, Figure, Judgement, Row, Verdict
-from quorate.told import Told, clock_of
+from quorate.told import DONE, Told, clock_of
 
 WORDS = {
     "verified": Judgement.PASSED,
@@ -54,8 +54,7 @@ SENTENCES = {
 
 def judgement(word: str, findings: Sequence[object]) -> Judgement:
     """Of an outcome's word; one that is not known here is judged by its exit code."""
-    ok = {outcome.value for outcome, code in EXIT.items() if code == 0}
-    found = WORDS.get(word) or (Judgement.PASSED if word in ok else Judgement.FAILED if word else Judgement.OPEN)
+    found = WORDS.get(word) or (Judgement.PASSED if word in DONE else Judgement.FAILED if word else Judgement.OPEN)
     return Judgement.FINDINGS if found is Judgement.PASSED and findings else found
 
 
@@ -76,7 +75,7 @@ def how_fast(told: Told, achieved: float | None) -> str:
     if achieved is not None:
         return "from declared until the first write was acknowledged"
     if told.kind not in {"restore", "drill"}:
-        return f"not measured: a {told.kind} brings no cluster back"
+        return f"not measured: a {told.noun} brings no cluster back"
     if told.kind == "restore" and told.word != "restored":
         return f"not measured: the restore ended {told.word or 'without an outcome'}"
     return "not measured: the record holds no first write"

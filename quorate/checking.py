@@ -81,14 +81,25 @@ def step(told: Told, key: str, name: str, expected: str) -> Check:
 
 
 def of_proof(told: Told) -> Iterator[Check]:
+    """What the record says, beside what the manifest says: compared here once more."""
     findings = [str(each) for each in told.outcome.get("findings") or ()]
     proved = told.word in {"proved", "degraded"} if told.word else None
     said = "; ".join(findings) if proved is False and findings else told.word or NOT_REACHED
     yield Check("restored-as-manifest", "an etcd started from it holds what its manifest says", said, proved)
-    facts = told.outcome.get("facts") or {}
+    facts, wanted = told.outcome.get("facts") or {}, figures(told.provenance.manifest)
     for name, what in (("content", "content digest"), ("hash", "HashKV"), ("revision", "revision")):
         if name in facts:
-            yield Check(f"restored-{name}", f"the {what} of the manifest", str(facts[name]), proved)
+            value = wanted.get(name)
+            expected = f"the {what} of the manifest, {value or 'which is not at hand'}"
+            yield Check(f"restored-{name}", expected, str(facts[name]), str(facts[name]) == value if value else None)
+
+
+def figures(manifest: Manifest | None) -> dict[str, str]:
+    if manifest is None:
+        return {}
+    content = {"content": manifest.content.digest} if manifest.content else {}
+    hashed = {"hash": str(manifest.hash_kv.hash)} if manifest.hash_kv else {}
+    return {**content, **hashed, "revision": str(manifest.revision)}
 
 
 def of_steps(told: Told) -> Iterator[Check]:

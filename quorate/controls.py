@@ -6,6 +6,7 @@ What each asks is said in our words; the frameworks' own text is what counts.
 from dataclasses import replace
 
 from quorate.report import Control, Judgement, Report
+from quorate.told import noun
 
 BROUGHT_BACK = ("restore", "drill")
 TESTED = (*BROUGHT_BACK, "prove")
@@ -46,14 +47,14 @@ def _a12(report: Report) -> Control:
 
 def _a13(report: Report) -> Control:
     asks = Control("SOC 2 A1.3", "recovery procedures are tested, and what was learnt is followed up")
-    why_not = "" if report.kind in TESTED else f"a {report.kind} tests no recovery"
+    why_not = "" if report.kind in TESTED else f"a {noun(report.kind)} tests no recovery"
     evidence = "a recovery that was carried out, checked, and its findings with who follows them up"
     return judged(asks, evidence, why_not, "scenario", "checks", "findings")
 
 
 def _cc75(report: Report) -> Control:
     asks = Control("SOC 2 CC7.5", "incidents are recovered from, and the recovery is rehearsed and improved")
-    why_not = "" if report.kind in BROUGHT_BACK else f"a {report.kind} recovers nothing"
+    why_not = "" if report.kind in BROUGHT_BACK else f"a {noun(report.kind)} recovers nothing"
     evidence = "what was done, by whom and when, and what is left to do"
     return judged(asks, evidence, why_not, "people", "log", "findings")
 
@@ -62,7 +63,7 @@ def _a530(report: Report) -> Control:
     asks = Control("ISO 27001 A.5.30", "readiness is planned and tested against objectives for continuity")
     why_not = ""
     if report.kind not in BROUGHT_BACK:
-        why_not = f"a {report.kind} is not measured against a recovery time"
+        why_not = f"a {noun(report.kind)} is not measured against a recovery time"
     elif report.rto.objective_s is None:
         why_not = "no objective is set: `objectives` of the inventory"
     elif not report.rto.known:
@@ -80,7 +81,7 @@ def _dora11(report: Report) -> Control:
     asks = Control("DORA art. 11", "response and recovery are tested, and records of what was done are at hand")
     why_not = ""
     if report.kind not in BROUGHT_BACK:
-        why_not = f"a {report.kind} is neither response nor recovery"
+        why_not = f"a {noun(report.kind)} is neither response nor recovery"
     elif not report.trail.sealed or report.trail.broken:
         why_not = "the audit trail is not whole, or not sealed"
     return judged(asks, "every act with time, place and who, in a sealed trail", why_not, "log", "audit")
@@ -100,10 +101,17 @@ def _pci(report: Report) -> Control:
     asks = Control("PCI DSS 12.10.2", "the response plan, backups included, is tested every twelve months")
     why_not = ""
     if report.kind not in BROUGHT_BACK:
-        why_not = f"a {report.kind} follows no response plan"
+        why_not = f"a {noun(report.kind)} follows no response plan"
     elif report.verdict.judgement not in GOOD:
         why_not = "it did not pass; the retest would be the evidence"
-    return judged(asks, "the day of this test, its result, and who signs it", why_not, "scope", "checks", "signoff")
+    return judged(
+        asks,
+        "the day on which it was carried out, its result, and who signs it",
+        why_not,
+        "scope",
+        "checks",
+        "signoff",
+    )
 
 
 def apart(report: Report) -> bool:

@@ -9,7 +9,8 @@ from quorate.markup import Safe, join, tag
 from quorate.report import Figure, Finding, Judgement, Report, Row
 from quorate.report_style import STYLE
 from quorate.spoken import interval, moment, span
-from quorate.waterfall import box, patterns, probed, shares, sparkline, waterfall
+from quorate.told import noun
+from quorate.waterfall import box, gathered, patterns, probed, shares, sparkline, squeezed, waterfall
 
 SIGNS = {
     Judgement.PASSED: ("✓", "good"),
@@ -69,12 +70,20 @@ def opening(report: Report) -> Safe:
         "div",
         tag("span", f"Verdict, outcome “{report.verdict.outcome}”", class_="label"),
         tag("span", tag("span", sign, class_="sign", aria_hidden="true"), report.verdict.judgement, class_="word"),
-        tag("p", f"{report.verdict.sentence}{findings}"),
+        tag("p", f"{report.verdict.sentence} {tally(report)}{findings}"),
         class_=f"verdict {kind}",
     )
     return tag(
         "section", verdict, figure(report.rto, "Recovery time"), figure(report.rpo, "Data lost"), class_="opening"
     )
+
+
+def tally(report: Report) -> str:
+    """Of the checks, whatever there is of each."""
+    results = [each.passed for each in report.checks]
+    counted = ((True, "passed"), (False, "failed"), (None, "not known"))
+    said = [f"{results.count(result)} {word}" for result, word in counted if result in results]
+    return f"Checks: {', '.join(said)}." if said else "Nothing was checked."
 
 
 def figure(each: Figure, name: str) -> Safe:
@@ -142,7 +151,7 @@ def people(report: Report) -> Iterator[Safe]:
     yield heading("people")
     if report.people_s is not None and report.machine_s is not None:
         yield shares(report.people_s, report.machine_s)
-    else:
+    elif report.people_s is not None or report.machine_s is not None:
         known = f"People: {span(report.people_s)}. Machines: {span(report.machine_s)}. "
         yield tag("p", known, "A dash is what the record does not hold.", class_="soft")
     if report.people:
@@ -153,7 +162,12 @@ def people(report: Report) -> Iterator[Safe]:
     if report.bars:
         yield tag("h3", "Phases and steps")
         yield tag("p", *(legend(kind, said) for kind, said in LEGEND), class_="legend")
-        yield waterfall(report.bars)
+        if squeezed(report.bars):
+            yield waterfall(gathered(report.bars))
+            yield tag("h3", "The steps, on a scale of their own")
+            yield waterfall([bar for bar in report.bars if bar.who == "machine"])
+        else:
+            yield waterfall(report.bars)
 
 
 LEGEND = (("people", "hatched: people"), ("machine", "solid: machines"), ("failed", "crossed: failed, or out"))
@@ -169,9 +183,9 @@ def probe(report: Report) -> Iterator[Safe]:
     if report.probe is None:
         yield nothing(f"{report.unprobed[:1].upper()}{report.unprobed[1:]}: what clients saw is not known.")
         return
-    watched = report.probe.ended - report.probe.began - sum(end - begin for begin, end in report.probe.unwatched)
     said = "A probe wrote and read as any client does; what it could not do is the outage."
-    yield tag("p", f"{said} It watched for {span(watched)}", *unwatched(report), ".", class_="lead")
+    ran = span(report.probe.ended - report.probe.began)
+    yield tag("p", f"{said} It ran for {ran}", *unwatched(report), ".", class_="lead")
     yield probed(report.probe, report.clock)
     rows = [
         (
@@ -190,9 +204,8 @@ def probe(report: Report) -> Iterator[Safe]:
 
 
 def unwatched(report: Report) -> Iterator[str]:
-    assert report.probe
-    if report.probe.unwatched:
-        yield f", and did not run for {span(sum(end - begin for begin, end in report.probe.unwatched))} of that time"
+    if report.probe and (spans := report.probe.unwatched):
+        yield f"; for {span(sum(end - begin for begin, end in spans))} of that nobody watched, for it was down itself"
 
 
 def provenance(report: Report) -> Iterator[Safe]:
@@ -202,7 +215,7 @@ def provenance(report: Report) -> Iterator[Safe]:
     if report.provenance:
         yield facts((each.label, each.value) for each in report.provenance)
     elif not report.unproven:
-        yield nothing(f"A {report.kind} is about no single snapshot.")
+        yield nothing(f"A {noun(report.kind)} is about no single snapshot.")
 
 
 def checks(report: Report) -> Iterator[Safe]:
@@ -294,7 +307,7 @@ def finding(number: int, each: Finding, report: Report) -> tuple[Safe, ...]:
 def compared(report: Report) -> Iterator[Safe]:
     yield heading("compared")
     if not report.compared:
-        yield nothing(f"No {report.kind} of this cluster is on record before this one.")
+        yield nothing(f"No {noun(report.kind)} of this cluster is on record before this one.")
         return
     rows = (*reversed(report.compared), own_row(report))
     if report.kind in {"restore", "drill"}:

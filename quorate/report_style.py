@@ -18,7 +18,7 @@ code,.mono{font-family:ui-monospace,"SF Mono",Menlo,Consolas,"Liberation Mono","
 font-size:.86em;overflow-wrap:anywhere}
 header.top{display:flex;justify-content:space-between;gap:24px;align-items:flex-end;margin-bottom:26px}
 header.top p{margin:0;color:var(--soft);font-size:13px;text-align:right;white-space:nowrap}
-.opening{display:grid;grid-template-columns:1.25fr 1fr 1fr;border:1.5px solid var(--ink)}
+.opening{margin-right:1px;display:grid;grid-template-columns:1.25fr 1fr 1fr;border:1.5px solid var(--ink)}
 .opening>div{padding:18px 22px 16px;border-left:1px solid var(--line)}
 .opening>div:first-child{border-left:0}
 .verdict{color:#fff;background:var(--ink);print-color-adjust:exact;-webkit-print-color-adjust:exact}

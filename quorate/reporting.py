@@ -77,7 +77,7 @@ def reported(told: Told, made_at: float, made_by: str, version: str) -> Report:
         bars=tuple(bars(told, clock)),
         duration_s=duration(told),
         probe=told.drill.probed if told.drill else None,
-        unprobed="" if told.drill and told.drill.probed else f"no probe ran beside this {told.kind}",
+        unprobed="" if told.drill and told.drill.probed else f"no probe ran beside this {told.noun}",
         provenance=tuple(provenance(told)),
         unproven=told.provenance.why_not,
         checks=seen,
@@ -148,8 +148,8 @@ def marks(told: Told, clock: Clock) -> Iterator[Mark]:
 def why_none(told: Told, name: str) -> str:
     if told.drill:
         return "not reached, or there is no such thing in this scenario"
-    if told.kind != "restore":
-        return f"a {told.kind} has no such time"
+    if told.kind != "restore" and (name not in {"approved", "handed_back"} or not told.stepped):
+        return f"a {told.noun} has no such time"
     api = told.steps_between("verify-api")
     if name == "readyz" and api and told.reached("verify-api"):
         return f"seen by {utc(api[1])}; the moment itself is not in the record"
@@ -176,7 +176,9 @@ def people(told: Told) -> Iterator[Person]:
 
 
 def time_notes(told: Told, clock: Clock) -> Iterator[str]:
-    if told.kind == "restore" and clock.people_s is not None and clock.detected is None:
+    if not told.drill and not told.stepped:
+        yield f"nobody was waited for: a {told.noun} needs no approval"
+    if told.stepped and clock.people_s is not None and clock.detected is None:
         yield "people's time includes the survey and the plan, which the record does not time apart"
     if told.stepped and any(" at step " in each for each in told.stepped.decisions):
         yield "it was held on the way; what people took to decide then is within the machines' time"

@@ -1,7 +1,7 @@
 """What a report is made of: the record of an operation, and what others know about what it speaks of."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, TypeVar
@@ -15,7 +15,7 @@ from quorate.drill import DrillResult, Lost
 from quorate.errors import BadInput
 from quorate.kept import begun
 from quorate.measure import Clock
-from quorate.operation import RestoreResult
+from quorate.operation import EXIT, RestoreResult
 from quorate.plan import Plan
 from quorate.report import Row
 
@@ -36,6 +36,8 @@ class Provenance:
     why_not: str = ""
 
 
+NOUNS = {"prove": "proof by a restore", "verify": "verification", "prune": "retention run", "tidy": "tidying up"}
+DONE = frozenset(outcome.value for outcome, code in EXIT.items() if code == 0)
 UNKNOWN, NOT_KNOWN = Provenance(), Lost()
 
 
@@ -61,6 +63,10 @@ class Told:
     @property
     def kind(self) -> str:
         return self.operation.rpartition("-")[0]
+
+    @property
+    def noun(self) -> str:
+        return noun(self.kind)
 
     @property
     def word(self) -> str:
@@ -128,26 +134,30 @@ class Told:
         return bool(own) and all(step.state == "done" for step in own)
 
 
+def noun(kind: str) -> str:
+    """As one says it: `a restore`, `a proof by a restore`, `a member replacement`."""
+    return NOUNS.get(kind, kind.replace("-", " "))
+
+
 def clock_of(told: Told) -> Clock:
     """As far as the record knows it; a drill has measured its own."""
     if told.drill:
         return told.drill.clock
-    if told.kind != "restore":
-        return replace(Clock(), declared=told.asked, started=started(told.acts))
     approved = [act.until for act in told.acts if act.step == "approval" and act.done]
     return Clock(
-        declared=told.asked,
+        declared=told.asked or None,
         approved=max((at for at in approved if at), default=None),
-        started=min((step.started for step in told.stepped.steps if step.started), default=None)
-        if told.stepped
-        else None,
-        first_write=first_write(told.acts),
+        started=started(told),
+        first_write=first_write(told.acts) if told.kind == "restore" else None,
         handed_back=handed_back(told),
     )
 
 
-def started(done: Iterable[Acted]) -> float | None:
-    return min((act.at for act in done if act.step != "approval"), default=None)
+def started(told: Told) -> float | None:
+    """As the result says it, else by the audit trail."""
+    if told.stepped and (own := [step.started for step in told.stepped.steps if step.started]):
+        return min(own)
+    return min((act.at for act in told.acts if act.step != "approval"), default=None)
 
 
 def first_write(done: Iterable[Acted]) -> float | None:
@@ -157,8 +167,9 @@ def first_write(done: Iterable[Acted]) -> float | None:
 
 
 def handed_back(told: Told) -> float | None:
+    """Where the nodes were released because all was done, and not because all was undone."""
     last = told.steps_between("release")
-    return last[1] if last and told.word == "restored" else None
+    return last[1] if last and told.reached("release") and told.word in DONE else None
 
 
 def utc(at: float) -> str:

@@ -9,9 +9,9 @@ from quorate.measure import Gap, Probed
 from quorate.report import Bar, Mark, Row
 from quorate.spoken import hour, span
 
-WIDTH, LEFT, RIGHT, LINE = 960.0, 312.0, 92.0, 26.0
+WIDTH, LEFT, RIGHT, LINE = 960.0, 326.0, 92.0, 26.0
 NAME, LETTER = 14.0, 7.0  # a row of names above the lanes, and how wide a small letter is
-LABEL_MAX = 44
+LABEL_MAX = 42
 LANES = (("etcd", "read"), ("etcd", "write"), ("apiserver", "read"), ("apiserver", "write"))
 
 
@@ -65,12 +65,31 @@ def waterfall(bars: Sequence[Bar]) -> Safe:
     return drawing(height, "steps over time", *axis(since, until, height - 22), *lines)
 
 
+def squeezed(bars: Sequence[Bar]) -> bool:
+    """Whether people took so long that nothing could be seen of what machines did."""
+    steps = [bar for bar in bars if bar.who == "machine"]
+    if len(steps) < 3 or len(steps) == len(bars):
+        return False
+    whole = max(bar.until for bar in bars) - min(bar.since for bar in bars)
+    return (max(bar.until for bar in steps) - min(bar.since for bar in steps)) < whole / 2
+
+
+def gathered(bars: Sequence[Bar]) -> tuple[Bar, ...]:
+    """What people did, and all that machines did as one."""
+    steps = [bar for bar in bars if bar.who == "machine"]
+    since, until = min(bar.since for bar in steps), max(bar.until for bar in steps)
+    state = "failed" if any(bar.state == "failed" for bar in steps) else "done"
+    together = Bar(f"All {len(steps)} steps", "machine", since, until, state)
+    return tuple(sorted((*(bar for bar in bars if bar.who == "people"), together), key=lambda bar: bar.since))
+
+
 def line(bar: Bar, number: int, since: float, until: float) -> Safe:
     y = number * LINE + 5
     x, width = at(bar.since, since, until), at(bar.until, since, until) - at(bar.since, since, until)
     kind = "failed" if bar.state == "failed" else bar.who
     label = bar.label if len(bar.label) <= LABEL_MAX else bar.label[: LABEL_MAX - 1] + "…"
-    where = f" · {len(bar.places)} nodes" if len(bar.places) > 1 and len(label) < LABEL_MAX - 9 else ""
+    what = "places" if any("://" in place for place in bar.places) else "nodes"
+    where = f" · {len(bar.places)} {what}" if len(bar.places) > 1 and len(label) < LABEL_MAX - 9 else ""
     said = span(bar.until - bar.since) + (f" {bar.state}" if bar.state != "done" else "")
     said = f"{said} (people)" if bar.who == "people" else said
     after = x + max(width, 1.5) + 6

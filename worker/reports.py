@@ -15,7 +15,7 @@ from quorate.records import PLAN
 from quorate.report import Row
 from quorate.revision_clock import loss
 from quorate.sshsig import fingerprint, parsed
-from quorate.told import Provenance, Told
+from quorate.told import Provenance, Told, noun
 from quorate.trend import KINDS, LAST
 from worker.cli.records import local
 from worker.past import began, whose
@@ -126,7 +126,7 @@ def signature_of(wiring: "Wiring", cluster: str, manifest: "Manifest") -> tuple[
 def losses(wiring: "Wiring", record: Record, plan: Plan | None, cluster: str) -> tuple[Lost, str]:
     """By the revision clock, at the time when it was asked for."""
     if record.operation.rpartition("-")[0] != "restore":
-        return Lost(), f"not measured: a {record.operation.rpartition('-')[0]} gives up no writes"
+        return Lost(), f"not measured: a {noun(record.operation.rpartition('-')[0])} gives up no writes"
     if plan is None or (record.outcome or {}).get("outcome") != "restored":
         return Lost(), "nothing was brought back, so nothing was given up"
     if plan.chosen.source:
