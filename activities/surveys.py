@@ -1,8 +1,9 @@
 """Looking at a whole cluster, every node and member at once; nothing is changed by it."""
 
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -65,6 +66,15 @@ class Stock:
     older: int = 0  # that a look had no need of
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long whoever is asked may take, where a person waits; None for as long as it takes."""
+
+    member_s: float | None = None  # a member, and a node until it lets us in
+    node_s: float | None = None  # a node that has let us in, until it has said everything
+    closer_s: float | None = None  # the second look, where the first leaves questions
+
+
 @dataclass(frozen=True)
 class Surveyor:
     hosts: Hosts
@@ -76,25 +86,26 @@ class Surveyor:
     catalogued: Callable[[StoreSettings, str], Catalogued]
     clocked: Callable[[str], int] = unclocked  # the highest revision on the revision clock, by cluster
     within_s: float = 0.0  # how old what is remembered of a store may be; 0 for nothing but the store itself
+    patience: Patience = Patience()
 
     def survey(self, name: str, cluster: Cluster, store: StoreSettings) -> ClusterSeen:
         """Everybody is asked in parallel, and nobody's silence hides the others' answers."""
-        readers = ThreadPoolExecutor(PARALLEL)  # a member without a leader makes them wait
+        began = time.monotonic()
+        readers, pool = ThreadPoolExecutor(PARALLEL), ThreadPoolExecutor(PARALLEL)  # reads wait where nobody leads
         reads = {m.name: readers.submit(answer, self._read, target(cluster, m)) for m in cluster.members}
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            nodes = {m.name: pool.submit(answer, self._node, name, cluster, m) for m in cluster.members}
-            etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
-            stored = pool.submit(answer, self._stored, name, cluster, store)
+        nodes = {m.name: pool.submit(answer, self._node, name, cluster, m) for m in cluster.members}
+        etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
+        stored = pool.submit(answer, self._stored, name, cluster, store)
+        heard = said(etcd, began, self.patience.member_s)
+        seen = said(nodes, began, self.patience.node_s)
+        if too_few_run(cluster, seen, heard):
+            read = said(reads, began, 0.0, "fewer members run than a quorum has")
+        else:
+            read = said(reads, began, self.patience.member_s)
         known, clocked = stored.result(), answer(self.clocked, name)
         stock = Stock() if isinstance(known, Silence) else known
-        seen = {member: each.result() for member, each in nodes.items()}
-        heard = {member: each.result() for member, each in etcd.items()}
-        hopeless = too_few_run(cluster, seen, heard)
-        readers.shutdown(wait=not hopeless)
-        read = {
-            member: each.result() if each.done() else Silence("fewer members run than a quorum has")
-            for member, each in reads.items()
-        }
+        for each in (readers, pool):
+            each.shutdown(wait=False)
         whole = ClusterSeen(
             nodes=seen,
             etcd=heard,
@@ -212,7 +223,7 @@ class Surveyor:
         """Where there is no quorum, who holds most is told by the logs."""
         nodes = {m.name: node_of(name, cluster, m) for m in cluster.members}
         logs = {member: log for member, node in seen.reachable.items() if (log := log_of(cluster, node))}
-        return everywhere(logs, lambda member: self._reach(nodes[member], logs[member]))
+        return everywhere(logs, lambda member: self._reach(nodes[member], logs[member]), self.patience.closer_s)
 
     def _reach(self, node: Node, log: str) -> Reach:
         return reach(unpacked(self.hosts.read(node, last_segment(log)), f"the log of {node.name}"))
@@ -220,8 +231,8 @@ class Surveyor:
     def _dialled(self, name: str, cluster: Cluster, seen: ClusterSeen) -> dict[str, dict[str, str]]:
         """Whether nodes reach one another; where all is well no member hears of a survey."""
         members = {member.name: member for member in cluster.members if member.name in seen.reachable}
-        said = everywhere(members, lambda each: self._dial(name, cluster, members[each]))
-        return {member: each for member, each in said.items() if isinstance(each, dict)}
+        found = everywhere(members, lambda each: self._dial(name, cluster, members[each]), self.patience.closer_s)
+        return {member: each for member, each in found.items() if isinstance(each, dict)}
 
     def _dial(self, name: str, cluster: Cluster, member: Member) -> dict[str, str]:
         return self.hosts.survey(node_of(name, cluster, member), Look(dials=targets(cluster, member))).dials
@@ -289,11 +300,23 @@ def running(seen: ClusterSeen) -> str:
     return known[0] if known else seen.manifests[-1].source.version if seen.manifests else ""
 
 
-def everywhere(names: Iterable[str], ask: Callable[[str], T]) -> dict[str, T | Silence]:
+def everywhere(
+    names: Iterable[str], ask: Callable[[str], T], within_s: float | None = None
+) -> dict[str, T | Silence]:
     """Everybody's answer, asked at once."""
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        asked = {name: pool.submit(answer, ask, name) for name in names}
-    return {name: each.result() for name, each in asked.items()}
+    pool = ThreadPoolExecutor(PARALLEL)
+    asked = {name: pool.submit(answer, ask, name) for name in names}
+    pool.shutdown(wait=False)
+    return said(asked, time.monotonic(), within_s)
+
+
+def said(
+    asked: Mapping[str, "Future[T | Silence]"], began: float, within_s: float | None, instead: str = ""
+) -> dict[str, T | Silence]:
+    """What they have answered by then; who has not is silent, and is waited for no longer."""
+    wait(asked.values(), None if within_s is None else max(0.0, began + within_s - time.monotonic()))
+    late = Silence(instead or f"no answer within {within_s or 0:g} s")
+    return {name: each.result() if each.done() else late for name, each in asked.items()}
 
 
 def answer(ask: Callable[..., T], *about: object) -> T | Silence:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from quorate import effective
 from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import shell
 from quorate.inventory import Cluster, Member
 from quorate.reach import ANSWERS, ports_of, tried
 from quorate.seen import NodeSeen, UnitSeen
+from quorate.strange import removal, strangers
 
 DISK_BYTES_MIN = (
     64 * 1024 * 1024
@@ -180,6 +182,14 @@ def downgraded(suspect: Suspect) -> Iterator[Cause]:
         yield suspect.cause("version", f"an upgrade failed half way, it last said: {said}", look)
 
 
+def mistold(suspect: Suspect) -> Iterator[Cause]:
+    """On its command line stands what no etcd has: it exits before it has looked at its data."""
+    for flag, right in strangers(suspect.unit) if suspect.silent else ():
+        if flag in effective.words(suspect.unit.argv):
+            what = f"etcd does not start with --{flag}, for it has no such flag: {right}"
+            yield suspect.cause("flag", what, removal(suspect.process, flag))
+
+
 def shut_off(suspect: Suspect) -> Iterator[Cause]:
     """It listens on its node, and the others get no answer there; while an operation has the node, that is ours."""
     shut: dict[str, list[str]] = {}
@@ -202,6 +212,7 @@ RULES: tuple[Callable[[Suspect], Iterator[Cause]], ...] = (
     disowned,
     killed,
     downgraded,
+    mistold,
     shut_off,
 )
 

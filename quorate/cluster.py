@@ -7,6 +7,7 @@ from quorate.catalogue import Manifest
 from quorate.certificates import Certificate
 from quorate.etcd import EtcdSeen, quorum
 from quorate.seen import NodeSeen
+from quorate.vitals import Vitals
 from quorate.wal import Reach
 
 
@@ -51,6 +52,7 @@ class ClusterSeen:
     clocked: int = 0  # the highest revision on the revision clock, of whatever cluster id
     compared: float = 0.0  # when what is told of the store was compared with it; 0 for just now
     older: int = 0  # backups in the store that are not among `manifests`
+    vitals: Vitals = field(default_factory=Vitals)  # only where a person looks
     left_out: tuple[str, ...] = ()  # of what is planned, because they are gone for good
 
     @property

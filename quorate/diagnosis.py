@@ -1,13 +1,13 @@
 """What is wrong with a cluster, worst first: each finding with its evidence and the one command to run next."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
+from quorate import expiry, habits, sizing, versions
 from quorate.case import Case, log_of
 from quorate.causes import renewal
+from quorate.finding import Finding as Finding  # noqa: PLC0414 - it was defined here, and is looked for here
 from quorate.inventory import written
-from quorate.plan import Way
 from quorate.seen import NodeSeen, UnitSeen
 from quorate.static_pod import FROZEN
 from quorate.surroundings import QUOTA_PART_MAX, clock_skew, unfit
@@ -16,16 +16,6 @@ from quorate.ways import ways
 FIRST = ("claimed", FROZEN)
 STOPPED = ("quorum-lost", "member-lost", "control-plane")
 LATE = 2.0  # without an objective, a backup is late after twice its interval
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    id: str
-    level: Literal["FAIL", "WARN"]
-    message: str
-    evidence: str
-    next: str
-    ways: tuple[Way, ...] = ()  # what can be done, the least lost first
 
 
 def caused(case: Case) -> Iterator[Finding]:
@@ -241,16 +231,37 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     mixed_ids,
     claimed,
     frozen,
+    habits.unknown,
     quorum_lost,
     member_lost,
     alarms,
     silent_nodes,
     quota,
+    sizing.full,
+    sizing.behind,
+    habits.dangerous,
+    versions.broken,
+    versions.mixed,
     clocks,
     certificates,
     backups,
     proofs,
     control_plane,
+)
+
+ADVICE: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    expiry.soon,
+    sizing.slow,
+    sizing.fragmented,
+    versions.old,
+    versions.mixed_apis,
+    habits.ignored,
+    habits.timing,
+    habits.compaction,
+    habits.limits,
+    habits.crons,
+    sizing.members,
+    sizing.machines,
 )
 
 
@@ -262,6 +273,11 @@ def diagnose(case: Case) -> tuple[Finding, ...]:
     if any(finding.id == FROZEN for finding in found):
         found = [thawed(finding, case) for finding in found]
     return tuple(sorted(found, key=lambda finding: (finding.id not in FIRST, finding.level != "FAIL")))
+
+
+def advise(case: Case) -> tuple[Finding, ...]:
+    """What could be better; while an operation has the nodes nobody asks."""
+    return () if case.claim else tuple(finding for rule in ADVICE for finding in rule(case))
 
 
 def thawed(finding: Finding, case: Case) -> Finding:

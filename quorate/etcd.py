@@ -116,6 +116,12 @@ def numbers(version: str) -> tuple[int, int, int]:
     return major, minor, patch
 
 
+def numbered(version: str) -> tuple[int, int, int]:
+    """Vendors add words of their own to it; what is no number is 0."""
+    digits = ["".join(filter(str.isdigit, part)) or "0" for part in version.partition("-")[0].split(".")[:3]]
+    return numbers(".".join(digits))
+
+
 def minor(version: str) -> str:
     """`3.6` of `3.6.4`."""
     return ".".join(version.split(".")[:2])

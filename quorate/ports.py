@@ -20,6 +20,7 @@ from quorate.seen import Look, NodeSeen
 from quorate.sshsig import Signature
 from quorate.strain import DiskSeen
 from quorate.unfinished import Unfinished
+from quorate.vitals import Latencies
 
 
 class Secrets(Protocol):
@@ -138,6 +139,13 @@ class Disks(Protocol):
     """How the disks of members do."""
 
     def read(self, target: EtcdTarget) -> DiskSeen:
+        """Unreachable or Denied where a member does not tell, within a few seconds."""
+
+
+class Meters(Protocol):
+    """How long members take, as they count it themselves."""
+
+    def latencies(self, target: EtcdTarget) -> Latencies:
         """Unreachable or Denied where a member does not tell, within a few seconds."""
 
 
@@ -314,6 +322,9 @@ class Api(Protocol):
 
     def ready(self) -> None:
         """Returns when `/readyz` says ok."""
+
+    def version(self) -> str:
+        """Its own, such as `1.34.1`."""
 
     def write_lease(self, name: str, holder: str) -> None:
         """Create or renew a Lease in kube-system: a write that every webhook and etcd must let through."""

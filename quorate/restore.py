@@ -145,6 +145,7 @@ def look_of(cluster: Cluster) -> Look:
         tools=(etcd.restore_tool,),
         signs=asked(cluster),
         directories=etcd.directories,
+        crons=True,
     )
 
 

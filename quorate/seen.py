@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from quorate import effective, mention, pods, programs, signs
+from quorate import effective, hardware, mention, pods, programs, signs
 from quorate.mention import Mention
 from quorate.programs import Manifest, ProgramsSeen
 from quorate.signs import Ask, Signs
@@ -33,6 +33,7 @@ class Look:
     dials: tuple[str, ...] = ()  # `host:port`, whether they answer this node
     directories: tuple[str, ...] = ()  # where they really lie, and whether they can be renamed
     mentions: tuple[Mention, ...] = ()
+    crons: bool = False  # what is done to backups beside us
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -48,6 +49,7 @@ class Look:
             dials=once(self.dials + other.dials),
             directories=once(self.directories + other.directories),
             mentions=tuple(dict.fromkeys(self.mentions + other.mentions)),
+            crons=self.crons or other.crons,
         )
 
 
@@ -128,6 +130,9 @@ class NodeSeen:
     mentions: frozenset[Mention] = frozenset()  # of those that were looked for
     images: frozenset[str] = frozenset()  # of containerd, where a survey looks for static pods
     architecture: str = ""  # as `uname -m` says it; looked at where spaces are
+    cpus: int = 0  # looked at where spaces are
+    memory_bytes: int = 0
+    habits: tuple[tuple[str, str], ...] = ()  # (file, words) of what is done to backups beside us
     stored: StoredTool | None = None  # what the store has for a node that has no restore tool
 
     @property
@@ -180,6 +185,9 @@ def _surroundings(look: Look) -> Iterator[str]:
     """What costs more, and mostly a survey asks."""
     if look.spaces:
         yield r"printf 'now\t'; date +%s.%N; printf 'architecture\t'; uname -m"
+        yield hardware.MACHINE
+    if look.crons:
+        yield hardware.CRONS
     yield from (_space(path) for path in look.spaces)
     yield from (_tool(path) for path in look.tools)
     yield from map(mention.script, look.mentions)
@@ -236,6 +244,9 @@ def parse(output: str) -> NodeSeen:
         boot=only.get("boot", ""),
         architecture=only.get("architecture", ""),
         claim=only.get("claim", ""),
+        cpus=int(only.get("cpus", "0") or 0),
+        memory_bytes=1024 * int(only.get("memory", "0") or 0),
+        habits=hardware.habits(rows),
         paths={r[1]: _path(*r[2:]) for r in rows if r[0] == "path" and len(r) == 9},
         units={**_units(lines, Told.of(rows)), **_pods(rows)},
         texts={r[1]: r[2].strip() for r in rows if r[0] == "text" and len(r) == 3},

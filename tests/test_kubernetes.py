@@ -34,6 +34,9 @@ class MemoryApi:
     def ready(self) -> None:
         pass
 
+    def version(self) -> str:
+        return "1.34.1"
+
     def write_lease(self, name: str, holder: str) -> None:
         self.revision += 1
         self.leases[name] = Lease(holder, self.revision)

@@ -26,7 +26,7 @@ class Paint:
             {"OK", "ok", "active", "done", "verified", "restored", "thawed", "tidied"},
             {"FAIL", "failed", "held", "silent"},
         )
-        colour = "green" if word in good else "red" if word in bad else "yellow"
+        colour = "green" if word in good else "red" if word in bad else "cyan" if word == "NOTE" else "yellow"
         return self(word, colour)
 
 
@@ -44,6 +44,21 @@ def table(rows: Iterable[Sequence[str]], indent: str = "") -> str:
 
 def width(cell: str) -> int:
     return len(ANSI.sub("", cell)) if "\x1b" in cell else len(cell)
+
+
+def wrapped(text: str, columns: int) -> str:
+    """Further lines as far in as the text of the first; 0 columns are as many as it takes."""
+    if not columns or width(text) <= columns:
+        return text
+    lines, into = [""], "   "
+    indent = text[: len(text) - len(text.lstrip())]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}" if lines[-1].strip() else f"{indent if len(lines) == 1 else into}{word}"
+        if width(longer) > columns and lines[-1].strip():
+            lines.append(f"{into}{word}")
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def size(count: float) -> str:
@@ -66,6 +81,13 @@ def span(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def brief(seconds: float) -> str:
+    """`0.8 ms`, `12 ms`, `1.3 s`: how long a disk takes."""
+    if seconds >= 1:
+        return f"{seconds:.1f} s"
+    return f"{1000 * seconds:.1f} ms" if seconds < 0.01 else f"{1000 * seconds:.0f} ms"
 
 
 def clock(seconds: float) -> str:

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from activities.remains import Remains
     from activities.trust import Trust
     from activities.verifying import Verifying
+    from activities.vitals import Watcher
 
 T = TypeVar("T")
 SIGNING = "signing.key"  # in the state directory
@@ -150,6 +151,12 @@ class Wiring:
         from activities.adapters.etcd_metrics import EtcdMetrics
 
         return EtcdMetrics(self.secrets)
+
+    @cached_property
+    def watcher(self) -> "Watcher":
+        from activities.vitals import Watcher
+
+        return Watcher(self.etcds, self.disks, self.kube_apis, self.hosts)
 
     @cached_property
     def kube_apis(self) -> "KubeApis":

@@ -1,5 +1,6 @@
-"""What etcd tells Prometheus of its disk (urllib3): on the client URL, with the certificate of a client."""
+"""What etcd tells Prometheus of disk and peers (urllib3): on the client URL, with the certificate of a client."""
 
+import re
 import ssl
 from dataclasses import dataclass
 from typing import Any
@@ -10,21 +11,32 @@ import urllib3
 from activities.adapters.kubernetes import in_memory
 from quorate.errors import Denied, Unreachable
 from quorate.etcd import EtcdTarget
+from quorate.latency import Buckets
 from quorate.ports import Secrets
 from quorate.strain import DiskSeen
+from quorate.vitals import Latencies
 
 TIMEOUT = urllib3.Timeout(connect=2.0, read=2.0)
 FSYNC = "etcd_disk_wal_fsync_duration_seconds"
+COMMIT = "etcd_disk_backend_commit_duration_seconds"
+PEER = "etcd_network_peer_round_trip_time_seconds"
+BUCKET = re.compile(rf'^({FSYNC}|{COMMIT}|{PEER})_bucket{{(?:To="([0-9a-f]+)",)?le="([^"]+)"}} (\S+)$', re.MULTILINE)
 WANTED = (f"{FSYNC}_count", f"{FSYNC}_sum", "etcd_disk_defrag_inflight")
 
 
 @dataclass(frozen=True, slots=True)
 class EtcdMetrics:
-    """The port Disks."""
+    """The ports Disks and Meters."""
 
     secrets: Secrets
 
     def read(self, target: EtcdTarget) -> DiskSeen:
+        return seen(self._told(target), f"metrics of {target.name}")
+
+    def latencies(self, target: EtcdTarget) -> Latencies:
+        return counted(self._told(target))
+
+    def _told(self, target: EtcdTarget) -> str:
         parts = urlsplit(target.url)
         url, what = f"{parts.scheme}://{target.dial or parts.netloc}/metrics", f"metrics of {target.name}"
         try:
@@ -34,7 +46,7 @@ class EtcdMetrics:
             raise Unreachable(f"{what} ({target.url}): {error}") from error
         if answer.status != 200:
             raise Denied(f"{what} ({target.url}): it answered {answer.status}")
-        return seen(answer.data.decode(errors="replace"), what)
+        return str(answer.data.decode(errors="replace"))
 
     def _security(self, target: EtcdTarget) -> dict[str, Any]:
         parts = urlsplit(target.url)
@@ -62,3 +74,15 @@ def seen(text: str, what: str) -> DiskSeen:
     except KeyError as error:
         raise Denied(f"{what}: there is no {error} in them") from error
     return DiskSeen(fsyncs, fsyncs_s, found.get(WANTED[2], 0.0) > 0)
+
+
+def counted(text: str) -> Latencies:
+    """What it does not tell is empty: a member that is alone has no peers."""
+    found: dict[tuple[str, str], Buckets] = {}
+    for what, peer, bound, count in BUCKET.findall(text):
+        found[what, peer] = (*found.get((what, peer), ()), (float(bound), float(count)))
+    return Latencies(
+        found.get((FSYNC, ""), ()),
+        found.get((COMMIT, ""), ()),
+        {peer: buckets for (what, peer), buckets in found.items() if what == PEER},
+    )

@@ -46,6 +46,10 @@ class KubeApi:
     def ready(self) -> None:
         self._call("GET", "/readyz")
 
+    def version(self) -> str:
+        said = (self._call("GET", "/version") or {}).get("gitVersion", "")
+        return str(said).removeprefix("v")
+
     def write_lease(self, name: str, holder: str) -> None:
         now = stamp()
         spec = {"holderIdentity": holder, "renewTime": now, "acquireTime": now, "leaseDurationSeconds": 60}

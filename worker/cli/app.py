@@ -18,6 +18,7 @@ from worker.cli import (
     freeze,
     hosts,
     init,
+    inspecting,
     keyring,
     kit,
     operations,
@@ -59,7 +60,7 @@ def quorate(
 
 
 app.command()(init.init)
-app.command()(clusters.inspect)
+app.command()(inspecting.inspect)
 app.command()(backup.backup)
 app.command()(restore.restore)
 app.add_typer(plan.app, name="plan")

@@ -1,15 +1,18 @@
 """A cluster as commands look at it: surveyed in this process, with nothing else running."""
 
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from activities.catalogued import FRESH_S
+from activities.surveys import Patience
 from quorate.case import Case
 from quorate.cluster import ClusterSeen
 from quorate.coverage import Covered, covered
-from quorate.diagnosis import Finding, diagnose
+from quorate.diagnosis import advise, diagnose
 from quorate.errors import Failed
+from quorate.finding import Finding
 from quorate.gauges import loss_of
 from quorate.revision_clock import Loss
 from worker.past import drills
@@ -22,12 +25,18 @@ if TYPE_CHECKING:
     from worker.settings import Settings
     from worker.wiring import Wiring
 
+SOONER_S = 2.0
+NODE_S = 2.5  # for a node that has let us in: twenty times what it takes on an idle machine
+CLOSER_S = 1.5  # nodes dial one another for a second at most
+VITALS_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Looked:
     case: Case
     findings: tuple[Finding, ...]
     loss: Loss | None = None  # if it were restored now from its newest backup; None where there is none
+    advice: tuple[Finding, ...] = ()  # what could be better; it makes no cluster less healthy
     drills: tuple[Covered, ...] = ()
 
     @property
@@ -58,15 +67,38 @@ class Now:
 
 
 def look(wiring: "Wiring", name: str) -> Looked:
+    return told(wiring, name, surveyed(wiring, name, hurried(wiring.settings.cluster(name))))
+
+
+def look_closely(wiring: "Wiring", name: str) -> Looked:
+    """With what is asked beside a survey, at the same time; it is waited for only where the survey was quicker."""
+    began, cluster = time.monotonic(), hurried(wiring.settings.cluster(name))
+    asked = wiring.watcher.ask(cluster)
+    seen = surveyed(wiring, name, cluster)
+    vitals = asked.heard(max(0.0, began + VITALS_S - time.monotonic()))
+    looked = told(wiring, name, replace(seen, vitals=vitals))
+    return replace(looked, advice=advise(looked.case))
+
+
+def surveyed(wiring: "Wiring", name: str, cluster: "Cluster") -> ClusterSeen:
+    patience = Patience(cluster.ssh.connect_timeout_s, cluster.ssh.connect_timeout_s + NODE_S, CLOSER_S)
+    surveyor = replace(wiring.surveyor, within_s=FRESH_S, patience=patience)
+    return surveyor.survey(name, cluster, wiring.settings.store(name))
+
+
+def hurried(cluster: "Cluster") -> "Cluster":
+    """Somebody waits: less for a connection than whoever carries something out gives it."""
+    sooner_s = max(1.0, cluster.ssh.connect_timeout_s - SOONER_S)
+    sooner = cluster.ssh.model_copy(update={"connect_timeout_s": sooner_s})
+    return cluster.model_copy(update={"ssh": sooner})
+
+
+def told(wiring: "Wiring", name: str, seen: ClusterSeen) -> Looked:
     settings = wiring.settings
-    cluster = settings.cluster(name)
-    surveyor = replace(wiring.surveyor, within_s=FRESH_S)
-    seen = surveyor.survey(name, cluster, settings.store(name))
-    case = Case(name, cluster, seen, datetime.now(UTC))
-    held = tuple(
-        each for each in covered(settings.inventory, drills(settings.operations), case.now) if each.cluster == name
-    )
-    return Looked(case, (*diagnose(case), *undrilled(held)), loss_now(wiring, case), held)
+    case = Case(name, settings.cluster(name), seen, datetime.now(UTC))
+    every = covered(settings.inventory, drills(settings.operations), case.now)
+    held = tuple(each for each in every if each.cluster == name)
+    return Looked(case, (*diagnose(case), *undrilled(held)), loss_now(wiring, case), drills=held)
 
 
 def undrilled(held: "Iterable[Covered]") -> "Iterator[Finding]":

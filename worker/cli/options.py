@@ -73,6 +73,13 @@ def paint() -> "Paint":
     return Paint(sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb")
 
 
+def columns() -> int:
+    """Of the terminal; 0 where there is none, and nothing needs to fit."""
+    import shutil
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0
+
+
 def say(text: str = "") -> None:
     print(text, flush=True)
 

@@ -1,0 +1,28 @@
+"""Which of a node's certificates ends first, and when that should be put on somebody's list."""
+
+from collections.abc import Iterator
+
+from quorate.case import Case
+from quorate.causes import leaves, renewal
+from quorate.certificates import Certificate
+from quorate.cluster import ClusterSeen
+from quorate.finding import Finding
+from quorate.surroundings import LEFT_DAYS_MIN
+
+SOON_DAYS = 30.0
+
+
+def soonest(seen: ClusterSeen, name: str) -> tuple[str, Certificate] | None:
+    """By the file that etcd is told of; None where none was seen."""
+    return min(leaves(seen, name), key=lambda each: each[1].not_after, default=None)
+
+
+def soon(case: Case) -> Iterator[Finding]:
+    """Below a week it is a finding, and once it has expired a cause."""
+    for name, node in sorted(case.seen.reachable.items()):
+        for path, found in leaves(case.seen, name):
+            if LEFT_DAYS_MIN <= (left := found.days_left(node.now)) < SOON_DAYS:
+                message = f"{name}: {path} expires in {left:.0f} days"
+                evidence = "renewed in time it costs a restart of one member after the other, and nothing else"
+                aid = f"{case.at(name)} {renewal(case.settings.etcd.process, path)}"
+                yield Finding("certificate-soon", "NOTE", message, evidence, aid)
