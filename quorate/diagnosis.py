@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Literal
 
 from quorate import expiry, habits, sizing, versions
 from quorate.case import Case, log_of
@@ -15,6 +16,7 @@ from quorate.ways import ways
 
 FIRST = ("claimed", FROZEN)
 STOPPED = ("quorum-lost", "member-lost", "control-plane")
+QUOTA_PART_LAST = 0.95  # after that it is a matter of hours
 LATE = 2.0  # without an objective, a backup is late after twice its interval
 
 
@@ -157,7 +159,8 @@ def quota(case: Case) -> Iterator[Finding]:
             part = round(100 * etcd.db_bytes / etcd.quota_bytes)
             evidence = f"{etcd.db_in_use_bytes >> 20} MiB of {etcd.db_bytes >> 20} MiB are in use"
             aid = f"etcdctl --endpoints={case.settings.members[0].client_urls[0]} defrag --cluster"
-            yield Finding("quota", "WARN", f"the database of {name} fills {part} % of its quota", evidence, aid)
+            level: Literal["FAIL", "WARN"] = "FAIL" if etcd.db_bytes > QUOTA_PART_LAST * etcd.quota_bytes else "WARN"
+            yield Finding("quota", level, f"the database of {name} fills {part} % of its quota", evidence, aid)
 
 
 def clocks(case: Case) -> Iterator[Finding]:
@@ -231,7 +234,6 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     mixed_ids,
     claimed,
     frozen,
-    habits.unknown,
     quorum_lost,
     member_lost,
     alarms,

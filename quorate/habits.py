@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from quorate import effective
 from quorate.case import Case
-from quorate.cluster import Silence
 from quorate.etcd import minor
 from quorate.finding import Finding, listed, page
 from quorate.flags import filled
@@ -64,19 +63,6 @@ def told(case: Case) -> dict[str, UnitSeen]:
     """The etcd of every node that could be looked at, with all that it is told."""
     units = {name: case.unit(node) for name, node in sorted(case.seen.reachable.items())}
     return {name: unit for name, unit in units.items() if unit.flags}
-
-
-def unknown(case: Case) -> Iterator[Finding]:
-    """On a command line etcd exits with 2 for it; without a quorum that is told as a cause."""
-    if not case.seen.has_quorum or case.claim:
-        return
-    for name, unit in told(case).items():
-        if not isinstance(case.seen.etcd.get(name), Silence):
-            continue
-        for flag, right in strangers(unit):
-            if flag in effective.words(unit.argv):
-                message = f"{name}: etcd does not start with --{flag}, for it has no such flag"
-                yield Finding("flag-unknown", "FAIL", message, right, f"{case.at(name)} {removal(unit.unit, flag)}")
 
 
 def ignored(case: Case) -> Iterator[Finding]:

@@ -1,6 +1,5 @@
 """How long something takes, as Prometheus counts it: how many took no longer than each bound."""
 
-from collections.abc import Iterable
 from math import inf
 
 Buckets = tuple[tuple[float, float], ...]  # (bound in seconds, how many took no longer), rising; the last is infinite
@@ -23,11 +22,3 @@ def quantile_s(buckets: Buckets, part: float) -> float | None:
 
 def p99_s(buckets: Buckets) -> float | None:
     return quantile_s(buckets, 0.99)
-
-
-def added(all_of: Iterable[Buckets]) -> Buckets:
-    """Of several that have the same bounds, together."""
-    out: dict[float, float] = {}
-    for bound, count in (pair for buckets in all_of for pair in buckets):
-        out[bound] = out.get(bound, 0.0) + count
-    return tuple(sorted(out.items()))

@@ -43,5 +43,6 @@ def strangers(unit: UnitSeen, version: str = "") -> Iterator[tuple[str, str]]:
 
 def removal(process: str, flag: str) -> str:
     if process.startswith("/"):
-        return f"vi {process}  # take --{flag} out; the kubelet starts it again"
-    return f"systemctl edit --full {process}  # take --{flag} out, then: systemctl restart {process}"
+        return f"vi {process}  # take {flag} out; the kubelet starts it again"
+    out = f"take {flag} out of it, or of the file that it names"
+    return f"systemctl cat {process}  # {out}; then: systemctl daemon-reload && systemctl restart {process}"

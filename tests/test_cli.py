@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -209,6 +211,48 @@ class TestWithoutADaemon:
         code, out, err = cli("inspect", "demo")
         assert (code, err, "\x1b" in out) == (3, "", False)
         assert "majority-unreachable" in out
+
+    def test_inspect_is_watched_until_an_interrupt_and_ends_as_the_last_look_did(self, cli: Cli) -> None:
+        argv = [sys.executable, "-m", "worker", "--config", str(cli.config), "inspect", "demo", "--watch", "1"]
+        with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as watching:
+            assert watching.stdout
+            read = []
+            while sum(line.startswith("cluster id ") for line in read) < 2:
+                read.append(watching.stdout.readline())
+                assert read[-1], "it ended before the second look"
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(60) == 3
+        assert sum(line == "-" * 40 + "\n" for line in read) == 1
+        assert not any("\x1b" in line for line in read)
+
+    @pytest.mark.parametrize("words", [("demo", "5"), ("demo", "0.2", "--watch"), ("demo", "often", "--watch")])
+    def test_how_often_to_look_is_said_with_watch_and_not_more_than_once_a_second(
+        self, cli: Cli, words: tuple[str, ...]
+    ) -> None:
+        code, out, err = cli("inspect", *words)
+        assert (code, out) == (2, "")
+        assert err.startswith("error: ")
+
+    def test_doctor_tells_a_ci_server_one_test_case_a_check(self, cli: Cli) -> None:
+        code, said = cli.json("doctor", "demo")
+        again, out, _ = cli("doctor", "demo", "-o", "junit")
+        assert code == again
+        root = ET.fromstring(out)
+        cases = root.findall("testsuite/testcase")
+        checks = said["checks"]
+        assert [case.get("name") for case in cases] == [each["about"] for each in checks]
+        assert [case.get("classname") for case in cases] == [f"doctor.{each['id']}" for each in checks]
+        failures = [case.find("failure") for case in cases]
+        assert [each is None for each in failures] == [each["ok"] for each in checks]
+        wrong = [each for each in checks if not each["ok"]]
+        assert wrong
+        assert root.get("failures") == str(len(wrong))
+        assert [each.get("type") == "unreachable" for each in failures if each is not None] == [
+            each["unreachable"] for each in wrong
+        ]
+        assert [each.text or "" for each in failures if each is not None] == [
+            f"next: {each['next']}" if each["next"] else "" for each in wrong
+        ]
 
     def test_quorate_alone_shows_every_cluster_and_what_to_do(self, cli: Cli) -> None:
         code, out, _ = cli()

@@ -14,7 +14,7 @@ from shutil import which
 import pytest
 
 from activities.adapters.directory import DirectoryStore
-from activities.adapters.etcd_metrics import EtcdMetrics, seen
+from activities.adapters.etcd_metrics import EtcdMetrics, counted, seen
 from activities.easing import Easing
 from activities.pipeline import Pace
 from deploy.lab.process import wait
@@ -146,6 +146,11 @@ class TestReal:
             assert after.fsyncs - before.fsyncs >= 20
             assert 0 < after.fsyncs_s - before.fsyncs_s < 60
             assert not after.defragmenting
+            took = REAL.latencies(cluster.first.target)
+            assert took.fsyncs[-1] == (float("inf"), REAL.read(cluster.first.target).fsyncs)
+            assert 0 < (took.fsync_p99_s or 0) < 60
+            assert 0 < (took.commit_p99_s or 0) < 60
+            assert took.peers == {}
             cluster.kill()
             with pytest.raises(Unreachable):
                 REAL.read(cluster.first.target)
@@ -157,6 +162,25 @@ def test_what_is_no_etcd_is_said_so() -> None:
     assert seen(
         "etcd_disk_wal_fsync_duration_seconds_count 2\netcd_disk_wal_fsync_duration_seconds_sum 0.5\n", ""
     ) == (DiskSeen(2, 0.5))
+
+
+TOLD = """\
+etcd_disk_wal_fsync_duration_seconds_bucket{le="0.001"} 90
+etcd_disk_wal_fsync_duration_seconds_bucket{le="0.002"} 100
+etcd_disk_wal_fsync_duration_seconds_bucket{le="+Inf"} 100
+etcd_network_peer_round_trip_time_seconds_bucket{To="91bc3c398fb3c146",le="0.1"} 1
+etcd_network_peer_round_trip_time_seconds_bucket{To="91bc3c398fb3c146",le="+Inf"} 1
+etcd_network_peer_round_trip_time_seconds_bucket{To="fd422379fda50e48",le="0.4"} 1e+06
+etcd_network_peer_round_trip_time_seconds_bucket{To="fd422379fda50e48",le="+Inf"} 1e+06
+"""
+
+
+def test_how_long_it_takes_is_read_of_the_disk_and_of_the_slowest_peer() -> None:
+    took = counted(TOLD)
+    assert took.fsync_p99_s == pytest.approx(0.0019)
+    assert took.commit_p99_s is None
+    assert set(took.peers) == {"91bc3c398fb3c146", "fd422379fda50e48"}
+    assert took.peer_p99_s == pytest.approx(0.396)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What a node prints is read as a value; the script itself is tried on this machine."""
 
 import hashlib
+import os
 import shutil
 import socket
 import subprocess
@@ -180,3 +181,21 @@ def test_what_earlier_operations_have_kept_is_seen_with_its_size(tmp_path) -> No
     seen = run(Look(directories=(str(live),))).kept
     assert set(seen) == {str(kept), f"{live}/member.quorate-restore-1-g1"}
     assert seen[str(kept)] >= 100_000
+
+
+def test_a_machine_says_how_large_it_is() -> None:
+    seen = run(Look(spaces=("/",), crons=True))
+    assert seen.cpus == len(os.sched_getaffinity(0))
+    assert seen.memory_bytes == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def test_what_cron_does_to_backups_is_read_and_no_password_with_it() -> None:
+    said = (
+        "habit\t/etc/cron.d/etcd\tfind /b -mtime +7 -delete\n"
+        "habit\t/b.sh\tetcdctl --user root:secret snapshot save\n"
+        "habit\t/b.sh\tetcdctl --user root:other snapshot save\n"
+    )
+    assert parse(said).habits == (
+        ("/etc/cron.d/etcd", "find /b -mtime +7 -delete"),
+        ("/b.sh", "etcdctl snapshot save"),
+    )

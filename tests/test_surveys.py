@@ -10,7 +10,7 @@ import pytest
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.x509 import X509
 from activities.catalogued import Catalogued
-from activities.surveys import LOOKED_AT, Surveyor, too_few_run
+from activities.surveys import LOOKED_AT, Patience, Surveyor, too_few_run
 from quorate.catalogue import home_of, latest
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node
@@ -210,3 +210,36 @@ class TestThousandsOfBackups:
         found = self.looked(full, within_s=150)
         assert (found.manifests, found.older) == (whole.manifests, 0)
         assert len(found.counting) == self.MANY + 1 - LOOKED_AT
+
+
+@dataclass
+class Hanging(FakeHosts):
+    """Some of its machines let nobody in, and refuse nobody."""
+
+    hanging: tuple[str, ...] = ()
+    over: threading.Event = field(default_factory=threading.Event)
+
+    def survey(self, node: Node, look: Look) -> NodeSeen:
+        if node.name in self.hanging:
+            self.over.wait(30)
+        return FakeHosts.survey(self, node, look)
+
+
+def test_nobody_who_is_silent_is_waited_for_longer_than_somebody_has_patience(scene: Scene) -> None:
+    """Two of three nodes hang, and their members with them; what the third says is told all the same."""
+    whole, hosts = inventory(scene.root), Hanging(scene.bench.machines, ("b", "c"))
+    scene.bench.cluster.silent, scene.bench.cluster.leader = {"b", "c"}, ""
+    surveyor = replace(scene.surveyor(hosts), patience=Patience(0.5, 1.0, 0.5))
+    object.__setattr__(surveyor, "_read", lambda _: hosts.over.wait(30))
+    began = time.monotonic()
+    try:
+        seen = surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+        took_s = time.monotonic() - began
+    finally:
+        hosts.over.set()
+    assert took_s < 10
+    assert list(seen.reachable) == ["a"]
+    assert seen.unreachable["b"] == Silence("no answer within 1 s")
+    assert seen.unread["a"] == "no answer within 0.5 s"
+    assert not seen.has_quorum
+    assert seen.manifests

@@ -46,11 +46,11 @@ def width(cell: str) -> int:
     return len(ANSI.sub("", cell)) if "\x1b" in cell else len(cell)
 
 
-def wrapped(text: str, columns: int) -> str:
-    """Further lines as far in as the text of the first; 0 columns are as many as it takes."""
+def wrapped(text: str, columns: int, into: str = "   ") -> str:
+    """Further lines begin with `into`; 0 columns are as many as it takes."""
     if not columns or width(text) <= columns:
         return text
-    lines, into = [""], "   "
+    lines = [""]
     indent = text[: len(text) - len(text.lstrip())]
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines[-1].strip() else f"{indent if len(lines) == 1 else into}{word}"

@@ -76,7 +76,7 @@ def listed(number: int, finding: "Finding", here: Given, colour: "Paint", where:
             wrapped(f"{number}. {colour.state(finding.level)} {finding.id}: {named}{finding.message}", columns),
             wrapped(f"   {finding.evidence}", columns),
             *(
-                [f"   what can be done, the least lost first:\n{ranked(finding.ways, here, '     ')}"]
+                [f"   what can be done, the least lost first:\n{ranked(finding.ways, here, '     ', columns)}"]
                 if finding.ways
                 else []
             ),
@@ -85,11 +85,12 @@ def listed(number: int, finding: "Finding", here: Given, colour: "Paint", where:
     )
 
 
-def ranked(found: tuple["Way", ...], here: Given, indent: str) -> str:
+def ranked(found: tuple["Way", ...], here: Given, indent: str, columns: int = 0) -> str:
     """Each in two lines: what it is and loses, and the command."""
-    return "\n".join(
-        f"{indent}- {way.what}; loses {way.loses}\n{indent}  {here.command(way.command)}" for way in found
-    )
+    from worker.screen import wrapped
+
+    said = [(wrapped(f"{indent}- {way.what}; loses {way.loses}", columns, f"{indent}  "), way) for way in found]
+    return "\n".join(f"{what}\n{indent}  {here.command(way.command)}" for what, way in said)
 
 
 def newest(looked: "Looked") -> str:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quorate.errors import QuorateError
-from worker.cli.options import As, Given, Output, given, paint, plain, say, say_json
+from worker.cli.options import Given, given, paint, plain, say, say_json
 
 if TYPE_CHECKING:
     from quorate.cluster import ClusterSeen
@@ -40,7 +41,19 @@ class Check:
     unreachable: bool = False
 
 
-def doctor(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.TABLE) -> int:
+class Form(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+Shown = Annotated[
+    Form,
+    typer.Option("--output", "-o", help="table for people, json for scripts: one object, junit for CI."),
+]
+
+
+def doctor(ctx: typer.Context, cluster: MaybeCluster = "", output: Shown = Form.TABLE) -> int:
     """Whether a backup and a restore could work now; leaves nothing behind. Exit 0, 3, 6 (something is silent)."""
     here = given(ctx)
     wiring = here.wiring()
@@ -55,7 +68,11 @@ def doctor(ctx: typer.Context, cluster: MaybeCluster = "", output: As = Output.T
     with ThreadPoolExecutor(len(names)) as pool:
         for found in pool.map(lambda name: list(examined(wiring, name)), names):
             checks += found
-    if output is Output.JSON:
+    if output is Form.JUNIT:
+        from worker.cli.junit import junit
+
+        say(junit(checks, here.command))
+    elif output is Form.JSON:
         say_json({"ok": all(each.ok for each in checks), "checks": [told(each, here) for each in checks]})
     else:
         say(page(checks, here))

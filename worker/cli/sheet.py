@@ -40,12 +40,15 @@ def page(looked: "Looked", here: Given, colour: "Paint", columns: int = 0) -> st
 
 def head(looked: "Looked", colour: "Paint") -> str:
     case, seen = looked.case, looked.seen
-    ids = ", ".join(seen.cluster_ids) or "unknown"
-    rpo = f" · a restore now loses {lost(looked)} of writes" if looked.loss else ""
-    rpo += f" · proved by a restore {said}" if (said := restored(looked)) != "-" else ""
-    first = f"{colour(case.name, 'bold')}  {case.settings.environment}  {colour.state(looked.state)}"
-    second = f"cluster id {ids} · {case.now:%Y-%m-%d %H:%M:%S}Z{rpo}"
-    return f"{first}  quorum {looked.quorum}\n{second}\n{said_versions(looked)}"
+    lines = [
+        f"{colour(case.name, 'bold')}  {case.settings.environment}  {colour.state(looked.state)}",
+        f"cluster id {', '.join(seen.cluster_ids) or 'unknown'} · {case.now:%Y-%m-%d %H:%M:%S}Z",
+        said_versions(looked),
+    ]
+    lines[0] += f"  quorum {looked.quorum}"
+    rpo = [f"a restore now loses {lost(looked)} of writes"] if looked.loss else []
+    rpo += [f"proved by a restore {said}"] if (said := restored(looked)) != "-" else []
+    return "\n".join([*lines, *([" · ".join(rpo)] if rpo else [])])
 
 
 def said_versions(looked: "Looked") -> str:
