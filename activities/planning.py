@@ -1,4 +1,4 @@
-"""The plans of what needs more of a node than a survey tells: the notes of a freeze, what is kept."""
+"""Plans as a worker makes them; those of freezes and leftovers need more of a node than a survey tells."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +32,11 @@ class Planning:
     surveyor: Surveyor
     hosts: Hosts
     clock: Clock
+
+    @activity.defn(name="plan.restore")
+    def plan_restore(self, request: RestoreRequest) -> Plan:
+        """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
+        return beaten(lambda _tick: self.surveyor.plan(request), activity.heartbeat)
 
     def freeze(self, request: RestoreRequest) -> Plan:
         return self._planned(request, freeze.plan)

@@ -10,11 +10,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from temporalio import activity
-
 from activities.catalogued import Catalogued
 from activities.compression import unpacked
-from activities.pipeline import beaten
 from quorate.case import Case
 from quorate.catalogue import Shelf, find, parse, read
 from quorate.certificates import Certificate, plain
@@ -136,11 +133,6 @@ class Surveyor:
             seen = self._sealed(request, self._afresh(request, seen))
         case = Case(request.cluster, request.settings, seen, datetime.now(UTC))
         return replace(plan(request, seen), ways=ways(case))
-
-    @activity.defn(name="plan.restore")
-    def plan_restore(self, request: RestoreRequest) -> Plan:
-        """Beaten meanwhile: a member without a quorum lets its reader wait for longer than a heartbeat may."""
-        return beaten(lambda _tick: self.plan(request), activity.heartbeat)
 
     def _afresh(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
         """With the manifest that is asked for as it lies in the store now: nothing that is remembered is restored."""

@@ -513,7 +513,7 @@ class TestConfig:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = ("temporalio", "boto3", "grpc", "paramiko", "rich", "pydantic", "yaml", "cryptography")
+    heavy = ("temporalio", "botocore", "grpc", "paramiko", "rich", "pydantic", "yaml", "cryptography")
     program = (
         "import sys; from worker.__main__ import answer; code = answer(['--help']);"
         f" found = [name for name in {heavy} if name in sys.modules];"
@@ -575,7 +575,7 @@ class TestLocalCatalogue:
         self.many(cli)
         cli("snapshots", "ls")
         words = ["--config", str(cli.config), "snapshots", "ls"]
-        heavy = "{'boto3', 'grpc', 'paramiko', 'temporalio', 'worker.wiring'}"
+        heavy = "{'botocore', 'grpc', 'paramiko', 'temporalio', 'worker.wiring'}"
         program = (
             f"import sys; from worker.__main__ import answer; answer({words}); print({heavy} & set(sys.modules))"
         )

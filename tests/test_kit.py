@@ -104,7 +104,7 @@ class TestExport:
         assert found["tools/3.6.14-x86_64/etcdutl"] == b"etcdutl 3.6.14"
         assert {"runbooks/restore.md", "runbooks/alerts/QuorateSnapshotTooOld.md", "README.md"} <= found.keys()
         brought = {name.split("-")[0] for name in found if name.startswith("wheels/")}
-        assert {"wheels/quorate", "wheels/boto3", "wheels/temporalio", "wheels/pydantic_core"} <= brought
+        assert {"wheels/quorate", "wheels/botocore", "wheels/temporalio", "wheels/pydantic_core"} <= brought
         assert "wheels/pytest" not in brought
 
     def test_the_same_is_the_same_bytes(self, site: Site, tmp_path: Path) -> None:

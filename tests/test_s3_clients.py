@@ -33,7 +33,7 @@ def test_keys_that_have_changed_are_found_at_once() -> None:
     assert stores.at(settings()).client is not first
 
 
-def test_what_boto3_has_found_is_looked_for_again_after_a_while() -> None:
+def test_what_botocore_has_found_is_looked_for_again_after_a_while() -> None:
     stores = S3Stores(Keys())
     first = stores.at(settings()).client
     (name,) = stores.made

@@ -69,7 +69,7 @@ def steps(wiring: Wiring) -> Activities:
     prompt = (wiring.prompt_etcds, wiring.prompt_apis)
     drilling = Drilling(hosts, etcds, *prompt, stores, wiring.ticks, time, wiring.shelf)
     return [
-        wiring.surveyor.plan_restore,
+        wiring.planning.plan_restore,
         approvals.check,
         approvals.break_glass,
         wiring.planning.plan_freeze,

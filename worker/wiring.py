@@ -13,7 +13,6 @@ from activities.adapters.age import Age
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcds
 from activities.adapters.journal import FileJournals
-from activities.adapters.known_hosts import KnownHostsFiles
 from activities.adapters.own_key import OwnKey, own_key
 from activities.adapters.s3 import S3Stores
 from activities.adapters.secrets import LocalSecrets
@@ -23,10 +22,7 @@ from activities.adapters.ssh import SshHosts
 from activities.adapters.uploads import FileUploads
 from activities.adapters.x509 import X509
 from activities.catalogued import Catalogued
-from activities.clock import RevisionClock
-from activities.discovery import Borrowed, Discovery
 from activities.forwarded import ForwardedEtcds
-from activities.ledger import Ledger
 from activities.noticed import NoticedStore
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.surveys import Surveyor
@@ -42,7 +38,10 @@ if TYPE_CHECKING:
     from activities.adapters.etcd_metrics import EtcdMetrics
     from activities.adapters.kubernetes import KubeApis
     from activities.adapters.webhooks import HttpWebhooks
+    from activities.clock import RevisionClock
+    from activities.discovery import Borrowed, Discovery
     from activities.importing import Importing
+    from activities.ledger import Ledger
     from activities.planning import Planning
     from activities.pruning import Pruning
     from activities.remains import Remains
@@ -139,7 +138,9 @@ class Wiring:
         return SqliteTicks(self.settings.state / "clock.db")
 
     @cached_property
-    def clock(self) -> RevisionClock:
+    def clock(self) -> "RevisionClock":
+        from activities.clock import RevisionClock
+
         return RevisionClock(self.etcds, self.ticks, time.time)
 
     @cached_property
@@ -197,11 +198,14 @@ class Wiring:
         return FileJournals(self.settings.operations, self.chain, time.time)
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> "Ledger":
+        from activities.ledger import Ledger
+
         return Ledger(self.settings.operations, self.journals.at, self.stores)
 
     @cached_property
     def trust(self) -> "Trust":
+        from activities.adapters.known_hosts import KnownHostsFiles
         from activities.trust import Trust
 
         return Trust(self.hosts, KnownHostsFiles(), self.journals.at, time)
@@ -273,7 +277,9 @@ class Introduction:
         return ssh_hosts(LocalSecrets(os.environ))
 
     @cached_property
-    def borrowed(self) -> Borrowed:
+    def borrowed(self) -> "Borrowed":
+        from activities.discovery import Borrowed
+
         files = RecordedFiles(self.hosts, self.journals.at, time)
         return Borrowed(files, self.ticket, self.node, LocalSecrets(os.environ))
 
@@ -282,7 +288,9 @@ class Introduction:
         return Ticket(self.operation, 1, 1, "init", self.actor)
 
     @property
-    def discovery(self) -> Discovery:
+    def discovery(self) -> "Discovery":
+        from activities.discovery import Discovery
+
         return Discovery(self.hosts, GrpcEtcds(self.borrowed), self.hosts, self.node, self.own)
 
     def record(self, place: str, argv: tuple[str, ...], act: Callable[[], T]) -> T:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from worker.cli.options import Given, Output, given, paint, plain, say, say_json
+from worker.cli.options import Given, Output, given, paint, plain, say, say_json, uncollected
 
 if TYPE_CHECKING:
     from quorate.catalogue import Manifest
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FINDINGS = 3
 
 
+@uncollected()
 def status(ctx: typer.Context, output: Output) -> int:
     from worker.cli.looking import look_at_all, now
 

@@ -334,7 +334,11 @@ def steer(settings: "Settings", operation: str, send: "Callable[[Operations, Fou
 
 
 def asked(settings: "Settings", ask: "Callable[[Operations], Awaitable[T]]") -> T | None:
-    """None where nobody can tell."""
+    """None where nobody can tell; where nobody runs, Temporal's client is not even loaded."""
+    from worker import presence
+
+    if not settings.inventory.temporal.address and not presence.running(settings):
+        return None
     from worker.operations import operations
 
     async def run() -> T:
