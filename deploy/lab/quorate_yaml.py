@@ -44,7 +44,6 @@ def cluster(
 ) -> dict[str, object]:
     text: dict[str, object] = {
         "environment": "staging",
-        "drills": "allowed",
         "ssh": {
             "user": "quorate",
             "identity": secret(spec.folder, "ssh/id_ed25519"),
@@ -69,7 +68,8 @@ def cluster(
             "kubeconfig": secret(spec.folder, "admin.kubeconfig"),
             "api_urls": [node.api_url for node in outside or nodes],
         }
-    return text | {"backup": backup(spec, recipients), "objectives": {"rto": "15m", "rpo": "30m"}}
+    policy = {"backup": backup(spec, recipients), "objectives": {"rto": "15m", "rpo": "30m"}}
+    return text | policy | {"drills": "allowed"}
 
 
 def proving(spec: LabSpec, sandbox: Node | None) -> dict[str, object]:

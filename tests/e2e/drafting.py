@@ -28,14 +28,14 @@ class Drafted:
     def differing(self, lab: Lab) -> set[str]:
         """Every field that is not as in the lab's own inventory, and stands on no marked line.
 
-        Where a lab's daemon serves its figures no cluster can tell.
+        Where a lab's daemon serves its figures no cluster can tell, nor that faults may be laid there.
         """
         marked = self._marked()
         mine, theirs = (loaded(path) for path in (self.config, Path(lab.config)))
         return {
             ".".join(map(str, loc))
             for loc in different(mine, theirs)
-            if loc != ("metrics",) and not any(loc[: len(each)] == each for each in marked)
+            if loc != ("metrics",) and loc[-1] != "drills" and not any(loc[: len(each)] == each for each in marked)
         }
 
     def _marked(self) -> list[Loc]:

@@ -172,7 +172,7 @@ class TestConfig:
         text = yaml.safe_load(quorate_yaml(SHAPE, NODES, STORE, RECIPIENTS))
         assert list(text) == ["apiVersion", "state_dir", "temporal", "clusters", "stores", "metrics"]
         assert list(text["clusters"]["demo"]) == [
-            "environment", "ssh", "etcd", "members", "control_plane", "kubernetes", "backup", "objectives",
+            "environment", "ssh", "etcd", "members", "control_plane", "kubernetes", "backup", "objectives", "drills",
         ]  # fmt: skip
 
     def test_etcd_3_4_restores_with_etcdctl(self) -> None:
