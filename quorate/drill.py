@@ -24,6 +24,7 @@ from quorate.supervisor import Systemd
 
 WORKFLOW = "drill"
 LOOK_S, STEADY_S, FAULT_S = 60.0, 30.0, 120.0
+CHANGES = ("restore", "replace-member")  # what changes nodes, planned and approved as ever
 
 STEPS = (
     Step("look", "Look who leads and whether anybody has the nodes", "drill.look", "cluster", patience_s=LOOK_S),
@@ -222,10 +223,14 @@ def request(
 
 
 def restoring(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) -> RestoreRequest | None:
-    """The newest backup, as in an incident; who approves is what the inventory says."""
-    if not any(stage.run == "restore" for stage in scenario.stages):
+    """The newest backup, as in an incident; who approves is what the inventory says, but for who is absent."""
+    if not any(stage.run in CHANGES for stage in scenario.stages):
         return None
     settings = inventory.cluster(cluster)
+    if scenario.absent:
+        others = tuple(each for each in settings.approval.approvers if each.name != actor)
+        approval = settings.approval.model_copy(update={"approvers": others, "people": 1})
+        settings = settings.model_copy(update={"approval": approval})
     return RestoreRequest("", cluster, settings, inventory.stores[settings.backup.store], LATEST, actor)
 
 
@@ -262,6 +267,8 @@ def lacks(scenario: Scenario, settings: Cluster) -> Iterable[str]:
         yield f"{scenario.needs.members} members"
     if scenario.needs.sandbox and settings.sandbox is None:
         yield "a sandbox"
+    if scenario.needs.approvers and len(settings.approval.names) < 2:
+        yield "two approvers by name"
     if scenario.needs.control_plane and not settings.control_plane:
         yield "a control plane"
     known = {"leader", "follower", "majority", *(member.name for member in settings.members)}
@@ -335,10 +342,11 @@ def held_by(situation: Situation) -> str:
     return "; ".join((*held, *(f"{name} cannot be logged in to: {why}" for name, why in situation.silent.items())))
 
 
-def restored(stage: str, ended: RestoreResult) -> Check:
-    """Whether the restore has ended as one that restored."""
+def changed(stage: str, ended: RestoreResult) -> Check:
+    """Whether it has ended as what it was begun for."""
+    wanted = Outcome.REPLACED if ended.member else Outcome.RESTORED
     said = f"{ended.outcome}: {ended.error.message}" if ended.error else str(ended.outcome)
-    return Check(f"{stage}: restore", "restored", said, ended.outcome is Outcome.RESTORED)
+    return Check(f"{stage}: {ended.operation.rpartition('-')[0]}", str(wanted), said, ended.outcome is wanted)
 
 
 @dataclass(frozen=True, slots=True)

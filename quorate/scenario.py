@@ -11,9 +11,9 @@ from quorate.reading import doubles, mistake, telling, walk
 
 Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apiserver"]
 Expected = Literal["another-leader", "majority-serves", "minority-refuses"]
-Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "restored", "rto", "rpo"]
+Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "restored", "replaced", "rto", "rpo"]
 Kind = Literal["stop", "kill", "cut", "wipe"]
-Run = Literal["prove", "restore"]
+Run = Literal["prove", "restore", "replace-member"]
 BOUNDED = ("write-gap", "read-gap")
 
 
@@ -50,11 +50,12 @@ class Stage(Strict):
 
 
 class Needs(Strict):
-    """Without which it is not begun."""
+    """Without which it is not begun; `approvers` are two at least, by name."""
 
     members: int = Field(default=1, ge=1, le=9)
     sandbox: bool = False
     staging: bool = False
+    approvers: bool = False
     control_plane: bool = False
 
 
@@ -95,6 +96,7 @@ class Scenario(Strict):
     proof: Annotated[tuple[Proven, ...], Field(min_length=1)]
     limits: Limits = Limits()
     stop_when: Stops = Stops()
+    absent: Literal["requester"] | None = None  # who may not approve what is restored
 
     @property
     def faults(self) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from quorate.drill import Drilled, DrillRequest, DrillResult, Verdict
 from quorate.measure import Check, Clock, Probed, Resource, failed
-from quorate.operation import Outcome
 from quorate.prove import ProveResult
 from quorate.scenario import Proven
 
@@ -100,10 +99,10 @@ def proved(proven: Proven, request: DrillRequest, seen: Drilled, clock: Clock) -
             return lost_check(seen.probed)
         case "backup-proved":
             return proof_check(seen.proved)
-        case "restored":
-            done = seen.restored is not None and seen.restored.outcome is Outcome.RESTORED
-            said = f"{seen.restored.operation}: {seen.restored.outcome}" if seen.restored else "nothing was restored"
-            return Check("restored", "a restore that was verified on every member", said, done)
+        case "restored" | "replaced" as wanted:
+            done = seen.restored is not None and seen.restored.outcome == wanted
+            said = f"{seen.restored.operation}: {seen.restored.outcome}" if seen.restored else "nothing was"
+            return Check(wanted, f"{wanted}, and verified on every member", said, done)
         case "rto":
             objectives = request.settings.objectives
             return bound_check("rto", clock.rto_s, objectives.rto if objectives else None)

@@ -30,9 +30,9 @@ with workflow.unsafe.imports_passed_through():
         Watched,
         WatchTask,
         aim,
+        changed,
         held_by,
         laid,
-        restored,
         steady_of,
         unsteady,
     )
@@ -51,7 +51,7 @@ with workflow.unsafe.imports_passed_through():
 
 T = TypeVar("T")
 ATTEMPTS = 3
-NODES, RESTORE = "op", "restore"
+NODES = "op"
 LIFT_S = 3600.0  # a node that does not answer lifts the fault by itself meanwhile
 
 
@@ -178,7 +178,7 @@ class Drill:
             f"{key}-{number}", title, f"drill.{key}", task, Receipt, patience_s, attempts=attempts, place=name
         )
 
-    async def carried_out(self, number: int, stage: Stage, _victim: str = "") -> None:
+    async def carried_out(self, number: int, stage: Stage, victim: str = "") -> None:
         """The same workflow as ever, as an operation of its own; cancelled with this one."""
         key = f"run-{number}"
         self.show(key, "cluster", stage.title, "running")
@@ -186,14 +186,17 @@ class Drill:
             server: Server = await workflow.execute_activity(
                 "due.situation", self.request.cluster, result_type=Server, **patience.step(LOOK_S)
             )
-            await (self.restore if stage.run == "restore" else self.prove)(number, server)
+            if stage.run == "prove":
+                await self.prove(server)
+            else:
+                await self.change(number, stage, victim, server)
         except WorkflowAlreadyStartedError:
             self.note(stopped=f"another {stage.run} runs at this moment")
         except (ActivityError, ChildWorkflowError) as error:
             self.note(checks=(Check(f"stage {number}: {stage.run}", "it ends", said(error), passed=False),))
         self.show(key, "cluster", stage.title, "done")
 
-    async def prove(self, _number: int, server: Server) -> None:
+    async def prove(self, server: Server) -> None:
         assert self.request.prove
         asked = replace(self.request.prove, operation=self.begins(PROVE))
         child = await begun(PROVE, asked, ProveResult, server.attributes, self.request.version, TOGETHER)
@@ -201,29 +204,44 @@ class Drill:
         assert self.seen.proved
         self.note(findings=self.seen.proved.findings)
 
-    async def restore(self, number: int, server: Server) -> None:
+    async def change(self, number: int, stage: Stage, victim: str, server: Server) -> None:
         """Its plan is made, approved and carried out as in an incident."""
         assert self.request.restore
-        asked = replace(self.request.restore, operation=self.begins(RESTORE))
+        assert stage.run
+        member = victim if stage.run == "replace-member" else ""
+        asked = replace(self.request.restore, operation=self.begins(stage.run), member=member)
         child = await begun(
-            RESTORE, asked, RestoreResult, server.attributes, self.request.version, TOGETHER, slot=NODES
+            stage.run, asked, RestoreResult, server.attributes, self.request.version, TOGETHER, slot=NODES
         )
-        approving = asyncio.create_task(self.approve(asked.operation)) if self.request.confirmed else None
+        approving = asyncio.create_task(self.approve(asked.operation)) if self.approver else None
         ended = await child
         if approving:
             await approving
         self.seen = replace(self.seen, restored=ended)
-        self.note(checks=(restored(f"stage {number}", ended),), findings=ended.findings)
+        self.note(checks=(changed(f"stage {number}", ended),), findings=ended.findings)
+
+    @property
+    def approver(self) -> str:
+        """Who has said yes beforehand; who is absent is asked all the same, to see that it does not count."""
+        return self.request.actor if self.request.scenario.absent else self.request.confirmed
 
     async def approve(self, operation: str) -> None:
         """What could not be approved beforehand waits for a person, as it would in an incident."""
-        task = ApproveTask(f"quorate/{self.request.cluster}/{NODES}", operation, self.request.confirmed)
+        task = ApproveTask(f"quorate/{self.request.cluster}/{NODES}", operation, self.approver)
         options = patience.step(self.request.scenario.limits.duration)
+        absent = bool(self.request.scenario.absent)
         try:
-            if await workflow.execute_activity("drill.approve", task, result_type=str, **options):
-                self.seen = replace(self.seen, approved=workflow.time())
+            given: str = await workflow.execute_activity("drill.approve", task, result_type=str, **options)
         except ActivityError as error:
-            self.note(findings=(f"{self.request.confirmed}'s approval did not count: {said(error)}",))
+            if absent:
+                self.note(checks=(Check("absent", f"{self.approver} cannot approve it", said(error), passed=True),))
+            else:
+                self.note(findings=(f"{self.approver}'s approval did not count: {said(error)}",))
+            return
+        if given:
+            self.seen = replace(self.seen, approved=workflow.time())
+        if absent:
+            self.note(checks=(Check("absent", f"{self.approver} cannot approve it", given or "-", passed=False),))
 
     def begins(self, kind_: str) -> str:
         operation = new(kind_)
@@ -261,6 +279,8 @@ class Drill:
     async def worked_out(self) -> None:
         """Of what was proved when it began; of what was restored when the first fault was laid."""
         snapshot = next(each.snapshot for each in (self.seen.restored, self.seen.proved) if each)
+        if not snapshot:
+            return
         at = self.seen.declared or self.seen.began
         task = DrillTask(self.request, "lost", self.next(), snapshot=snapshot, declared=at)
         try:

@@ -145,6 +145,30 @@ def test_who_is_cut_from_its_peers_takes_no_write_and_catches_up(drilled: Produc
     assert there(drilled) == before
 
 
+def test_a_member_that_is_wiped_is_replaced_while_the_others_serve(drilled: Product) -> None:
+    before = there(drilled)
+    result = drilled.json("drill", "start", "member-loss", drilled.cluster, "--confirm", drilled.cluster)
+    assert (result["outcome"], failing(result)) == ("passed", [])
+    assert [each.rpartition("-")[0] for each in result["operations"]] == ["replace-member"]
+    assert there(drilled) == before
+
+
+def test_a_quorum_that_is_wiped_is_restored_as_in_an_incident_and_both_numbers_are_measured(drilled: Product) -> None:
+    snapshot = drilled.backup()["snapshot"]
+    result = drilled.json("drill", "start", "quorum-loss", drilled.cluster, "--confirm", drilled.cluster)
+    assert (result["outcome"], result["snapshot"], failing(result)) == ("passed", snapshot, [])
+    clock = result["clock"]
+    assert clock["declared"] < clock["approved"] < clock["first_write"] < clock["handed_back"]
+    assert 0 < result["lost"]["least_s"] <= result["lost"]["most_s"]
+    assert any("approved by" in each for each in result["people"])
+    (operation,) = result["operations"]
+    assert drilled.json("operations", "show", operation)["outcome"]["outcome"] == "restored"
+    assert [line for lines in there(drilled).values() for line in lines if "drill" in line] == []
+    for each in drilled.lab.nodes:
+        assert node_exec(drilled.lab, each.name, ["sh", "-c", "ls -d /var/lib/etcd/*drill*"])[0] == 2
+    drilled.json("tidy", drilled.cluster, "--older-than", "0s", "--confirm", drilled.cluster)
+
+
 @pytest.mark.parametrize(
     "act", ["systemd-run", "systemctl stop etcd.service", "look", "systemctl start etcd.service"]
 )
