@@ -7,7 +7,13 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, ChildWorkflowError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
     from quorate.audit import canonical
@@ -144,7 +150,8 @@ class Drill:
                 self.seen = replace(self.seen, declared=workflow.time())
             await (self.carried_out if stage.run else self.watched)(number, stage, victims[0])
         except ActivityError as error:
-            self.note(stopped=said(error))
+            if not is_cancelled_exception(error):  # who has cancelled it is known elsewhere
+                self.note(stopped=said(error))
         finally:
             await self.uncancelled(self.all_lifted(number, stage, faults, made))
         patience_s = self.request.scenario.limits.recover

@@ -150,7 +150,11 @@ def test_a_member_that_is_wiped_is_replaced_while_the_others_serve(drilled: Prod
     result = drilled.json("drill", "start", "member-loss", drilled.cluster, "--confirm", drilled.cluster)
     assert (result["outcome"], failing(result)) == ("passed", [])
     assert [each.rpartition("-")[0] for each in result["operations"]] == ["replace-member"]
-    assert there(drilled) == before
+    after = there(drilled)  # but for what the operation has left of its own record there
+    assert {name: unclaimed(lines) for name, lines in after.items()} == {
+        name: unclaimed(lines) for name, lines in before.items()
+    }
+    assert [line for lines in after.values() for line in lines if "drill" in line] == []
 
 
 def test_a_quorum_that_is_wiped_is_restored_as_in_an_incident_and_both_numbers_are_measured(drilled: Product) -> None:
@@ -159,7 +163,7 @@ def test_a_quorum_that_is_wiped_is_restored_as_in_an_incident_and_both_numbers_a
     assert (result["outcome"], result["snapshot"], failing(result)) == ("passed", snapshot, [])
     clock = result["clock"]
     assert clock["declared"] < clock["approved"] < clock["first_write"] < clock["handed_back"]
-    assert 0 < result["lost"]["least_s"] <= result["lost"]["most_s"]
+    assert 0 <= result["lost"]["least_s"] <= result["lost"]["most_s"]
     assert any("approved by" in each for each in result["people"])
     (operation,) = result["operations"]
     assert drilled.json("operations", "show", operation)["outcome"]["outcome"] == "restored"
