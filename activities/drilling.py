@@ -25,6 +25,7 @@ from quorate.gauges import loss_of
 from quorate.measure import Check
 from quorate.node import Claim
 from quorate.ports import Apis, Etcd, Etcds, Ticks
+from quorate.scenario import Mistake
 from quorate.seen import Look, NodeSeen
 from quorate.shares import ports, supervised
 from quorate.steadiness import Told
@@ -216,6 +217,8 @@ class Drilling:
                 with self.etcds.at(target, ticket) as etcd:
                     etcd.delete(task.request.probe_key)
                     etcd.delete(refused_key(task.request))
+                    for mistake in written(task.request):
+                        etcd.delete_prefix(mistake.prefix)
             except QuorateError as error:
                 last = error
             else:
@@ -232,6 +235,11 @@ class Drilling:
         ticks = self.ticks.since(request.cluster, found.created_at.timestamp())
         loss = loss_of(found, ticks, task.declared)
         return Lost(loss.least_s, loss.most_s)
+
+
+def written(request: DrillRequest) -> tuple[Mistake, ...]:
+    """Whose keys are the drill's own."""
+    return tuple(each.mistake for each in request.scenario.stages if each.mistake and each.mistake.writes)
 
 
 def refused_key(request: DrillRequest) -> str:

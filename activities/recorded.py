@@ -183,6 +183,9 @@ class RecordedEtcd:
     def delete(self, key: str) -> int:
         return self.pen.called(("etcd", "delete", key), lambda: self.etcd.delete(key))
 
+    def delete_prefix(self, prefix: str) -> int:
+        return self.pen.called(("etcd", "delete", "--prefix", prefix), lambda: self.etcd.delete_prefix(prefix))
+
     def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
         return self.pen.called(("etcd", "alarm", "disarm", *of), lambda: self.etcd.disarm(of))
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from quorate.backup import BackupRequest, BackupResult
+from quorate.backup import request as backup_request
 from quorate.catalogue import LATEST
 from quorate.clients import NFT
 from quorate.command import Node, node_of
@@ -18,7 +20,7 @@ from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Step
 from quorate.prove import ProveRequest, ProveResult
 from quorate.prove import request as prove_request
-from quorate.scenario import Expected, Fault, Scenario, Stage, Steady
+from quorate.scenario import Expected, Fault, Mistake, Scenario, Stage, Steady
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Systemd
 
@@ -71,6 +73,7 @@ class DrillRequest:
     actor: str = ""
     prove: ProveRequest | None = None  # its own operation is named when it begins; so is that of a restore
     restore: RestoreRequest | None = None
+    backup: BackupRequest | None = None
     confirmed: str = ""  # who has said yes beforehand to whatever plan its restore will have
     version: str = ""
 
@@ -217,12 +220,21 @@ def request(
         scenario=scenario,
         actor=actor,
         prove=proving(inventory, cluster, scenario, actor),
-        restore=restoring(inventory, cluster, scenario, actor),
+        restore=restoring(inventory, cluster, scenario, operation, actor),
+        backup=backing(inventory, cluster, scenario, actor),
         confirmed=confirmed,
     )
 
 
-def restoring(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) -> RestoreRequest | None:
+def backing(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) -> BackupRequest | None:
+    if not any(stage.run == "backup" or stage.mistake for stage in scenario.stages):
+        return None
+    return backup_request(inventory, cluster, "", actor)
+
+
+def restoring(
+    inventory: Inventory, cluster: str, scenario: Scenario, operation: str, actor: str
+) -> RestoreRequest | None:
     """The newest backup, as in an incident; who approves is what the inventory says, but for who is absent."""
     if not any(stage.run in CHANGES for stage in scenario.stages):
         return None
@@ -231,7 +243,10 @@ def restoring(inventory: Inventory, cluster: str, scenario: Scenario, actor: str
         others = tuple(each for each in settings.approval.approvers if each.name != actor)
         approval = settings.approval.model_copy(update={"approvers": others, "people": 1})
         settings = settings.model_copy(update={"approval": approval})
-    return RestoreRequest("", cluster, settings, inventory.stores[settings.backup.store], LATEST, actor)
+    asked = RestoreRequest("", cluster, settings, inventory.stores[settings.backup.store], LATEST, actor)
+    if not any(stage.mistake for stage in scenario.stages):
+        return asked
+    return replace(asked, overrides=("quorum-healthy",), reason=f"{operation}: keys were deleted on purpose")
 
 
 def proving(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) -> ProveRequest | None:
@@ -356,3 +371,39 @@ class ApproveTask:
     workflow: str
     operation: str
     actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class MistakeTask:
+    request: DrillRequest
+    step: str
+    turn: int
+    mistake: Mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Of all keys below a prefix: how many, and one hash of their names and the revisions that wrote them."""
+
+    keys: int = 0
+    digest: str = ""
+
+
+KEY_TITLES = {
+    "write": "write keys",
+    "fingerprint": "tell what is there",
+    "delete": "delete all of it, by mistake",
+}
+KEYS_S = 120.0
+
+
+def keys_back(stage: str, before: Fingerprint, deleted: Fingerprint, after: Fingerprint) -> tuple[Check, ...]:
+    """A restore keeps the revision that wrote a key, so the same digest means the very same keys."""
+    expected, told = (f"{each.keys} keys, {each.digest[:12]}" for each in (before, after))
+    gone = Check(f"{stage}: deleted", "no key is left", f"{deleted.keys} left of {before.keys}", deleted.keys == 0)
+    return (gone, Check(f"{stage}: keys back", expected, told, before == after and before.keys > 0))
+
+
+def backed_up(stage: str, ended: BackupResult) -> Check:
+    said = "; ".join((ended.outcome, *ended.findings))
+    return Check(f"{stage}: backup", "verified", said, ended.outcome in {"verified", "degraded"})

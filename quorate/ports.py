@@ -113,6 +113,9 @@ class Etcd(Protocol):
 
     def delete(self, key: str) -> int: ...
 
+    def delete_prefix(self, prefix: str) -> int:
+        """Every key below it, at one revision; how many there were. BadInput for no prefix at all."""
+
     def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
         """Disarm every alarm, or those of these members alone; the ones that were armed."""
 

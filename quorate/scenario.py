@@ -13,7 +13,7 @@ Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apis
 Expected = Literal["another-leader", "majority-serves", "minority-refuses"]
 Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "restored", "replaced", "rto", "rpo"]
 Kind = Literal["stop", "kill", "cut", "wipe"]
-Run = Literal["prove", "restore", "replace-member"]
+Run = Literal["prove", "backup", "restore", "replace-member"]
 BOUNDED = ("write-gap", "read-gap")
 
 
@@ -28,6 +28,13 @@ class Fault(Strict):
     at: Name
 
 
+class Mistake(Strict):
+    """All keys below `prefix` are deleted; `writes` is how many the drill writes there itself before the backup."""
+
+    prefix: str = Field(min_length=1, max_length=200)
+    writes: int = Field(default=0, ge=0, le=10_000)
+
+
 class Stage(Strict):
     """A fault for as long as `hold`, or until the operation that `run` names is over; or one operation alone.
 
@@ -37,6 +44,7 @@ class Stage(Strict):
     title: str = Field(min_length=1, max_length=120)
     fault: Fault | None = None
     hold: Duration = Field(default=10.0, gt=0, le=3600)
+    mistake: Mistake | None = None
     run: Run | None = None
     expect: tuple[Expected, ...] = ()
 
@@ -44,6 +52,8 @@ class Stage(Strict):
     def check_one(self) -> Self:
         if self.fault is None and self.run is None:
             raise ValueError("expected a fault, run, or both")
+        if self.mistake and (self.fault or self.run != "restore"):
+            raise ValueError("expected mistake with run: restore, and without a fault")
         if self.expect and (self.fault is None or self.run):
             raise ValueError("expected expect only with a fault that lasts for its hold")
         return self
@@ -101,7 +111,7 @@ class Scenario(Strict):
     @property
     def faults(self) -> bool:
         """Whether it breaks anything."""
-        return any(stage.fault for stage in self.stages)
+        return any(stage.fault or stage.mistake for stage in self.stages)
 
 
 def parse(text: str, name: str) -> Scenario:

@@ -13,6 +13,7 @@ from activities.due import Outset
 from activities.kubernetes import Kubernetes
 from activities.listings import Listings
 from activities.members import Members
+from activities.mistakes import Mistakes
 from activities.nodes import VERBS, Nodes
 from activities.probing import Probe
 from activities.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
@@ -68,6 +69,7 @@ def steps(wiring: Wiring) -> Activities:
     approvals = Approvals(wiring.signatures, journals, time)
     prompt = (wiring.prompt_etcds, wiring.prompt_apis)
     drilling = Drilling(hosts, etcds, *prompt, stores, wiring.ticks, time, wiring.shelf)
+    mistakes = Mistakes(etcds, time)
     return [
         wiring.planning.plan_restore,
         approvals.check,
@@ -97,6 +99,9 @@ def steps(wiring: Wiring) -> Activities:
         drilling.clean,
         drilling.lost,
         Approving().approve,
+        mistakes.write,
+        mistakes.fingerprint,
+        mistakes.delete,
         Outset(in_order).situation,
         wiring.ledger.write,
         wiring.ledger.seal,

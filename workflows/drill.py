@@ -1,78 +1,63 @@
 """Hold a drill: see that all is steady, break what the scenario says, watch, undo it, and judge by what was seen."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import asdict, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
-    ChildWorkflowError,
-    WorkflowAlreadyStartedError,
     is_cancelled_exception,
 )
 
 with workflow.unsafe.imports_passed_through():
-    from quorate.audit import canonical
     from quorate.converge import Receipt
     from quorate.drill import (
         BY_KEY,
         FAULT_S,
+        KEY_TITLES,
+        KEYS_S,
         LOOK_S,
         STEADY_S,
-        STEPS,
         WORKFLOW,
-        ApproveTask,
         Drilled,
         DrillRequest,
         DrillResult,
         DrillTask,
         FaultTask,
+        Fingerprint,
         Lost,
+        MistakeTask,
         Situation,
         Watched,
         WatchTask,
         aim,
-        changed,
         held_by,
+        keys_back,
         laid,
         steady_of,
         unsteady,
     )
-    from quorate.due import Situation as Server
     from quorate.errors import Refusal
     from quorate.fault import by_hand
     from quorate.measure import Check, Probed, Resource
-    from quorate.operation import Progress, RestoreResult, StepDone
-    from quorate.prove import WORKFLOW as PROVE
-    from quorate.prove import ProveResult
-    from quorate.records import Entry
     from quorate.scenario import Stage
     from quorate.verdict import result
     from workflows import patience
-    from workflows.children import TOGETHER, begun, new, said
+    from workflows.children import said
+    from workflows.stages import Stages
 
 T = TypeVar("T")
 ATTEMPTS = 3
-NODES = "op"
 LIFT_S = 3600.0  # a node that does not answer lifts the fault by itself meanwhile
 
 
 @workflow.defn(name=WORKFLOW)
-class Drill:
+class Drill(Stages):
     @workflow.init
     def __init__(self, request: DrillRequest) -> None:
-        self.request = request
-        self.turn = 0
-        self.seen = Drilled(began=0.0)
-        self.steps: dict[tuple[str, str], StepDone] = {}
-        self.titles: dict[str, str] = {}
-        self.title = STEPS[0].title
-        self.work: asyncio.Task[None] | None = None
-        self.cancelled_by = ""
+        self.begin(request)
 
     @workflow.run
     async def run(self, _: DrillRequest) -> DrillResult:
@@ -128,6 +113,8 @@ class Drill:
         for number, stage in enumerate(self.request.scenario.stages, 1):
             if stage.fault:
                 await self.broken(number, stage)
+            elif stage.mistake:
+                await self.mistaken(number, stage)
             else:
                 await self.carried_out(number, stage)
             if self.seen.stopped or any(each.passed is False for each in self.seen.checks):
@@ -157,6 +144,30 @@ class Drill:
         patience_s = self.request.scenario.limits.recover
         self.note(checks=await self.steady(f"after stage {number}", patience_s))
 
+    async def mistaken(self, number: int, stage: Stage) -> None:
+        """Keys are written and backed up, then deleted by mistake, and restored: exactly those have to be back."""
+        assert stage.mistake
+        try:
+            await self.key_step(number, stage, "write", type(None))
+            await self.carried_out(number, stage.model_copy(update={"run": "backup"}))
+            before = await self.key_step(number, stage, "fingerprint", Fingerprint)
+            deleted = await self.key_step(number, stage, "delete", Fingerprint)
+            self.seen = replace(self.seen, declared=self.seen.declared or workflow.time())
+            await self.carried_out(number, stage)
+            after = await self.key_step(number, stage, "fingerprint", Fingerprint)
+        except ActivityError as error:
+            if not is_cancelled_exception(error):
+                self.note(stopped=said(error))
+            return
+        self.note(checks=keys_back(f"stage {number}", before, deleted, after))
+        self.note(checks=await self.steady(f"after stage {number}", self.request.scenario.limits.recover))
+
+    async def key_step(self, number: int, stage: Stage, verb: str, answer: type[T]) -> T:
+        assert stage.mistake
+        task = MistakeTask(self.request, verb, self.next(), stage.mistake)
+        title = f"{stage.title}: {KEY_TITLES[verb]}"
+        return await self.step(f"{verb}-{number}", title, f"drill.{verb}", task, answer, KEYS_S)
+
     async def watched(self, number: int, stage: Stage, victim: str) -> None:
         task = WatchTask(self.request, "watch", self.next(), victim, stage.expect, stage.hold, f"stage {number}")
         watched = await self.step(f"watch-{number}", stage.title, "drill.watch", task, Watched, stage.hold + 30)
@@ -184,76 +195,6 @@ class Drill:
         return await self.step(
             f"{key}-{number}", title, f"drill.{key}", task, Receipt, patience_s, attempts=attempts, place=name
         )
-
-    async def carried_out(self, number: int, stage: Stage, victim: str = "") -> None:
-        """The same workflow as ever, as an operation of its own; cancelled with this one."""
-        key = f"run-{number}"
-        self.show(key, "cluster", stage.title, "running")
-        try:
-            server: Server = await workflow.execute_activity(
-                "due.situation", self.request.cluster, result_type=Server, **patience.step(LOOK_S)
-            )
-            if stage.run == "prove":
-                await self.prove(server)
-            else:
-                await self.change(number, stage, victim, server)
-        except WorkflowAlreadyStartedError:
-            self.note(stopped=f"another {stage.run} runs at this moment")
-        except (ActivityError, ChildWorkflowError) as error:
-            self.note(checks=(Check(f"stage {number}: {stage.run}", "it ends", said(error), passed=False),))
-        self.show(key, "cluster", stage.title, "done")
-
-    async def prove(self, server: Server) -> None:
-        assert self.request.prove
-        asked = replace(self.request.prove, operation=self.begins(PROVE))
-        child = await begun(PROVE, asked, ProveResult, server.attributes, self.request.version, TOGETHER)
-        self.seen = replace(self.seen, proved=await child)
-        assert self.seen.proved
-        self.note(findings=self.seen.proved.findings)
-
-    async def change(self, number: int, stage: Stage, victim: str, server: Server) -> None:
-        """Its plan is made, approved and carried out as in an incident."""
-        assert self.request.restore
-        assert stage.run
-        member = victim if stage.run == "replace-member" else ""
-        asked = replace(self.request.restore, operation=self.begins(stage.run), member=member)
-        child = await begun(
-            stage.run, asked, RestoreResult, server.attributes, self.request.version, TOGETHER, slot=NODES
-        )
-        approving = asyncio.create_task(self.approve(asked.operation)) if self.approver else None
-        ended = await child
-        if approving:
-            await approving
-        self.seen = replace(self.seen, restored=ended)
-        self.note(checks=(changed(f"stage {number}", ended),), findings=ended.findings)
-
-    @property
-    def approver(self) -> str:
-        """Who has said yes beforehand; who is absent is asked all the same, to see that it does not count."""
-        return self.request.actor if self.request.scenario.absent else self.request.confirmed
-
-    async def approve(self, operation: str) -> None:
-        """What could not be approved beforehand waits for a person, as it would in an incident."""
-        task = ApproveTask(f"quorate/{self.request.cluster}/{NODES}", operation, self.approver)
-        options = patience.step(self.request.scenario.limits.duration)
-        absent = bool(self.request.scenario.absent)
-        try:
-            given: str = await workflow.execute_activity("drill.approve", task, result_type=str, **options)
-        except ActivityError as error:
-            if absent:
-                self.note(checks=(Check("absent", f"{self.approver} cannot approve it", said(error), passed=True),))
-            else:
-                self.note(findings=(f"{self.approver}'s approval did not count: {said(error)}",))
-            return
-        if given:
-            self.seen = replace(self.seen, approved=workflow.time())
-        if absent:
-            self.note(checks=(Check("absent", f"{self.approver} cannot approve it", given or "-", passed=False),))
-
-    def begins(self, kind_: str) -> str:
-        operation = new(kind_)
-        self.seen = replace(self.seen, operations=(*self.seen.operations, operation))
-        return operation
 
     async def situation(self) -> Situation:
         task = DrillTask(self.request, "look", self.next())
@@ -297,70 +238,6 @@ class Drill:
         else:
             self.seen = replace(self.seen, lost=lost)
 
-    async def step(
-        self,
-        key: str,
-        title: str,
-        verb: str,
-        task: DrillTask | FaultTask | WatchTask,
-        kind_: type[T],
-        patience_s: float,
-        *,
-        attempts: int = ATTEMPTS,
-        place: str = "cluster",
-    ) -> T:
-        self.title = title
-        self.show(key, place, title, "running")
-        options: dict[str, Any] = patience.step(patience_s)
-        policy: RetryPolicy = replace(options.pop("retry_policy"), maximum_attempts=attempts)
-        try:
-            answer: T = await workflow.execute_activity(
-                verb, task, result_type=kind_, retry_policy=policy, summary=title, **options
-            )
-        except ActivityError:
-            self.show(key, place, title, "failed")
-            raise
-        self.show(key, place, title, "done")
-        return answer
-
-    def show(self, key: str, place: str, title: str, state: str) -> None:
-        before = self.steps.get((key, place))
-        now = workflow.time()
-        began = before.started if before and before.started and state != "running" else now
-        took = None if state == "running" else round(now - began, 3)
-        self.titles[key] = title
-        self.steps[key, place] = StepDone(key, place, state, began, took)
-
-    def next(self) -> int:
-        self.turn += 1
-        return self.turn
-
-    def note(self, checks: tuple[Check, ...] = (), stopped: str = "", findings: tuple[str, ...] = ()) -> None:
-        seen = self.seen
-        self.seen = replace(
-            seen,
-            checks=(*seen.checks, *checks),
-            stopped=seen.stopped or stopped,
-            findings=(*seen.findings, *findings),
-        )
-
-    async def seal(self, outcome: dict[str, Any]) -> None:
-        request = self.request
-        entry = Entry(request.operation, request.cluster, request.store, "outcome.json", canonical(outcome))
-        await self.uncancelled(
-            workflow.execute_activity("ledger.seal", entry, **patience.record(patience.STEPS_QUEUE))
-        )
-
-    async def uncancelled(self, work: Coroutine[Any, Any, T]) -> T:
-        """A cancel does not keep what was broken from being mended."""
-        task = asyncio.create_task(work)
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                continue
-        return task.result()
-
     @workflow.update
     def cancel(self, by: str) -> str:
         """Whatever is broken is mended first; the verdict is `stopped`."""
@@ -373,16 +250,6 @@ class Drill:
     def may_be_cancelled(self, by: str) -> None:  # noqa: ARG002 - whoever it is
         if self.work is None or self.work.done():
             raise ApplicationError("nothing is broken: it begins, or is about to end", type=Refusal.kind)
-
-    @workflow.query
-    def progress(self) -> Progress:
-        return Progress(
-            operation=self.request.operation,
-            phase="running",
-            title=self.title,
-            steps=tuple(self.steps.values()),
-            titles=dict(self.titles),
-        )
 
 
 def kind(error: BaseException) -> str:

@@ -13,7 +13,17 @@ from google.protobuf.message import Message
 
 from activities.adapters import etcd_rpc_pb2 as rpc
 from quorate.converge import Tick
-from quorate.errors import AlreadyThere, Corrupt, Denied, Failed, LoginRefused, Missing, QuorateError, Unreachable
+from quorate.errors import (
+    AlreadyThere,
+    BadInput,
+    Corrupt,
+    Denied,
+    Failed,
+    LoginRefused,
+    Missing,
+    QuorateError,
+    Unreachable,
+)
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
 from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd, Secrets
@@ -280,6 +290,13 @@ class GrpcEtcd:
     def delete(self, key: str) -> int:
         request = rpc.DeleteRangeRequest(key=key.encode())
         return self._call("KV/DeleteRange", request, rpc.DeleteRangeResponse, self.call_s).header.revision
+
+    def delete_prefix(self, prefix: str) -> int:
+        if not prefix:
+            raise BadInput("without a prefix every key of the cluster would be deleted")
+        key = prefix.encode()
+        request = rpc.DeleteRangeRequest(key=key, range_end=behind(key))
+        return self._call("KV/DeleteRange", request, rpc.DeleteRangeResponse, self.call_s).deleted
 
     def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
         raised = self._alarm(rpc.AlarmRequest(), self.call_s).alarms

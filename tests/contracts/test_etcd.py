@@ -18,7 +18,7 @@ import pytest
 from activities.adapters import etcd_rpc_pb2 as rpc
 from activities.adapters.etcd import KINDS, GrpcEtcd, GrpcEtcds, behind, mapped, translated
 from deploy.lab.process import wait
-from quorate.errors import Corrupt, Failed, LoginRefused, QuorateError, Unreachable
+from quorate.errors import BadInput, Corrupt, Failed, LoginRefused, QuorateError, Unreachable
 from quorate.etcd import EtcdTarget
 from quorate.ports import Etcd
 from quorate.snapshot import Examination, Facts, joined
@@ -56,6 +56,17 @@ def test_a_write_is_read_by_the_next(etcd: Etcd) -> None:
     assert etcd.put("one", b"1") == before + 1
     assert etcd.get("one") == b"1"
     assert etcd.linearizable_revision() == before + 1
+
+
+def test_what_is_deleted_by_its_prefix_is_gone_and_nothing_beside_it(etcd: Etcd) -> None:
+    for key in ("mistake/1", "mistake/2", "mistaken"):
+        etcd.put(key, b"x")
+    assert etcd.delete_prefix("mistake/") == 2
+    assert etcd.delete_prefix("mistake/") == 0
+    assert (etcd.get("mistake/1"), etcd.get("mistaken")) == (None, b"x")
+    with pytest.raises(BadInput, match="every key"):
+        etcd.delete_prefix("")
+    etcd.delete("mistaken")
 
 
 def test_what_is_deleted_is_gone(etcd: Etcd) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from quorate.converge import Tick
-from quorate.errors import Failed, Missing, Unreachable
+from quorate.errors import BadInput, Failed, Missing, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
 from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd
@@ -149,6 +149,15 @@ class FakeEtcd:
     def delete(self, key: str) -> int:
         self._writes()
         return self.cluster.add(key, None) if self.get(key) is not None else self.cluster.revision
+
+    def delete_prefix(self, prefix: str) -> int:
+        self._writes()
+        if not prefix:
+            raise BadInput("without a prefix every key of the cluster would be deleted")
+        there = [key for key in list(self.cluster.keys()) if key.startswith(prefix)]
+        for key in there:
+            self.cluster.add(key, None)
+        return len(there)
 
     def disarm(self, of: tuple[str, ...] = ()) -> tuple[str, ...]:
         self._writes()

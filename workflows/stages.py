@@ -1,0 +1,208 @@
+"""What the stages of a drill are made of: steps that are shown, notes for the verdict, operations of their own."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
+
+with workflow.unsafe.imports_passed_through():
+    from quorate.audit import canonical
+    from quorate.backup import WORKFLOW as BACKUP
+    from quorate.backup import BackupResult
+    from quorate.drill import (
+        LOOK_S,
+        STEPS,
+        ApproveTask,
+        Drilled,
+        DrillRequest,
+        DrillTask,
+        FaultTask,
+        MistakeTask,
+        WatchTask,
+        backed_up,
+        changed,
+    )
+    from quorate.due import Situation as Server
+    from quorate.measure import Check
+    from quorate.operation import Progress, RestoreResult, StepDone
+    from quorate.prove import WORKFLOW as PROVE
+    from quorate.prove import ProveResult
+    from quorate.records import Entry
+    from quorate.scenario import Stage
+    from workflows import patience
+    from workflows.children import TOGETHER, begun, new, said
+
+T = TypeVar("T")
+ATTEMPTS = 3
+NODES = "op"
+
+
+class Stages:
+    """Set up before `run`, since an Update may arrive in the very first task."""
+
+    def begin(self, request: DrillRequest) -> None:
+        self.request = request
+        self.turn = 0
+        self.seen = Drilled(began=0.0)
+        self.steps: dict[tuple[str, str], StepDone] = {}
+        self.titles: dict[str, str] = {}
+        self.title = STEPS[0].title
+        self.work: asyncio.Task[None] | None = None
+        self.cancelled_by = ""
+
+    async def carried_out(self, number: int, stage: Stage, victim: str = "") -> None:
+        """The same workflow as ever, as an operation of its own; cancelled with this one."""
+        key = f"run-{number}"
+        self.show(key, "cluster", stage.title, "running")
+        try:
+            server: Server = await workflow.execute_activity(
+                "due.situation", self.request.cluster, result_type=Server, **patience.step(LOOK_S)
+            )
+            match stage.run:
+                case "prove":
+                    await self.prove(server)
+                case "backup":
+                    await self.backup(number, server)
+                case _:
+                    await self.change(number, stage, victim, server)
+        except WorkflowAlreadyStartedError:
+            self.note(stopped=f"another {stage.run} runs at this moment")
+        except (ActivityError, ChildWorkflowError) as error:
+            self.note(checks=(Check(f"stage {number}: {stage.run}", "it ends", said(error), passed=False),))
+        self.show(key, "cluster", stage.title, "done")
+
+    async def prove(self, server: Server) -> None:
+        assert self.request.prove
+        asked = replace(self.request.prove, operation=self.begins(PROVE))
+        child = await begun(PROVE, asked, ProveResult, server.attributes, self.request.version, TOGETHER)
+        self.seen = replace(self.seen, proved=await child)
+        assert self.seen.proved
+        self.note(findings=self.seen.proved.findings)
+
+    async def backup(self, number: int, server: Server) -> None:
+        assert self.request.backup
+        asked = replace(self.request.backup, operation=self.begins(BACKUP))
+        child = await begun(BACKUP, asked, BackupResult, server.attributes, self.request.version, TOGETHER)
+        self.note(checks=(backed_up(f"stage {number}", await child),))
+
+    async def change(self, number: int, stage: Stage, victim: str, server: Server) -> None:
+        """Its plan is made, approved and carried out as in an incident."""
+        assert self.request.restore
+        assert stage.run
+        member = victim if stage.run == "replace-member" else ""
+        asked = replace(self.request.restore, operation=self.begins(stage.run), member=member)
+        child = await begun(
+            stage.run, asked, RestoreResult, server.attributes, self.request.version, TOGETHER, slot=NODES
+        )
+        approving = asyncio.create_task(self.approve(asked.operation)) if self.approver else None
+        ended = await child
+        if approving:
+            await approving
+        self.seen = replace(self.seen, restored=ended)
+        self.note(checks=(changed(f"stage {number}", ended),), findings=ended.findings)
+
+    @property
+    def approver(self) -> str:
+        """Who has said yes beforehand; who is absent is asked all the same, to see that it does not count."""
+        return self.request.actor if self.request.scenario.absent else self.request.confirmed
+
+    async def approve(self, operation: str) -> None:
+        """What could not be approved beforehand waits for a person, as it would in an incident."""
+        task = ApproveTask(f"quorate/{self.request.cluster}/{NODES}", operation, self.approver)
+        options = patience.step(self.request.scenario.limits.duration)
+        absent = bool(self.request.scenario.absent)
+        try:
+            given: str = await workflow.execute_activity("drill.approve", task, result_type=str, **options)
+        except ActivityError as error:
+            if absent:
+                self.note(checks=(Check("absent", f"{self.approver} cannot approve it", said(error), passed=True),))
+            else:
+                self.note(findings=(f"{self.approver}'s approval did not count: {said(error)}",))
+            return
+        if given:
+            self.seen = replace(self.seen, approved=workflow.time())
+        if absent:
+            self.note(checks=(Check("absent", f"{self.approver} cannot approve it", given or "-", passed=False),))
+
+    def begins(self, kind_: str) -> str:
+        operation = new(kind_)
+        self.seen = replace(self.seen, operations=(*self.seen.operations, operation))
+        return operation
+
+    async def step(
+        self,
+        key: str,
+        title: str,
+        verb: str,
+        task: DrillTask | FaultTask | WatchTask | MistakeTask,
+        kind_: type[T],
+        patience_s: float,
+        *,
+        attempts: int = ATTEMPTS,
+        place: str = "cluster",
+    ) -> T:
+        self.title = title
+        self.show(key, place, title, "running")
+        options: dict[str, Any] = patience.step(patience_s)
+        policy: RetryPolicy = replace(options.pop("retry_policy"), maximum_attempts=attempts)
+        try:
+            answer: T = await workflow.execute_activity(
+                verb, task, result_type=kind_, retry_policy=policy, summary=title, **options
+            )
+        except ActivityError:
+            self.show(key, place, title, "failed")
+            raise
+        self.show(key, place, title, "done")
+        return answer
+
+    def show(self, key: str, place: str, title: str, state: str) -> None:
+        before = self.steps.get((key, place))
+        now = workflow.time()
+        began = before.started if before and before.started and state != "running" else now
+        took = None if state == "running" else round(now - began, 3)
+        self.titles[key] = title
+        self.steps[key, place] = StepDone(key, place, state, began, took)
+
+    def next(self) -> int:
+        self.turn += 1
+        return self.turn
+
+    def note(self, checks: tuple[Check, ...] = (), stopped: str = "", findings: tuple[str, ...] = ()) -> None:
+        seen = self.seen
+        self.seen = replace(
+            seen,
+            checks=(*seen.checks, *checks),
+            stopped=seen.stopped or stopped,
+            findings=(*seen.findings, *findings),
+        )
+
+    async def seal(self, outcome: dict[str, Any]) -> None:
+        request = self.request
+        entry = Entry(request.operation, request.cluster, request.store, "outcome.json", canonical(outcome))
+        await self.uncancelled(
+            workflow.execute_activity("ledger.seal", entry, **patience.record(patience.STEPS_QUEUE))
+        )
+
+    async def uncancelled(self, work: Coroutine[Any, Any, T]) -> T:
+        """A cancel does not keep what was broken from being mended."""
+        task = asyncio.create_task(work)
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                continue
+        return task.result()
+
+    @workflow.query
+    def progress(self) -> Progress:
+        return Progress(
+            operation=self.request.operation,
+            phase="running",
+            title=self.title,
+            steps=tuple(self.steps.values()),
+            titles=dict(self.titles),
+        )
