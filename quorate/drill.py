@@ -74,6 +74,7 @@ class DrillRequest:
     prove: ProveRequest | None = None  # its own operation is named when it begins; so is that of a restore
     restore: RestoreRequest | None = None
     backup: BackupRequest | None = None
+    second: Store | None = None  # the first that has copies
     confirmed: str = ""  # who has said yes beforehand to whatever plan its restore will have
     version: str = ""
 
@@ -211,7 +212,7 @@ def request(
 ) -> DrillRequest:
     """Refusal where it may not be: nothing is begun. `production` names a cluster in so many words."""
     settings = inventory.cluster(cluster)
-    allow(scenario, cluster, settings, production)
+    allow(scenario, cluster, settings, inventory.stores[settings.backup.store], production)
     return DrillRequest(
         operation=operation,
         cluster=cluster,
@@ -222,6 +223,7 @@ def request(
         prove=proving(inventory, cluster, scenario, actor),
         restore=restoring(inventory, cluster, scenario, operation, actor),
         backup=backing(inventory, cluster, scenario, actor),
+        second=next((inventory.stores[name] for name in settings.backup.copies), None),
         confirmed=confirmed,
     )
 
@@ -255,7 +257,7 @@ def proving(inventory: Inventory, cluster: str, scenario: Scenario, actor: str) 
     return prove_request(inventory, cluster, "", actor)
 
 
-def allow(scenario: Scenario, cluster: str, settings: Cluster, production: str) -> None:
+def allow(scenario: Scenario, cluster: str, settings: Cluster, store: Store, production: str) -> None:
     """Faults only where the inventory allows them, and on production only where its name was given for that."""
     if production and production != cluster:
         raise BadInput(f"--in-production is {production!r}, the cluster is {cluster!r}; nothing was started")
@@ -273,15 +275,19 @@ def allow(scenario: Scenario, cluster: str, settings: Cluster, production: str) 
             f"{cluster} is production, and {scenario.scenario} breaks things; nothing was started",
             next=f"quorate drill start {scenario.scenario} {cluster} --in-production {cluster}  # if you mean that",
         )
-    if lacking := tuple(lacks(scenario, settings)):
+    if lacking := tuple(lacks(scenario, settings, store)):
         raise Refusal(f"{scenario.scenario} needs {' and '.join(lacking)}; {cluster} has not; nothing was started")
 
 
-def lacks(scenario: Scenario, settings: Cluster) -> Iterable[str]:
+def lacks(scenario: Scenario, settings: Cluster, store: Store) -> Iterable[str]:
     if len(settings.members) < scenario.needs.members:
         yield f"{scenario.needs.members} members"
     if scenario.needs.sandbox and settings.sandbox is None:
         yield "a sandbox"
+    if scenario.needs.copies and not settings.backup.copies:
+        yield "a second store (backup.copies)"
+    if any(stage.store == "away" for stage in scenario.stages) and not store.s3:
+        yield "a store in S3"
     if scenario.needs.approvers and len(settings.approval.names) < 2:
         yield "two approvers by name"
     if scenario.needs.control_plane and not settings.control_plane:
@@ -407,3 +413,23 @@ def keys_back(stage: str, before: Fingerprint, deleted: Fingerprint, after: Fing
 def backed_up(stage: str, ended: BackupResult) -> Check:
     said = "; ".join((ended.outcome, *ended.findings))
     return Check(f"{stage}: backup", "verified", said, ended.outcome in {"verified", "degraded"})
+
+
+NOBODY = "http://127.0.0.1:9"  # discard: nobody answers there
+
+
+def away(store: Store) -> Store:
+    """The same at an address where nobody answers, for this one operation; nothing else loses its store."""
+    assert store.s3, "looked at before it was begun"
+    return Store(s3=store.s3.model_copy(update={"endpoint": NOBODY}))
+
+
+def failed_for_it(stage: str, said: str) -> Check:
+    """A backup whose store is away has to fail, and to say for what."""
+    return Check(f"{stage}: backup", f"it fails, and names {NOBODY}", said, NOBODY in said)
+
+
+def not_back(request: DrillRequest, mistake: Mistake) -> str:
+    """What a person has to do where the drill ended between the mistake and the restore."""
+    restore = f"quorate restore {request.cluster} --confirm {request.cluster} --override-gate quorum-healthy"
+    return f"keys below {mistake.prefix} may be gone: {restore} --reason {request.operation}"

@@ -38,7 +38,8 @@ class Mistake(Strict):
 class Stage(Strict):
     """A fault for as long as `hold`, or until the operation that `run` names is over; or one operation alone.
 
-    Then it has to become steady again.
+    Then it has to become steady again. `store` is which one the operation works with: the first, its first copy, or
+    the first at an address where nobody answers; then it has to fail for that.
     """
 
     title: str = Field(min_length=1, max_length=120)
@@ -46,12 +47,17 @@ class Stage(Strict):
     hold: Duration = Field(default=10.0, gt=0, le=3600)
     mistake: Mistake | None = None
     run: Run | None = None
+    store: Literal["first", "second", "away"] = "first"
     expect: tuple[Expected, ...] = ()
 
     @model_validator(mode="after")
     def check_one(self) -> Self:
         if self.fault is None and self.run is None:
             raise ValueError("expected a fault, run, or both")
+        if self.store == "away" and self.run != "backup":
+            raise ValueError("expected store: away only with run: backup")
+        if self.store == "second" and self.run != "restore":
+            raise ValueError("expected store: second only with run: restore")
         if self.mistake and (self.fault or self.run != "restore"):
             raise ValueError("expected mistake with run: restore, and without a fault")
         if self.expect and (self.fault is None or self.run):
@@ -66,6 +72,7 @@ class Needs(Strict):
     sandbox: bool = False
     staging: bool = False
     approvers: bool = False
+    copies: bool = False
     control_plane: bool = False
 
 

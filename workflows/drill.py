@@ -36,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
         held_by,
         keys_back,
         laid,
+        not_back,
         steady_of,
         unsteady,
     )
@@ -158,6 +159,7 @@ class Drill(Stages):
         except ActivityError as error:
             if not is_cancelled_exception(error):
                 self.note(stopped=said(error))
+            self.note(findings=(not_back(self.request, stage.mistake),))
             return
         self.note(checks=keys_back(f"stage {number}", before, deleted, after))
         self.note(checks=await self.steady(f"after stage {number}", self.request.scenario.limits.recover))

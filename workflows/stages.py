@@ -23,8 +23,10 @@ with workflow.unsafe.imports_passed_through():
         FaultTask,
         MistakeTask,
         WatchTask,
+        away,
         backed_up,
         changed,
+        failed_for_it,
     )
     from quorate.due import Situation as Server
     from quorate.measure import Check
@@ -65,6 +67,8 @@ class Stages:
             match stage.run:
                 case "prove":
                     await self.prove(server)
+                case "backup" if stage.store == "away":
+                    await self.backup_without_store(number, server)
                 case "backup":
                     await self.backup(number, server)
                 case _:
@@ -89,12 +93,25 @@ class Stages:
         child = await begun(BACKUP, asked, BackupResult, server.attributes, self.request.version, TOGETHER)
         self.note(checks=(backed_up(f"stage {number}", await child),))
 
+    async def backup_without_store(self, number: int, server: Server) -> None:
+        assert self.request.backup
+        asked = replace(self.request.backup, operation=self.begins(BACKUP), store=away(self.request.backup.store))
+        child = await begun(BACKUP, asked, BackupResult, server.attributes, self.request.version, TOGETHER)
+        try:
+            told = (await child).outcome
+        except ChildWorkflowError as error:
+            told = said(error)
+        self.note(checks=(failed_for_it(f"stage {number}", told),))
+
     async def change(self, number: int, stage: Stage, victim: str, server: Server) -> None:
         """Its plan is made, approved and carried out as in an incident."""
         assert self.request.restore
         assert stage.run
         member = victim if stage.run == "replace-member" else ""
         asked = replace(self.request.restore, operation=self.begins(stage.run), member=member)
+        if stage.store == "second":
+            assert self.request.second
+            asked = replace(asked, store=self.request.second)
         child = await begun(
             stage.run, asked, RestoreResult, server.attributes, self.request.version, TOGETHER, slot=NODES
         )
