@@ -16,6 +16,7 @@ from quorate.fault import DRILL, MARGIN_S, Cut, Laid, Stopped, Wiped
 from quorate.inventory import Cluster, Inventory, Member, Store
 from quorate.measure import Check, Clock, Probed, Resource, failed
 from quorate.node import Claim
+from quorate.notices import TOLD
 from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Step
 from quorate.prove import ProveRequest, ProveResult
@@ -433,3 +434,32 @@ def not_back(request: DrillRequest, mistake: Mistake) -> str:
     """What a person has to do where the drill ended between the mistake and the restore."""
     restore = f"quorate restore {request.cluster} --confirm {request.cluster} --override-gate quorum-healthy"
     return f"keys below {mistake.prefix} may be gone: {restore} --reason {request.operation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoiled:
+    """A damaged twin of a backup, and the sound one that it was made of."""
+
+    twin: str
+    sound: str
+    directory: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpoilTask:
+    request: DrillRequest
+    step: str
+    turn: int
+    spoiled: Spoiled | None = None  # what is removed again
+
+
+def refused_twin(stage: str, spoiled: Spoiled, proof: ProveResult) -> tuple[Check, ...]:
+    """It was looked at, quarantined, and the one before it is the newest that counts."""
+    said = "; ".join((proof.outcome, proof.snapshot, *proof.findings))
+    bad = proof.outcome == "unsound" and proof.snapshot == spoiled.twin
+    return (
+        Check(f"{stage}: refused", f"{spoiled.twin} is unsound, and told as that", said, bad),
+        Check(
+            f"{stage}: the one before", spoiled.sound, proof.newest or "none counts", proof.newest == spoiled.sound
+        ),
+    )

@@ -39,13 +39,15 @@ class Stage(Strict):
     """A fault for as long as `hold`, or until the operation that `run` names is over; or one operation alone.
 
     Then it has to become steady again. `store` is which one the operation works with: the first, its first copy, or
-    the first at an address where nobody answers; then it has to fail for that.
+    the first at an address where nobody answers; then it has to fail for that. With `spoil` a damaged twin of the
+    newest backup is proved first: it has to be refused, and the one before it used; the twin is removed again.
     """
 
     title: str = Field(min_length=1, max_length=120)
     fault: Fault | None = None
     hold: Duration = Field(default=10.0, gt=0, le=3600)
     mistake: Mistake | None = None
+    spoil: Literal["newest"] | None = None
     run: Run | None = None
     store: Literal["first", "second", "away"] = "first"
     expect: tuple[Expected, ...] = ()
@@ -54,6 +56,8 @@ class Stage(Strict):
     def check_one(self) -> Self:
         if self.fault is None and self.run is None:
             raise ValueError("expected a fault, run, or both")
+        if self.spoil and (self.fault or self.mistake or self.run != "prove"):
+            raise ValueError("expected spoil with run: prove, and nothing else")
         if self.store == "away" and self.run != "backup":
             raise ValueError("expected store: away only with run: backup")
         if self.store == "second" and self.run != "restore":

@@ -20,6 +20,7 @@ from activities.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, Rec
 from activities.replacing import Replacing
 from activities.sandbox import SandboxWork
 from activities.snapshots import Snapshots
+from activities.spoiling import Spoiling
 from activities.taking import Taking
 from worker.temporal import in_order
 from worker.wiring import Wiring
@@ -117,6 +118,7 @@ def streams(wiring: Wiring) -> Activities:
     files = RecordedFiles(wiring.hosts, journals, time)
     snapshots = Snapshots(etcds, stores, hosts, cipher, wiring.signing, wiring.uploads, disks=wiring.disks)
     sandbox = SandboxWork(hosts, stores, cipher, wiring.signatures, shelf=wiring.shelf)
+    spoiling = Spoiling(stores, wiring.signing, wiring.shelf, time)
     return [
         snapshots.choose,
         snapshots.stream,
@@ -128,6 +130,8 @@ def streams(wiring: Wiring) -> Activities:
         wiring.pruning.prune,
         wiring.verifying.due,
         wiring.verifying.verify,
+        spoiling.spoil,
+        spoiling.unspoil,
         sandbox.choose,
         sandbox.claim,
         sandbox.restore,

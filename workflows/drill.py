@@ -30,6 +30,8 @@ with workflow.unsafe.imports_passed_through():
         Lost,
         MistakeTask,
         Situation,
+        Spoiled,
+        SpoilTask,
         Watched,
         WatchTask,
         aim,
@@ -37,6 +39,7 @@ with workflow.unsafe.imports_passed_through():
         keys_back,
         laid,
         not_back,
+        refused_twin,
         steady_of,
         unsteady,
     )
@@ -51,6 +54,8 @@ with workflow.unsafe.imports_passed_through():
 
 T = TypeVar("T")
 ATTEMPTS = 3
+SPOIL_S = 1800.0
+SPOIL_TITLES = {"spoil": "make a damaged twin of it", "unspoil": "remove that again"}
 LIFT_S = 3600.0  # a node that does not answer lifts the fault by itself meanwhile
 
 
@@ -76,11 +81,10 @@ class Drill(Stages):
 
     async def may_begin(self) -> None:
         """Nobody has the nodes, and all is as the scenario wants it before."""
-        if not self.request.scenario.faults:
-            return
-        situation = await self.situation()
-        if why := held_by(situation):
+        if self.request.scenario.faults and (why := held_by(await self.situation())):
             raise ApplicationError(f"{why}; nothing was broken", type=Refusal.kind)
+        if not steady_of(self.request):
+            return
         before = await self.steady("before", STEADY_S)
         self.note(checks=before)
         if why := unsteady(before):
@@ -114,6 +118,8 @@ class Drill(Stages):
         for number, stage in enumerate(self.request.scenario.stages, 1):
             if stage.fault:
                 await self.broken(number, stage)
+            elif stage.spoil:
+                await self.spoiled(number, stage)
             elif stage.mistake:
                 await self.mistaken(number, stage)
             else:
@@ -163,6 +169,40 @@ class Drill(Stages):
             return
         self.note(checks=keys_back(f"stage {number}", before, deleted, after))
         self.note(checks=await self.steady(f"after stage {number}", self.request.scenario.limits.recover))
+
+    async def spoiled(self, number: int, stage: Stage) -> None:
+        """The damaged twin is what is newest; it goes in every ending."""
+        place = self.request.store.url
+        try:
+            made = await self.spoil_step(number, stage, "spoil", Spoiled)
+        except ActivityError as error:
+            self.note(stopped=said(error))
+            return
+        resource = Resource("snapshot", place, made.twin, workflow.time())
+        try:
+            await self.carried_out(number, stage)
+            if first := self.seen.proved:
+                self.seen = replace(self.seen, proved=None, findings=())
+                self.note(checks=refused_twin(f"stage {number}", made, first))
+                await self.carried_out(number, stage)
+        finally:
+            await self.uncancelled(self.unspoiled(number, stage, made, resource))
+
+    async def unspoiled(self, number: int, stage: Stage, made: Spoiled, resource: Resource) -> None:
+        try:
+            await self.spoil_step(number, stage, "unspoil", type(None), made)
+            resource = replace(resource, destroyed=workflow.time())
+        except ActivityError as error:
+            self.note(findings=(f"{made.twin} could not be removed: {said(error)}",))
+            resource = replace(resource, removal=f"quorate snapshots prune {self.request.cluster}")
+        self.seen = replace(self.seen, resources=(*self.seen.resources, resource))
+
+    async def spoil_step(
+        self, number: int, stage: Stage, verb: str, answer: type[T], made: Spoiled | None = None
+    ) -> T:
+        task = SpoilTask(self.request, verb, self.next(), made)
+        title = f"{stage.title}: {SPOIL_TITLES[verb]}"
+        return await self.step(f"{verb}-{number}", title, f"drill.{verb}", task, answer, SPOIL_S, bulk=True)
 
     async def key_step(self, number: int, stage: Stage, verb: str, answer: type[T]) -> T:
         assert stage.mistake

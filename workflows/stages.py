@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         DrillTask,
         FaultTask,
         MistakeTask,
+        SpoilTask,
         WatchTask,
         away,
         backed_up,
@@ -155,16 +156,17 @@ class Stages:
         key: str,
         title: str,
         verb: str,
-        task: DrillTask | FaultTask | WatchTask | MistakeTask,
+        task: DrillTask | FaultTask | WatchTask | MistakeTask | SpoilTask,
         kind_: type[T],
         patience_s: float,
         *,
         attempts: int = ATTEMPTS,
         place: str = "cluster",
+        bulk: bool = False,
     ) -> T:
         self.title = title
         self.show(key, place, title, "running")
-        options: dict[str, Any] = patience.step(patience_s)
+        options: dict[str, Any] = (patience.stream if bulk else patience.step)(patience_s)
         policy: RetryPolicy = replace(options.pop("retry_policy"), maximum_attempts=attempts)
         try:
             answer: T = await workflow.execute_activity(

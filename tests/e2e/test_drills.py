@@ -173,6 +173,48 @@ def test_a_quorum_that_is_wiped_is_restored_as_in_an_incident_and_both_numbers_a
     drilled.json("tidy", drilled.cluster, "--older-than", "1s", "--confirm", drilled.cluster)
 
 
+def test_keys_that_are_deleted_by_mistake_are_back_and_exactly_those(drilled: Product) -> None:
+    result = drilled.json("drill", "start", "data-loss", drilled.cluster, "--confirm", drilled.cluster)
+    assert (result["outcome"], failing(result)) == ("passed", [])
+    (back,) = [each for each in result["checks"] if each["id"].endswith("keys back")]
+    assert back["observed"].startswith("100 keys, ")
+    ask = etcdctl("get", "quorate/drilled/", "--prefix", "--keys-only")
+    assert node_exec(drilled.lab, drilled.lab.machines[0].name, ask) == (0, "")
+    drilled.json("tidy", drilled.cluster, "--older-than", "1s", "--confirm", drilled.cluster)
+
+
+def test_with_the_first_store_away_a_backup_says_so_and_the_second_is_restored_from(
+    drilled: Product, tmp_path: Path
+) -> None:
+    text = yaml.safe_load(drilled.config.read_text())
+    (tmp_path / "copies").mkdir()
+    text["stores"]["second"] = {"directory": str(tmp_path / "copies")}
+    text["clusters"][drilled.cluster]["backup"]["copies"] = ["second"]
+    file = tmp_path / "quorate.yaml"
+    file.write_text(yaml.safe_dump(text))
+    other = Product(drilled.lab, file)
+    other.config.parent.joinpath("state").symlink_to(drilled.state)
+    result = other.json("drill", "start", "store-away", drilled.cluster, "--confirm", drilled.cluster)
+    assert (result["outcome"], failing(result)) == ("passed", [])
+    (restore,) = [each for each in result["operations"] if each.startswith("restore-")]
+    plan = other.json("operations", "show", restore)["plan"]
+    assert plan["chosen"]["store"]["directory"] == str(tmp_path / "copies")
+    drilled.json("tidy", drilled.cluster, "--older-than", "1s", "--confirm", drilled.cluster)
+
+
+def test_a_backup_that_is_corrupt_is_refused_told_and_the_one_before_it_is_used(drilled: Product) -> None:
+    before = there(drilled)
+    result = drilled.json("drill", "start", "bad-backup", drilled.cluster)
+    assert (result["outcome"], failing(result)) == ("passed", [])
+    (twin,) = result["resources"]
+    assert twin["destroyed"] > twin["made"]
+    assert twin["name"] != result["snapshot"]
+    known = drilled.json("snapshots", "ls", drilled.cluster)["snapshots"]
+    assert twin["name"] not in [each["snapshot"] for each in known]
+    assert result["snapshot"] in [each["snapshot"] for each in known]
+    assert there(drilled) == before
+
+
 @pytest.mark.parametrize(
     "act", ["systemd-run", "systemctl stop etcd.service", "look", "systemctl start etcd.service"]
 )
