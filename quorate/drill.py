@@ -454,12 +454,13 @@ class SpoilTask:
 
 
 def refused_twin(stage: str, spoiled: Spoiled, proof: ProveResult) -> tuple[Check, ...]:
-    """It was looked at, quarantined, and the one before it is the newest that counts."""
+    """It was looked at, quarantined, told of, and the one before it is the newest that counts."""
     said = "; ".join((proof.outcome, proof.snapshot, *proof.findings))
-    bad = proof.outcome == "unsound" and proof.snapshot == spoiled.twin
+    bad, newest = proof.outcome == "unsound" and proof.snapshot == spoiled.twin, proof.newest or "none counts"
+    rings = TOLD.get(proof.outcome, "nothing")
+    told = f"a proof that ends {proof.outcome} is told as {rings}"
     return (
         Check(f"{stage}: refused", f"{spoiled.twin} is unsound, and told as that", said, bad),
-        Check(
-            f"{stage}: the one before", spoiled.sound, proof.newest or "none counts", proof.newest == spoiled.sound
-        ),
+        Check(f"{stage}: the one before", spoiled.sound, newest, newest == spoiled.sound),
+        Check(f"{stage}: the alarm", "it is told to every webhook, as critical", told, rings == "critical"),
     )

@@ -72,7 +72,7 @@ def test_what_is_no_scenario_at_all_is_bad_input(text: str) -> None:
 
 
 def test_one_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(BadInput, match="known: data-loss, leader-failover"):
+    with pytest.raises(BadInput, match="known: bad-backup, data-loss"):
         scenario("nightmare")
     with pytest.raises(BadInput, match="cannot be read"):
         scenario("/nowhere/mine.yaml")
