@@ -8,9 +8,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import pytest
@@ -18,15 +18,16 @@ import pytest
 from activities.adapters import etcd_rpc_pb2 as rpc
 from activities.adapters.etcd import KINDS, GrpcEtcd, GrpcEtcds, behind, mapped, translated
 from deploy.lab.process import wait
-from quorate.errors import BadInput, Corrupt, Failed, LoginRefused, QuorateError, Unreachable
+from quorate.errors import BadInput, Corrupt, Failed, LoginRefused, Missing, QuorateError, Unreachable
 from quorate.etcd import EtcdTarget
 from quorate.ports import Etcd
 from quorate.snapshot import Examination, Facts, joined
 from quorate.walk import Walk
 from tests.fakes.database import blobs, of_revisions
 from tests.fakes.etcd import FakeCluster
-from tests.real_etcd import ETCDS, MINORS, Cluster, Files, programs, restored_revision, running
+from tests.real_etcd import ETCDS, MINORS, Cluster, Files, Member, programs, restored_revision, running
 
+T = TypeVar("T")
 RUNBOOK = Path(__file__).parents[2] / "runbooks" / "backup.md"
 
 server = pytest.mark.server
@@ -249,6 +250,75 @@ def test_a_member_without_quorum_is_looked_at_and_snapshotted_but_not_written(tm
             etcd.linearizable_revision()
 
 
+@dataclass
+class Trio:
+    """Three members, seen through a; c dies, and a new one comes up at its URLs on an empty directory."""
+
+    first: Etcd
+    dies: Callable[[], None]
+    joins: Callable[[], None]
+
+
+@pytest.fixture(params=["memory", *(pytest.param(minor, marks=server) for minor in MINORS)])
+def trio(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trio]:
+    if request.param == "memory":
+        fake = FakeCluster(lag=1)
+        with fake.at(EtcdTarget("a", "memory")) as first:
+            yield Trio(first, lambda: fake.silent.add("c"), lambda: fake.silent.discard("c"))
+        return
+    with running(request.param, tmp_path, ("a", "b", "c")) as cluster, cluster.first.at() as first:
+        yield Trio(first, cluster.members[2].kill, lambda: again(cluster.members[2], tmp_path / "empty"))
+
+
+def again(member: Member, data: Path) -> None:
+    """As the cluster that there is, not as a new one."""
+    member.argv[member.argv.index("--data-dir") + 1] = str(data)
+    member.argv += ["--initial-cluster-state", "existing"]
+    member.start()
+
+
+def insisted(ask: Callable[[], T]) -> T:
+    """Asked again while etcd refuses: it wants to have been whole for some seconds, and a learner to catch up."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return ask()
+        except (Failed, Unreachable):
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+def test_a_member_goes_and_another_comes_as_a_learner_that_gets_its_vote_when_it_has_caught_up(trio: Trio) -> None:
+    etcd = trio.first
+    etcd.put("before", b"it came")
+    mine = {row.name: row for row in etcd.look().members}
+    trio.dies()
+    insisted(lambda: etcd.remove(mine["c"].id))
+    with pytest.raises(Missing):
+        etcd.remove(mine["c"].id)
+    assert {row.name for row in etcd.look().members} == {"a", "b"}
+    new = insisted(lambda: etcd.add_learner(mine["c"].peer_urls))
+    assert new != mine["c"].id
+    for urls in (mine["c"].peer_urls, ("http://127.0.0.1:1",)):  # the URLs are taken; there is room for one learner
+        with pytest.raises(Failed):
+            etcd.add_learner(urls)
+    with pytest.raises(Failed, match="in sync with leader"):
+        etcd.promote(new)
+    trio.joins()
+    insisted(lambda: etcd.promote(new))
+    assert [(row.id, row.learner) for row in etcd.look().members if row.id == new] == [(new, False)]
+    with pytest.raises(Failed, match="can only promote a learner"):
+        etcd.promote(new)
+
+
+def test_only_the_alarms_of_who_is_meant_are_disarmed() -> None:
+    """A real one raises none that it could be asked to leave alone."""
+    fake = FakeCluster(alarms=(("a", "NOSPACE"), ("0", "CORRUPT")))
+    with fake.at(EtcdTarget("a", "memory")) as etcd:
+        assert etcd.disarm(("c", "0")) == ("0 CORRUPT",)
+        assert etcd.look().alarms == (("a", "NOSPACE"),)
+
+
 @server
 def test_an_alarm_is_seen_and_disarmed(tmp_path: Path) -> None:
     cluster_dir = tmp_path
@@ -261,6 +331,7 @@ def test_an_alarm_is_seen_and_disarmed(tmp_path: Path) -> None:
                 fill(etcd)
             seen = etcd.look()
             assert seen.alarms == ((seen.member_id, "NOSPACE"),)
+            assert etcd.disarm(("1",)) == ()  # of somebody else
             assert etcd.disarm() == (f"{seen.member_id} NOSPACE",)
             assert etcd.look().alarms == ()
 
