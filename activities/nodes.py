@@ -50,6 +50,7 @@ VERBS = (
     "unlist",
     "list_again",
     "inherit",
+    "check",
     "join",
 )
 
@@ -243,6 +244,14 @@ class Nodes:
     @verb("nodes.forget")
     def forget(self, task: NodeTask) -> Receipt:
         return self._converge(task, task.replay.look(), task.replay.forget)
+
+    @verb("nodes.check")
+    def check(self, task: NodeTask) -> Receipt:
+        """What would only fail when there is no way back any more."""
+        started, began = self.clock.time(), self.clock.monotonic()
+        host = self._host(task, task.joining.look())
+        ran = succeeded(host.do(task.joining.checks(), self.tick)).ran
+        return Receipt(ran, started, self.clock.monotonic() - began)
 
     @verb("nodes.join")
     def join(self, task: NodeTask) -> Receipt:

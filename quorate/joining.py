@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from quorate.command import Command
 from quorate.converge import Await, Left
+from quorate.durable import parent
 from quorate.errors import BadInput, CommandFailed, Refusal
 from quorate.image import ETCD, held
 from quorate.inventory import Cluster, Member
@@ -78,10 +79,14 @@ class Joining:
         if unit.state == "failed":
             raise CommandFailed(f"{self.joiner.binary} could not join the cluster on an empty directory")
         if unit.gone:
-            return (*self._empty(seen), self._run())
+            return (*self._rooms(), *self._empty(seen), self._run())
         if unit.state != "active":
             return Await("etcd joins the cluster and takes over its data", POLL_S)
         return Command(("systemctl", "stop", self.unit)), *data.finished(self.db, self.wal, seen)
+
+    def checks(self) -> tuple[Command, ...]:
+        """Before anything is stopped: there is room for a database and its log, and a program that runs."""
+        return (*self._rooms(), Command((self.joiner.binary, "--version")))
 
     def forget(self, seen: NodeSeen) -> tuple[Command, ...]:
         """What an attempt that failed has left in systemd, so that the next can begin."""
@@ -91,13 +96,15 @@ class Joining:
     def journal(self) -> Command:
         return Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", self.unit))
 
+    def _rooms(self) -> Iterator[Command]:
+        needed = staging_bytes(self.size_bytes, arrived=True)
+        yield from (room_for(needed, parent(each.live), given=(f"!{each.staged}",)) for each in self.data.swapped)
+
     def _empty(self, seen: NodeSeen) -> Iterator[Command]:
         """Directories of its own; one that an attempt has begun on is gone on with, for its log knows the rest."""
         for each, looks in zip(self.data.swapped, (self.wal, self.db) if self.wal else (self.db,), strict=True):
             if each.part not in seen.paths and looks:
                 user, _, group = looks.owner.partition(":")
-                needed = staging_bytes(self.size_bytes, arrived=True)
-                yield room_for(needed, str(PurePosixPath(each.live).parent), given=(f"!{each.staged}",))
                 make = ("install", "-d", "-m", "0700", "-o", user, "-g", group, each.part)
                 yield Command(make, given=(f"!{each.staged}",))
 
@@ -118,7 +125,8 @@ def joiner_of(settings: Cluster, member: Member, node: NodeSeen, others: Mapping
     """
     unit = node.units.get(settings.etcd.process, UnitSeen(settings.etcd.process))
     binary = ETCD if held(settings.etcd, node) else unit.argv[0] if unit.argv and not settings.etcd.manifest else ""
-    if binary != ETCD and not PurePosixPath(binary).is_absolute():
+    program = PurePosixPath(binary)
+    if binary != ETCD and not (program.is_absolute() and program.name.startswith(ETCD)):  # no wrapper is told flags
         raise BadInput(
             f"the etcd of {member.name} is not a program on the node ({settings.etcd.process}), and no image there "
             "has it: nothing could join"

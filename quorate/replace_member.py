@@ -29,6 +29,7 @@ Hashes = Mapping[str, HashKV | str]
 
 STEPS = (
     CLAIM,
+    Step("check", "See that a new member could begin there", "nodes.check", "member", patience_s=30),
     replace(BAR, title="Bar its etcd from starting", place="member"),
     replace(FENCE, title="Stop its etcd and see it gone", place="member"),
     Step("weigh", "See that the others hold without it", "members.weigh", "cluster", patience_s=30),

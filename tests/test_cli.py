@@ -25,12 +25,13 @@ from quorate.kept import ULID
 from quorate.marks import Kind, Mark, put
 from quorate.records import plan_text
 from quorate.revision_clock import Tick
-from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan
+from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan, replacing
 from tests.manifests import AT, manifest
 from worker.__main__ import answer
 from worker.cli.looking import foremost
 from worker.cli.plan import FIELDS as PLAN_FIELDS
-from worker.cli.results import BACKUP_FIELDS, PROVE_FIELDS, RESTORE_FIELDS
+from worker.cli.replace_member import PLAN_FIELDS as REPLACE_PLAN_FIELDS
+from worker.cli.results import BACKUP_FIELDS, PROVE_FIELDS, REPLACE_FIELDS, RESTORE_FIELDS
 from worker.cli.schedule import HISTORY_FIELDS, RUN_FIELDS, SWITCH_FIELDS
 from worker.operations import Found, new_id
 
@@ -116,7 +117,17 @@ class TestUsage:
             ("replace-member", "demo", "x", "--confirm", "demo"),
             ("replace-member", "demo", "a", "--confirm", "other"),
             ("replace-member", "demo", "a", "--confirm", "demo", "--override-gate", "member-healthy"),
-            ("replace-member", "demo", "a", "--confirm", "demo", "--override-gate", "quorum-healthy", "--reason", "x"),
+            (
+                "replace-member",
+                "demo",
+                "a",
+                "--confirm",
+                "demo",
+                "--override-gate",
+                "quorum-healthy",
+                "--reason",
+                "x",
+            ),
             ("plan", "replace-member", "demo"),
             ("plan", "replace-member", "demo", "--odd-one-out"),
             ("approve", "restore-1", "--digest", "0" * 64, "--key", "/id", "--signature", "/sig"),
@@ -431,6 +442,26 @@ class TestWithoutADaemon:
         for part in (whole.chosen.digest(), "what happens on each host", "no way back from here", "and anybody else"):
             assert part in said
 
+    def test_of_a_replacement_that_is_the_member_and_the_quorum(self, cli: Cli) -> None:
+        cli.keep_trail("replace-member-1", *TRAIL)
+        whole = replace(replacing(), quorum=("now: 2 of 3 with a vote are up",))
+        (cli.root / "state" / "operations" / "replace-member-1" / "plan.json").write_text(plan_text(whole))
+        _, said, _ = cli("operations", "show", "replace-member-1")
+        for part in (
+            whole.chosen.digest(),
+            "REPLACE MEMBER a of demo",
+            "2 of 3 with a vote",
+            "no way back from here",
+        ):
+            assert part in said
+
+    def test_of_a_freeze_that_awaits_an_approval_what_stops_is_told(self, cli: Cli) -> None:
+        cli.keep_trail("freeze-1", *TRAIL)
+        whole = plan("freeze-1", people=2)
+        frozen = replace(whole, chosen=replace(whole.chosen, runbook="freeze", snapshot=NOTHING))
+        (cli.root / "state" / "operations" / "freeze-1" / "plan.json").write_text(plan_text(frozen))
+        assert "FREEZE demo" in cli("operations", "show", "freeze-1")[1]
+
     def test_an_operation_that_restores_nothing_is_told_as_what_it_is(self, cli: Cli) -> None:
         cli.keep_trail("freeze-1", *TRAIL)
         whole = plan("freeze-1")
@@ -439,6 +470,24 @@ class TestWithoutADaemon:
         (here / "plan.json").write_text(plan_text(frozen))
         (here / "outcome.json").write_text('{"outcome": "frozen"}')
         assert "\nfreeze of demo, digest" in cli("operations", "show", "freeze-1")[1]
+
+
+class TestReplaceMember:
+    def test_a_refusal_and_a_plan_have_every_field_of_the_contract(self, cli: Cli) -> None:
+        code, said = cli.json("replace-member", "demo", "a", "--confirm", "demo")
+        assert (code, said["outcome"], said["member"], said["steps"]) == (4, "refused", "a", [])
+        assert set(REPLACE_FIELDS) < set(said)
+        assert {each["id"] for each in said["refusals"]} >= {"no-quorum", "node-unreachable"}
+        code, said = cli.json("plan", "replace-member", "demo", "a")
+        assert code == 4
+        assert set(REPLACE_PLAN_FIELDS) <= set(said)
+
+    def test_a_plan_for_people_shows_the_quorum_step_by_step(self, cli: Cli) -> None:
+        code, out, _ = cli("plan", "replace-member", "demo", "a")
+        assert code == 4
+        assert "the quorum:\n  now: " in out
+        assert "once it is removed: " in out
+        assert "REFUSED no-quorum" in out
 
 
 class TestRestore:

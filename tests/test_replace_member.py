@@ -191,7 +191,7 @@ class TestPlan:
     def test_only_the_members_own_etcd_is_stopped(self, dry: Fences) -> None:
         plan = planned(dry, Seen(dry, down="a")())
         assert all(share.control == () and not share.clients.firewall for share in plan.chosen.shares)
-        alone = {"bar", "fence", "join", "swap", "start", "unbar"}
+        alone = {"check", "bar", "fence", "join", "swap", "start", "unbar"}
         for step in plan.chosen.steps:
             places = [task.share.member for task in plan.tasks(step, 1, "ann") if not isinstance(task, ClusterTask)]
             assert places == (["a"] if step.key in alone else ["a", "b", "c"] if step.place == "node" else [])
@@ -199,7 +199,7 @@ class TestPlan:
     def test_after_the_removal_there_is_no_rollback(self, dry: Fences) -> None:
         plan = planned(dry, Seen(dry, down="a")())
         offered = {step.key: plan.choices(step) for step in plan.chosen.steps}
-        assert [key for key, choices in offered.items() if not choices] == ["claim", "bar", "fence", "weigh"]
+        assert [key for key, choices in offered.items() if not choices] == ["claim", "check", "bar", "fence", "weigh"]
         assert {offered[key] for key in ("remove", "join", "swap", "release")} == {(Choice.RETRY, Choice.ABORT)}
 
     def test_two_plans_of_one_cluster_have_one_digest_however_far_it_went_on(self, dry: Fences) -> None:
@@ -314,7 +314,7 @@ class TestJoining:
         assert joining.join(self.seen("", joining.data.staged), 0) == ()
 
     def test_one_that_was_cut_off_goes_on_with_what_it_has(self) -> None:
-        assert self.acts(self.seen("", self.joining().data.part)) == ["systemd-run"]
+        assert self.acts(self.seen("", self.joining().data.part)) == ["sh", "systemd-run"]
 
     def test_nothing_joins_while_the_members_own_process_runs(self) -> None:
         with pytest.raises(Refusal, match=r"etcd.service runs"):
@@ -327,7 +327,7 @@ class TestJoining:
         wal = "/var/lib/wal/log"
         joining = self.joining(wal_dir=wal)
         assert joining.data.wal
-        assert self.acts(self.seen(), wal_dir=wal) == ["sh", "install", "sh", "install", "systemd-run"]
+        assert self.acts(self.seen(), wal_dir=wal) == ["sh", "sh", "install", "install", "systemd-run"]
         run = joining.join(self.seen(), 0)[-1]  # type: ignore[index]
         assert f"--wal-dir={wal}.quorate-replace-member-1-g1.part" in run.argv
         half = self.seen("", joining.data.part, joining.data.wal.staged)
@@ -337,6 +337,10 @@ class TestJoining:
         (act,) = self.joining().forget(self.seen("failed", self.joining().data.part))
         assert act.argv[:2] == ("systemctl", "reset-failed")
         assert self.joining().forget(self.seen("active")) == ()
+
+    def test_neither_is_a_wrapper_told_the_flags_of_an_etcd(self, dry: Fences) -> None:
+        dry.machines["a"].units["etcd.service"].argv = ("/bin/sh", "-c", "exec etcd --name a")
+        assert shut(planned(dry, Seen(dry, down="a")())) == ["no-program"]
 
     def test_a_program_that_is_nowhere_cannot_join(self, dry: Fences) -> None:
         with pytest.raises(BadInput, match="is not a program on the node"):
@@ -480,7 +484,9 @@ class TestReplaceMember:
         assert [machine.claim for machine in fences.machines.values()] == [None] * 3
         assert not [path for path in fences.machines["a"].files if "00-quorate-fence" in path]
 
-    @pytest.mark.parametrize("where", ["install -D -m 0644 /dev/stdin", "! systemctl start etcd", "weigh"])
+    @pytest.mark.parametrize(
+        "where", ["etcd --version", "install -D -m 0644 /dev/stdin", "! systemctl start etcd", "weigh"]
+    )
     async def test_a_failure_before_the_removal_undoes_everything(self, fences: Fences, where: str) -> None:
         before = fences.state
         if where == "weigh":

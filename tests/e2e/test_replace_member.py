@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import yaml
 
 from activities.adapters.etcd import GrpcEtcds
 from activities.adapters.secrets import LocalSecrets
@@ -249,3 +250,21 @@ def test_nobody_is_removed_whom_the_quorum_needs(bare: Product) -> None:
         wreck(made, "start", node.name)
     until(lambda: all(answers(made, node) for node in made.nodes))
     assert [left(bare, each) for each in made.nodes] == [[], [], []]
+
+
+def test_a_member_that_comes_back_at_other_urls_takes_the_place_of_the_one_of_its_name(bare: Product) -> None:
+    """As the inventory has it; the last here, for what follows would have to know of them."""
+    made, node = bare.lab, bare.lab.nodes[1]
+    wreck(made, "wipe", node.name)
+    peer = f"https://{node.address}:2390"
+    unit = on_node(made, "systemctl show -p FragmentPath --value etcd", made.nodes.index(node))
+    edit = f"sed -i 's#peer-urls=[^ ]*#peer-urls={peer}#' {unit} && systemctl daemon-reload"
+    on_node(made, edit, made.nodes.index(node))
+    inventory = yaml.safe_load(bare.config.read_text())
+    member = next(each for each in inventory["clusters"][made.name]["members"] if each["name"] == node.name)
+    member["peer_urls"] = [peer]
+    bare.config.write_text(yaml.safe_dump(inventory))
+    plan = bare.json("plan", "replace-member", made.name, node.name)
+    assert f"{node.peer_url} was not fenced" in str(plan)
+    whole(bare, replace(bare, node.name), node)
+    assert {row.peer_urls for row in seen(made, node).members if row.name == node.name} == {(peer,)}

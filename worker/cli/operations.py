@@ -412,15 +412,25 @@ def finished(outcome: dict[str, Any]) -> Any:
         ) from error
 
 
+def plan_page(plan: "Plan", here: Given) -> str:
+    """As whoever asked for it was shown it."""
+    from worker.cli.freeze import page as fence_page
+    from worker.cli.plan import page as restore_page
+    from worker.cli.replace_member import page as replace_page
+
+    if plan.chosen.runbook == "restore":
+        return restore_page(plan, here, paint())
+    return replace_page(plan, here) if plan.chosen.replaced else fence_page(plan)
+
+
 def page(found: "Record", here: Given) -> str:
-    from worker.cli.plan import page as plan_page
     from worker.cli.results import restore_text
     from worker.screen import span, table
 
     lines = [f"{paint()(found.operation, 'bold')}  {found.where}"]
     plan, whole = (found.plan or {}).get("chosen", {}), plan_of(found)
     if whole and not found.outcome:  # whoever is asked to approve it has to read all of it
-        lines.append(f"\n{plan_page(whole, here, paint())}\n")
+        lines.append(f"\n{plan_page(whole, here)}\n")
     elif plan:
         source = f" from {plan['snapshot']['id']}" if plan["snapshot"]["id"] else ""
         lines.append(f"{plan['runbook']} of {plan['cluster']}{source}, digest {digest(found)}")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from worker.settings import Settings
 
 VERB = "replace-member"
-PLAN_FIELDS = ("cluster", "member", "digest", "refusals", "overrides", "steps", "losses", "quorum")
+PLAN_FIELDS = ("cluster", "member", "digest", "refusals", "overrides", "steps", "losses", "quorum", "afterwards")
 
 MemberName = Annotated[
     str,
@@ -117,7 +117,8 @@ def plan_replace_member(
         )
         plan = wiring.planning.replace_member(request)
     if output is Output.JSON:
-        say_json({**plan_object(plan, here), "member": member_of(plan), "quorum": list(plan.quorum)})
+        more = {"member": member_of(plan), "quorum": list(plan.quorum), "afterwards": list(plan.afterwards)}
+        say_json({**plan_object(plan, here), **more})
     else:
         say(page(plan, here))
         if not plan.refusals:
