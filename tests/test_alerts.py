@@ -46,7 +46,7 @@ class TestPages:
         from worker.cli.app import app
 
         known = set(get_command(app).commands)  # type: ignore[attr-defined]
-        assert set(re.findall(r"`quorate ([a-z]+)", PAGES[name])) <= known
+        assert set(re.findall(r"`quorate ([a-z]+(?:-[a-z]+)*)", PAGES[name])) <= known
         assert all((ROOT / path).exists() for path in re.findall(r"`(runbooks/[a-z]+\.md)`", PAGES[name]))
         assert set(re.findall(r"\b((?:Quorate|Etcd)[A-Z]\w+)", PAGES[name])) <= set(ALL)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowUpdateFailedError
 from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 
 from activities.recorded import RecordedEtcds
@@ -506,6 +507,9 @@ class TestReplaceMember:
             handle = await fences.start("replace-member")
             hold = await held(handle)
             assert (hold.step, hold.choices) == ("join", (Choice.RETRY, Choice.ABORT))
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await handle.execute_update("cancel", "ann")
+            assert "the member was removed" in str(refused.value.cause)
             assert hold.where == (f"on a the data from before is in {LIVE}",)
             assert any("never comes back under its id" in note for note in hold.notes)
             fences.machines["a"].breaks = ""

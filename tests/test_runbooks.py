@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate import backup, drill, freeze, prove, prune, replace_member, restore, thaw, tidy, verify
+from quorate import backup, drill, freeze, prove, prune, replace_gates, replace_member, restore, thaw, tidy, verify
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.inventory import Component, EtcdSettings
@@ -119,7 +119,7 @@ class TestPage:
         assert set(re.findall(r"\]\(#(.+?)\)", PAGES[name])) <= anchors
 
     def test_every_way_to_stop_is_told_in_a_few_lines(self, name: str) -> None:
-        living = {*IDS, *replace_member.GATES, *(kind.kind for kind in kinds())}
+        living = {*IDS, *replace_gates.IDS, *(kind.kind for kind in kinds())}
         for heading, lines in stops(PAGES[name]).items():
             named = {heading, *re.findall(r"`([a-z-]+)`", " ".join(lines))}
             assert named & living, f"{heading} is about no error and no gate that there is"
@@ -227,6 +227,14 @@ class TestWhenItStops:
 
     def test_each_has_three_to_six_lines(self) -> None:
         assert {heading: len(lines) for heading, lines in stops(PAGE).items() if not 3 <= len(lines) <= 6} == {}
+
+    @pytest.mark.parametrize(("gate", "overridable"), [(key, may) for key, _, may in replace_gates.GATES])
+    def test_every_gate_of_a_replacement_is_told_with_its_override_where_there_is_one(
+        self, gate: str, overridable: bool
+    ) -> None:
+        text = " ".join(stops(PAGES["replace-member"])[gate])
+        assert (f"--override-gate {gate} " in text) is overridable
+        assert ("cannot be overridden" in text) is not overridable
 
     @pytest.mark.parametrize(("gate", "overridable"), [(key, may) for key, _, may in GATES])
     def test_the_override_is_told_where_there_is_one(self, gate: str, overridable: bool) -> None:

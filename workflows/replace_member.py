@@ -28,6 +28,11 @@ class ReplaceMember(Restore):
             findings=(*whole.findings, *(plan.afterwards if outcome is self.success else ())),
         )
 
+    def why_not_cancelled(self) -> str:
+        if self.committed and self.phase != "done":
+            return "the member was removed, so nothing is undone any more; it goes on or is held"
+        return super().why_not_cancelled()
+
     def where(self) -> tuple[str, ...]:
         """Of the one member whose data is moved."""
         if self.plan is None or self.plan.chosen.replaced is None:

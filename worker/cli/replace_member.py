@@ -138,10 +138,10 @@ def request_for(
 ) -> "RestoreRequest":
     """BadInput for a gate that there is none, or an override without a reason."""
     from quorate.operation import RestoreRequest
-    from quorate.replace_member import GATES
+    from quorate.replace_gates import IDS
     from worker.operations import new_id
 
-    check_gates(gates, GATES, reason)
+    check_gates(gates, IDS, reason)
     return RestoreRequest(
         operation=new_id(VERB),
         cluster=cluster,
