@@ -207,6 +207,26 @@ def test_it_goes_on_after_the_removal_whatever_of_ours_is_killed(
     assert sum(act.startswith("etcd member remove") for act in acts) <= 1
 
 
+def test_what_fails_behind_the_removal_is_held_in_etcds_own_words_and_gone_on_with(bare: Product) -> None:
+    made, node = bare.lab, bare.lab.nodes[2]
+    number = made.nodes.index(node)
+    wreck(made, "wipe", node.name)
+    key = "/etc/etcd/pki/peer.key"
+    mode = on_node(made, f"stat -c %a {key}; chmod 000 {key}", number)
+    held = replace(bare, node.name, exit_code=10)
+    assert (held["outcome"], held["where"]) == ("held", [f"on {node.name} the data from before is in {LIVE}"])
+    assert held["error"]["message"].startswith(f"held at step join: {node.name}")
+    assert f"open {key}: permission denied" in held["error"]["message"]
+    assert "rollback" not in held["error"]["next"]
+    rows = seen(made, made.nodes[0]).members
+    assert [row.learner for row in rows].count(True) == 1
+    assert bare.json("cancel", held["operation"], exit_code=4)["error"]["message"].endswith("goes on or is held")
+    on_node(made, f"chmod {mode} {key}", number)
+    bare.json("retry", held["operation"])
+    whole(bare, bare.json("watch", held["operation"]), node)
+    assert len(seen(made, node).members) == len(rows)
+
+
 def test_a_member_that_is_well_is_left_alone_and_replaced_when_somebody_says_why(bare: Product) -> None:
     made, node = bare.lab, bare.lab.nodes[0]
     before, rows = digest(made), seen(made, node).members
