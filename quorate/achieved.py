@@ -22,6 +22,12 @@ WORDS = {
     "pruned": Judgement.PASSED,
     "incomplete": Judgement.FINDINGS,
     "failed": Judgement.FAILED,
+    "protected": Judgement.PASSED,
+    "unprotected": Judgement.PASSED,
+    "paused": Judgement.PASSED,
+    "resumed": Judgement.PASSED,
+    "trusted": Judgement.PASSED,
+    "written": Judgement.PASSED,
     Outcome.REFUSED.value: Judgement.NOTHING,
     Outcome.UNDONE.value: Judgement.FAILED,
     Outcome.HELD.value: Judgement.FAILED,
@@ -39,6 +45,12 @@ SENTENCES = {
     "pruned": "What retention lets go is gone.",
     "incomplete": "Not all that retention lets go could be removed.",
     "failed": "It failed; nothing of it counts.",
+    "protected": "The backup stays, whatever retention says.",
+    "unprotected": "Retention may let the backup go again.",
+    "paused": "The schedule does not run until somebody resumes it.",
+    "resumed": "The schedule runs again.",
+    "trusted": "Another host key is pinned.",
+    "written": "The inventory is written.",
     "restored": "The cluster is back, and was verified on every member.",
     "frozen": "Everything is stopped, and does not start.",
     "thawed": "What ran before it was frozen runs again.",
@@ -51,6 +63,8 @@ SENTENCES = {
     "stopped": "It was ended early by a stop condition or by a person.",
 }
 
+NOT_PROVED = "What was to be proved was not proved."
+
 
 def judgement(word: str, findings: Sequence[object]) -> Judgement:
     """Of an outcome's word; one that is not known here is judged by its exit code."""
@@ -61,6 +75,7 @@ def judgement(word: str, findings: Sequence[object]) -> Judgement:
 def verdict(told: Told, findings: Sequence[object]) -> Verdict:
     word = told.word
     sentence = SENTENCES.get(word, "") or ("No outcome is on record." if not word else "")
+    sentence = NOT_PROVED if told.drill and word == DrillVerdict.FAILED else sentence
     return Verdict(judgement(word, findings), word or "no outcome", sentence)
 
 

@@ -45,7 +45,6 @@ def body(report: Report) -> Iterator[Safe]:
     yield opening(report)
     for section in SECTIONS:
         yield from section(report)
-    yield footer(report)
 
 
 def heading(key: str) -> Safe:
@@ -259,7 +258,7 @@ def resources(report: Report) -> Iterator[Safe]:
         yield nothing(report.unlisted or "Nothing is on record.")
         return
     left = [each for each in report.resources if not each.destroyed and not each.kind.startswith("kept")]
-    yield tag("p", f"{len(report.resources)} made, {len(left)} left behind.")
+    yield tag("p", f"{len(report.resources)} made, {len(left)} left behind.", class_="lead")
     rows = [
         (
             tag("td", each.kind, class_="nowrap"),
@@ -314,7 +313,7 @@ def compared(report: Report) -> Iterator[Safe]:
         yield sparkline(rows, "Recovery time", [row.rto_s for row in rows])
     yield sparkline(rows, "Duration", [row.duration_s for row in rows])
     yield table(
-        ("Operation", "When", "Verdict", "RTO", "RPO", "Took"),
+        (f"{report.kind}-…", "When", "Verdict", "RTO", "RPO", "Took"),
         [compared_row(row, report) for row in reversed(rows)],
         (3, 4, 5),
     )
@@ -328,9 +327,10 @@ def own_row(report: Report) -> Row:
 
 
 def compared_row(row: Row, report: Report) -> tuple[Safe, ...]:
-    name = "this one" if row.operation == report.operation else tag("code", row.operation)
+    number = row.operation.rpartition("-")[2]
+    name = "this one" if row.operation == report.operation else tag("code", number, class_="id")
     return (
-        tag("td", name),
+        tag("td", name, class_="nowrap"),
         tag("td", moment(row.began)[:16], class_="nowrap"),
         tag("td", judged(row), class_="nowrap"),
         tag("td", span(row.rto_s), class_="num"),
@@ -380,7 +380,7 @@ def log(report: Report) -> Iterator[Safe]:
     ]
     yield tag(
         "details",
-        tag("summary", f"{len(report.log)} acts, {odd} of them without exit code 0"),
+        tag("summary", f"{len(report.log)} act{'' if len(report.log) == 1 else 's'}, {odd} without exit code 0"),
         table(("Time", "Place", "Step", "Command", "Exit", "Took"), rows, (4, 5), "log"),
     )
     yield tag("p", "Folded; what is open when it is printed is printed. Secrets are masked.", class_="soft")
@@ -410,12 +410,14 @@ def audit(report: Report) -> Iterator[Safe]:
         tag("code", f"quorate report verify FILE --key {report.sealed_by or 'KEY'}"),
         " finds any change of it, and needs nothing else.",
     )
+    made = f"Made by {report.made_by or 'nobody named'} with quorate {report.version} at {moment(report.made_at)}."
+    yield tag("p", f"{made} Times are UTC. Format {report.format}.", class_="soft")
 
 
 def sign_off(report: Report) -> Iterator[Safe]:
     yield tag("h2", HEADINGS["signoff"], id="signoff")
     parts = ("Carried out by", "Reviewed by", "Accepted by")
-    names = (", ".join(dict.fromkeys(each.name for each in report.people)), "", "")
+    names = (", ".join(dict.fromkeys(each.name for each in report.people if each.part)), "", "")
     yield tag(
         "div",
         *(
@@ -423,14 +425,6 @@ def sign_off(report: Report) -> Iterator[Safe]:
             for part, name in zip(parts, names, strict=True)
         ),
         class_="sign-off",
-    )
-
-
-def footer(report: Report) -> Safe:
-    return tag(
-        "footer",
-        f"Made by {report.made_by} with quorate {report.version} at {moment(report.made_at)}. ",
-        f"Times are UTC. Format {report.format}.",
     )
 
 

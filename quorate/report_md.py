@@ -114,6 +114,7 @@ def table(names: tuple[str, ...], rows: Iterable[Iterable[str]]) -> Iterator[str
     if not cells:
         yield NONE
         return
+    yield ""
     yield f"| {' | '.join(names)} |"
     yield f"|{'---|' * len(names)}"
     yield from cells

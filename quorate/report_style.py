@@ -65,7 +65,6 @@ summary{cursor:pointer;padding:8px 12px;background:var(--wash);border:1px solid 
 .log td{font-size:12px;line-height:1.4;padding-top:4px;padding-bottom:4px}
 .sign-off{display:grid;grid-template-columns:repeat(3,1fr);gap:34px;margin-top:34px}
 .sign-off div{border-top:1px solid var(--ink);padding-top:6px;min-height:96px;font-size:12.5px;color:var(--soft)}
-footer{margin-top:40px;padding-top:12px;border-top:1px solid var(--line);color:var(--soft);font-size:12.5px}
 @media screen and (max-width:820px){body{padding:24px 20px}.opening{grid-template-columns:1fr}
 .opening>div{border-left:0;border-top:1px solid var(--line)}header.top{display:block}
 header.top p{text-align:left;margin-top:8px}}
@@ -78,7 +77,7 @@ h3,.legend,.lead{break-after:avoid}h3{font-size:10.5pt}
 .verdict .word{font-size:15pt}.number{font-size:15.5pt}.number.none{font-size:12.5pt}.against{font-size:9pt}
 .how{font-size:8pt}.verdict p{font-size:9pt}
 table{font-size:8.8pt}thead{display:table-header-group}tr,.opening,.drawing,.sign-off,.keep{break-inside:avoid}
-.log td{font-size:7.4pt}.facts th{width:92pt}
+.log td{font-size:7.4pt}.id{font-size:7pt}.facts th{width:92pt}
 .drawing text{font-size:14.4px}.drawing .small{font-size:12.8px}
 .bar,.ground,.plate{print-color-adjust:exact;-webkit-print-color-adjust:exact}
 summary{background:none}a{color:inherit}

@@ -102,7 +102,7 @@ def found(text: str) -> tuple[str, str, str, str]:
 def parsed_seal(seal: str) -> dict[str, Any]:
     try:
         data = json.loads(seal)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Corrupt(f"the seal is damaged: {error}", next=AGAIN) from error
     if not isinstance(data, dict) or data.keys() != {"format", "form", "around", "document", "signature"}:
         raise Corrupt("the seal is damaged: it has not the parts that a seal has", next=AGAIN)

@@ -228,7 +228,7 @@ def sparkline(rows: Sequence[Row], name: str, values: Sequence[float | None]) ->
         *dots,
         words(
             points[-1][0],
-            76,
+            points[-1][1] + 18,
             "this one" if known[-1][0] == len(rows) - 1 else "",
             class_="small soft",
             text_anchor="middle",

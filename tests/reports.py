@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import TypeAdapter
@@ -102,7 +103,12 @@ def drill(verdict: Verdict = Verdict.FINDINGS, name: str = "prod-eu") -> DrillRe
         probed=probed,
         checks=(
             Check("hashkv-equal", "the same HashKV on every member at one revision", "3 of 3: 1882913475", True),
-            Check("acknowledged-kept", "every acknowledged write before the fault", "412 of 412", not failed),
+            Check(
+                "acknowledged-kept",
+                "every acknowledged write before the fault",
+                "409 of 412" if failed else "412 of 412",
+                not failed,
+            ),
             Check("certificates", "valid for a week at least", "not looked at: no SSH to prod-eu-2", None),
         ),
         resources=(
@@ -127,11 +133,17 @@ def drill(verdict: Verdict = Verdict.FINDINGS, name: str = "prod-eu") -> DrillRe
 def of_drill(result: DrillResult, **more: object) -> Report:
     outcome = json.loads(DRILL.dump_json(result))
     before = tuple(
-        row(f"drill-01M8{letter}00000DCB6VAJHDC2KCNV2", {**outcome, "duration_s": took}, {})
+        row(f"drill-01M8{letter}00000DCB6VAJHDC2KCNV2", earlier(outcome, took), {})
         for letter, took in (("H", 301.0), ("G", 355.0), ("F", 290.0), ("E", 344.0), ("D", 402.0))
     )
     told = Told(result.operation, result.cluster, outcome, trail(result), before=before, **more)  # type: ignore[arg-type]
     return keyed(reported(told, MADE, "kim", "0.0.0"))
+
+
+def earlier(outcome: dict[str, Any], took_s: float) -> dict[str, Any]:
+    """The same drill, when it took so long."""
+    clock = {**outcome["clock"], "first_write": outcome["clock"]["declared"] + took_s - 56}
+    return {**outcome, "clock": clock, "duration_s": took_s}
 
 
 def trail(result: DrillResult) -> dict[str, list[str]]:
@@ -191,6 +203,7 @@ def keep(config: Path, operation: str) -> None:
 REPORTS = {
     **{name: lambda name=name: from_record(name) for name in RECORDS},
     "drill": lambda: of_drill(drill()),
+    "drill-failed": lambda: of_drill(drill(Verdict.FAILED)),
 }
 
 

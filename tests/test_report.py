@@ -152,6 +152,19 @@ class TestFigures:
         passed = {Judgement.PASSED, Judgement.FINDINGS}
         assert (of_drill(drill(verdict)).verdict.judgement in passed) == (EXIT[verdict] in {0, 3})
 
+    @pytest.mark.parametrize(("kind", "end"), [(kind, str(end)) for kind in sorted(ENDS) for end in ENDS[kind]])
+    @pytest.mark.parametrize("steps", [{}, {"steps": [], "snapshot": "", "revision": 0}])
+    def test_every_way_to_end_has_a_report_also_with_next_to_nothing_on_record(
+        self, kind: str, end: str, steps: dict[str, object]
+    ) -> None:
+        outcome = {"operation": f"{kind}-01M8MSCKZVJH3PRT401ETVQR8Q", "outcome": end, **steps}
+        if kind in {"backup", "verify", "prune", "prove"}:
+            outcome = {key: value for key, value in outcome.items() if key != "steps"}
+        report = reported(Told(str(outcome["operation"]), "prod", outcome, {}), MADE, "kim", "0")
+        assert report.verdict.sentence in Seen(page(report)).text
+        assert report.verdict.judgement.value in markdown(report)
+        assert report.verdict.judgement is judgement(end, report.findings)
+
     def test_without_an_outcome_it_is_not_over(self) -> None:
         report = reported(Told("backup-01M8MSCKZVJH3PRT401ETVQR8Q", "prod", {}, {}), MADE, "kim", "0")
         assert report.verdict.judgement is Judgement.OPEN

@@ -99,7 +99,9 @@ def test_a_signature_for_another_purpose_is_none() -> None:
         opened(f"{escaped(canonical({**seal, 'signature': signature}))}\n".encode(), PROVE)
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b"{", b"<html></html>", b"\xff\xfe", b"[]\n", b'{"a": 1}\n', b"null"])
+@pytest.mark.parametrize(
+    "text", [b"", b"{}", b"{", b"<html></html>", b"\xff\xfe", b"[]\n", b'{"a": 1}\n', b"null", b'{"a":' + b"[" * 9999]
+)
 def test_what_is_no_report_is_said_to_be_none(text: bytes) -> None:
     with pytest.raises(Corrupt):
         opened(text, PROVE)
