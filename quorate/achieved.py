@@ -63,6 +63,7 @@ SENTENCES = {
     "stopped": "It was ended early by a stop condition or by a person.",
 }
 
+AS_PLANNED = "It was done as planned."
 NOT_PROVED = "What was to be proved was not proved."
 
 
@@ -74,7 +75,7 @@ def judgement(word: str, findings: Sequence[object]) -> Judgement:
 
 def verdict(told: Told, findings: Sequence[object]) -> Verdict:
     word = told.word
-    sentence = SENTENCES.get(word, "") or ("No outcome is on record." if not word else "")
+    sentence = SENTENCES.get(word) or ("No outcome is on record." if not word else AS_PLANNED if word in DONE else "")
     sentence = NOT_PROVED if told.drill and word == DrillVerdict.FAILED else sentence
     return Verdict(judgement(word, findings), word or "no outcome", sentence)
 

@@ -9,6 +9,7 @@ from quorate.report import Control, Judgement, Report
 from quorate.told import noun
 
 BROUGHT_BACK = ("restore", "drill")
+RECOVERS = (*BROUGHT_BACK, "replace-member")
 TESTED = (*BROUGHT_BACK, "prove")
 GOOD = (Judgement.PASSED, Judgement.FINDINGS)
 HEADINGS = {
@@ -54,7 +55,7 @@ def _a13(report: Report) -> Control:
 
 def _cc75(report: Report) -> Control:
     asks = Control("SOC 2 CC7.5", "incidents are recovered from, and the recovery is rehearsed and improved")
-    why_not = "" if report.kind in BROUGHT_BACK else f"a {noun(report.kind)} recovers nothing"
+    why_not = "" if report.kind in RECOVERS else f"a {noun(report.kind)} recovers nothing"
     evidence = "what was done, by whom and when, and what is left to do"
     return judged(asks, evidence, why_not, "people", "log", "findings")
 
@@ -80,7 +81,7 @@ def _a813(report: Report) -> Control:
 def _dora11(report: Report) -> Control:
     asks = Control("DORA art. 11", "response and recovery are tested, and records of what was done are at hand")
     why_not = ""
-    if report.kind not in BROUGHT_BACK:
+    if report.kind not in RECOVERS:
         why_not = f"a {noun(report.kind)} is neither response nor recovery"
     elif not report.trail.sealed or report.trail.broken:
         why_not = "the audit trail is not whole, or not sealed"

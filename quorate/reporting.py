@@ -42,6 +42,7 @@ WHAT = {
     "verify": "Verification of backups",
     "prune": "Retention",
     "drill": "Drill",
+    "replace-member": "Member replacement",
     "freeze": "Freeze",
     "thaw": "Thaw",
     "tidy": "Tidy",

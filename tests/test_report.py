@@ -11,6 +11,7 @@ from quorate.controls import HEADINGS
 from quorate.drill import EXIT, Lost, Verdict
 from quorate.gauges import ENDS
 from quorate.measure import DEFINITIONS, Resource
+from quorate.records import PLAN
 from quorate.report import REPORT, Deviation, Judgement, Report, encoded
 from quorate.report_html import page
 from quorate.report_md import markdown
@@ -216,6 +217,64 @@ class TestParts:
         report = replace(of_drill(drill()), deviations=(Deviation("gate a was overridden", "INC-1"), Deviation("b")))
         text = Seen(page(report)).text
         assert "INC-1" in text and "no reason is on record" in text
+
+
+class TestHeld:
+    """The recorded restore, as it would lie there had it stopped when etcd was to be started."""
+
+    def report(self) -> Report:
+        name = next(name for name in RECORDS if name.startswith("restore"))
+        home = GOLDEN / name
+        outcome = json.loads((home / "outcome.json").read_text())
+        before = ("claim", "stage", "compare", "list", "bar", "fence", "swap")
+        steps = [each for each in outcome["steps"] if each["id"] in before]
+        failed = {
+            "id": "start",
+            "host": "report-1",
+            "state": "failed",
+            "started": steps[-1]["started"] + 1,
+            "duration_s": 9.0,
+        }
+        error = {"kind": "failed", "message": "report-1: etcd did not start", "next": "", "exit_code": 10}
+        more = {
+            "outcome": "held",
+            "steps": [*steps, failed],
+            "error": error,
+            "cluster_id": "",
+            "served_revision": None,
+        }
+        (trail,) = home.glob("audit/*.jsonl")
+        lines = trail.read_text().splitlines()
+        cut = next(number for number, line in enumerate(lines) if '"step":"start"' in line)
+        plan = PLAN.validate_json((home / "plan.json").read_bytes())
+        told = Told(name, "report", {**outcome, **more}, {trail.name: lines[:cut]}, plan, rto_s=900.0)
+        return reported(told, MADE, "kim", "0")
+
+    def test_claims_and_bars_are_left_behind_with_the_way_on(self) -> None:
+        report = self.report()
+        left = [each for each in report.resources if not each.destroyed and not each.kind.startswith("kept")]
+        assert {(each.kind, each.place) for each in left} == {
+            (kind, f"report-{number}")
+            for kind in ("claim on the node", "bar against a start")
+            for number in (1, 2, 3)
+        }
+        assert all(each.removal == "quorate adopt report" for each in left)
+        assert sum("left behind" in each.what for each in report.findings) == len(left)
+
+    def test_it_failed_and_says_where_and_what_was_not_reached(self) -> None:
+        report = self.report()
+        assert report.verdict.judgement is Judgement.FAILED
+        assert "report-1: etcd did not start" in [each.what for each in report.findings]
+        assert [bar.state for bar in report.bars if bar.label == "Start etcd"] == ["failed"]
+        seen = {each.id: each.passed for each in report.checks}
+        assert (seen["content-equal"], seen["etcd-verified"], seen["revision-above"]) == (True, None, None)
+
+    def test_nothing_is_measured_that_was_not_reached(self) -> None:
+        report = self.report()
+        assert report.rto.most_s is None and report.rto.met is None
+        known = {mark.name: mark.at for mark in report.clock}
+        assert known["approved"] and not known["first_write"] and not known["handed_back"]
+        assert report.retest_due and not report.trail.sealed
 
 
 class TestTrend:

@@ -3,11 +3,15 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.reports import GOLDEN, KEY, OTHER, RECORDS, drill, file_of, of_drill
+from quorate.drill import Verdict
+from quorate.operation import named
+from quorate.told import DRILL
+from tests.reports import GOLDEN, KEY, OTHER, RECORDS, drill, file_of, of_drill, trail
 from tests.test_cli import Capture, Cli
 from worker.__main__ import answer
 
@@ -67,6 +71,25 @@ def test_one_whose_cluster_has_left_the_inventory_still_has_a_report(cli: Cli) -
     document = json.loads(out)["document"]
     assert document["cluster"] == "report"
     assert document["rto"]["objective_s"] is None and document["rto"]["most_s"] > 0
+
+
+def test_a_drill_on_record_has_a_report_beside_the_drills_before_it(cli: Cli) -> None:
+    for at, verdict in ((1, Verdict.FAILED), (2, Verdict.PASSED)):
+        result = replace(drill(verdict, "demo"), operation=named("drill", 1795917600000 + at, at))
+        home = cli.root / "state" / "operations" / result.operation
+        (home / "audit").mkdir(parents=True)
+        (home / "outcome.json").write_bytes(DRILL.dump_json(result))
+        (home / "cluster").write_text("demo")
+        for name, lines in trail(result).items():
+            (home / "audit" / name).write_text("\n".join(lines) + "\n")
+    code, out, err = cli("report", result.operation, "-f", "json")
+    assert code == 0, err
+    document = json.loads(out)["document"]
+    assert document["verdict"]["judgement"] == "PASSED"
+    assert document["rto"]["most_s"] == result.clock.rto_s
+    assert [each["outcome"] for each in document["compared"]] == ["failed"]
+    _, said = cli.json("report", "trend", "demo")
+    assert [each["passed"] for each in said["trends"] if each["kind"] == "drill"] == [1]
 
 
 class TestVerify:
@@ -148,5 +171,5 @@ class TestTrend:
 def test_help_names_what_there_is(cli: Cli) -> None:
     code, out, _ = cli("report", "--help")
     assert code == 0
-    for word in ("verify", "trend", "quorate report OPERATION"):
+    for word in ("verify", "trend", "OPERATION [-f html|json|md] [-o FILE]"):
         assert word in out

@@ -53,7 +53,9 @@ class Reports(TyperGroup):
 
 app = typer.Typer(
     cls=Reports,
-    help="The document of an operation, sealed: quorate report OPERATION [-f html|json|md] [-o FILE].",
+    help="The sealed document of an operation: what came of it, who did what, what it rests on.",
+    epilog="quorate report OPERATION --help tells its forms.",
+    subcommand_metavar="OPERATION [-f html|json|md] [-o FILE] | COMMAND",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
