@@ -1,7 +1,9 @@
 """HTML and SVG as values: whatever is not markup already is escaped, so nothing from outside can become any."""
 
+import re
 from html import escape
 
+UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 VOID = frozenset({"meta", "br", "rect", "line", "circle", "path", "polyline"})
 
 
@@ -12,7 +14,12 @@ class Safe(str):
 
 
 def text(value: object) -> Safe:
-    return value if isinstance(value, Safe) else Safe(escape(str(value), quote=True))
+    return value if isinstance(value, Safe) else Safe(escape(visible(str(value)), quote=True))
+
+
+def visible(said: str) -> str:
+    """What would turn a line around, or hide in it, is shown by its number."""
+    return UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", said)
 
 
 def tag(name: str, /, *inside: object, **attributes: object) -> Safe:

@@ -370,8 +370,9 @@ def log(report: Report) -> Iterator[Safe]:
     rows = [
         (
             tag("td", entry.at[11:], class_="nowrap mono"),
+            tag("td", entry.actor),
             tag("td", entry.place),
-            tag("td", entry.step),
+            tag("td", entry.step, class_="nowrap"),
             tag("td", tag("code", entry.command), *([tag("br"), entry.said] if entry.said else [])),
             tag("td", entry.exit, class_="num"),
             tag("td", span(entry.took_s), class_="num"),
@@ -381,7 +382,7 @@ def log(report: Report) -> Iterator[Safe]:
     yield tag(
         "details",
         tag("summary", f"{len(report.log)} act{'' if len(report.log) == 1 else 's'}, {odd} without exit code 0"),
-        table(("Time", "Place", "Step", "Command", "Exit", "Took"), rows, (4, 5), "log"),
+        table(("Time", "By", "Place", "Step", "Command", "Exit", "Took"), rows, (5, 6), "log"),
     )
     yield tag("p", "Folded; what is open when it is printed is printed. Secrets are masked.", class_="soft")
 

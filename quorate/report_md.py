@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from quorate.controls import HEADINGS
+from quorate.markup import visible
 from quorate.report import Figure, Report
 from quorate.spoken import interval, moment, span
 
@@ -129,9 +130,9 @@ def listed(said: Iterable[str]) -> Iterator[str]:
 
 def plain(text: str) -> str:
     """Nothing from outside is markup, and none of it ends a line."""
-    return SPECIAL.sub(r"\\\1", " ".join(str(text).split())).replace("&", "&amp;")
+    return SPECIAL.sub(r"\\\1", " ".join(visible(str(text)).split())).replace("&", "&amp;")
 
 
 def code(text: str) -> str:
     """Between backticks: none of it ends them, and none of it is a tag."""
-    return " ".join(re.sub(r"[`<>]", "'", text).split())
+    return " ".join(re.sub(r"[`<>]", "'", visible(text)).split())

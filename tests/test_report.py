@@ -98,6 +98,11 @@ class TestPage:
         assert "<script" not in page(report) and "<img" not in page(report)
         assert "alert(1)" in bad.text
 
+    def test_what_would_turn_a_line_around_or_hide_in_it_is_shown_by_its_number(self) -> None:
+        for rendered in (page(hostile()), markdown(hostile())):
+            assert "\u202e" not in rendered
+        assert "\\u202e" in page(hostile())
+
     def test_what_came_from_outside_is_no_markdown_either(self) -> None:
         text = markdown(hostile())
         assert "<script" not in text.replace("\\<", "") and "-->" not in text
