@@ -7,6 +7,7 @@ A file is what stands before the seal, the seal on one line, what stands behind 
 import hashlib
 import json
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 from quorate.audit import canonical
 from quorate.errors import Corrupt, NotApproved
 from quorate.ports import Signatures, Signing
+from quorate.rendering import rendered
 from quorate.report import REPORT, Report, encoded
 from quorate.sshsig import armored, fingerprint, parsed
 
@@ -24,6 +26,7 @@ FORMS = {
     "md": ("<!-- quorate-seal ", " -->"),
     "json": ("", ""),
 }
+EXCERPT = 60
 ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 AGAIN = "quorate report OPERATION  # makes it again from the record"
 
@@ -37,21 +40,22 @@ class Sealed:
     key: str
 
 
-def sealed(report: Report, form: str, rendered: str, signing: Signing) -> str:
+def sealed(report: Report, form: str, signing: Signing) -> str:
     """The whole file: in HTML the seal stands before the end of the body, elsewhere behind everything."""
-    begin, end = FORMS[form]
-    head, tail = split(form, rendered)
-    around = digest(f"{head}{begin}", f"{end}{tail}")
+    head, tail = shown(report, form)
+    around = digest(head, tail)
     data = {"format": FORMAT, "form": form, "around": around, "document": json.loads(encoded(report))}
     signature = signing.sign(NAMESPACE, canonical(data).encode())
-    return f"{head}{begin}{escaped(canonical({**data, 'signature': signature}))}{end}{tail}"
+    return f"{head}{escaped(canonical({**data, 'signature': signature}))}{tail}"
 
 
-def split(form: str, rendered: str) -> tuple[str, str]:
+def shown(report: Report, form: str) -> tuple[str, str]:
+    """What stands before the seal, and what behind it; its marks are part of that."""
+    (begin, end), text = FORMS[form], rendered(report, form)
     if form == "html":
-        head, body, tail = rendered.rpartition("</body>")
-        return head, body + tail
-    return ("", "\n") if form == "json" else (rendered, "\n")
+        head, body, tail = text.rpartition("</body>")
+        return f"{head}{begin}", f"{end}{body}{tail}"
+    return f"{text}{begin}", f"{end}\n"
 
 
 def digest(head: str, tail: str) -> str:
@@ -77,11 +81,25 @@ def opened(data: bytes, signatures: Signatures) -> Sealed:
     key = proved(said, signatures)
     if said["form"] != form or said["around"] != digest(head, tail):
         raise Corrupt(
-            "what is shown is not what was sealed: the page around the seal was changed; the sealed document in it "
-            "is whole",
+            "what is shown is not what was sealed: the page around the seal was changed, the sealed document in it "
+            f"is whole{difference(said, head, tail)}",
             next=AGAIN,
         )
     return Sealed(document(said), form, key)
+
+
+def difference(seal: dict[str, Any], head: str, tail: str) -> str:
+    """Where it first differs, if this version renders the document as the one did that has sealed it."""
+    if seal["form"] not in FORMS:
+        return ""
+    was = shown(document(seal), seal["form"])
+    if digest(*was) != seal["around"]:
+        return ""
+    before, now = next((pair for pair in zip(was, (head, tail), strict=True) if pair[0] != pair[1]), ("", ""))
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(before, now, strict=False))
+    at = sum(1 for _ in same)
+    near = slice(max(0, at - EXCERPT // 2), at + EXCERPT)
+    return f"; it first differs where it read {before[near]!r} and now reads {now[near]!r}"
 
 
 def found(text: str) -> tuple[str, str, str, str]:

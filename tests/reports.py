@@ -24,8 +24,6 @@ from quorate.measure import Check, Clock, Gap, Probed, Resource, Tries
 from quorate.operation import named
 from quorate.records import PLAN
 from quorate.report import Report, Row
-from quorate.report_html import page
-from quorate.report_md import markdown
 from quorate.reporting import reported
 from quorate.seal import sealed
 from quorate.sshsig import fingerprint
@@ -176,8 +174,7 @@ def trail(result: DrillResult) -> dict[str, list[str]]:
 
 
 def file_of(report: Report, form: str) -> str:
-    rendered = {"html": page, "md": markdown, "json": lambda _: ""}[form](report)
-    return sealed(report, form, rendered, KEY)
+    return sealed(report, form, KEY)
 
 
 def keep(config: Path, operation: str) -> None:

@@ -64,6 +64,13 @@ def test_a_section_that_is_taken_out_is_found_and_said_to_be_the_page() -> None:
         opened(f"{before}<h2{after}".encode(), PROVE)
 
 
+@pytest.mark.parametrize("form", ["html", "md"])
+def test_it_is_said_where_what_is_shown_was_changed(form: str) -> None:
+    """In both words, where this version has sealed it."""
+    with pytest.raises(Corrupt, match=r"it first differs where it read '.*91 %.*' and now reads '.*11 %.*'"):
+        opened(FILES[form].replace(b"91 %", b"11 %", 1), PROVE)
+
+
 def test_a_document_that_is_changed_is_found_although_the_page_is_as_it_was() -> None:
     with pytest.raises(Corrupt, match="the sealed document was changed"):
         opened(FILES["json"].replace(b'"judgement":"PASSED WITH FINDINGS"', b'"judgement":"PASSED"', 1), PROVE)
@@ -85,7 +92,7 @@ def test_a_seal_of_one_form_is_none_for_another() -> None:
 def test_whoever_seals_it_again_does_so_under_another_key() -> None:
     """The key that the page names is under the seal as well."""
     with pytest.raises(Corrupt, match="the key that the report names"):
-        opened(sealed(REPORT, "json", "", OTHER).encode(), PROVE)
+        opened(sealed(REPORT, "json", OTHER).encode(), PROVE)
 
 
 def test_a_signature_for_another_purpose_is_none() -> None:

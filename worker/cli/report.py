@@ -82,7 +82,7 @@ def make(ctx: typer.Context, operation: OperationId, form: As_ = Form.HTML, to: 
         raise BadInput(f"{to} is there already; a report is written to a new file")
     wiring = here.wiring()
     report = report_of(here, operation, actor(who))
-    text = sealed(report, form, rendered(report, form), wiring.signing)
+    text = sealed(report, form, wiring.signing)
     if to is None:
         print(text, end="")
         return 0
@@ -109,20 +109,6 @@ def report_of(here: Given, operation: str, who: str) -> "Report":
     wiring = here.wiring()
     report = reported(told(wiring, record(wiring, operation)), round(time.time(), 3), who, version())
     return replace(report, sealed_by=fingerprint(wiring.signing.public_key))
-
-
-def rendered(report: "Report", form: Form) -> str:
-    match form:
-        case Form.HTML:
-            from quorate.report_html import page
-
-            return page(report)
-        case Form.MD:
-            from quorate.report_md import markdown
-
-            return markdown(report)
-        case Form.JSON:
-            return ""
 
 
 @app.command()
