@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from quorate.report import Judgement, Row
@@ -21,6 +22,7 @@ class Trend:
     median_duration_s: float | None
     last_rto_s: float | None  # the median of the last five
     last_duration_s: float | None
+    longest_gap_s: float | None  # from the begin of one that passed to that of the next
 
 
 def trends(rows: Iterable[Row]) -> tuple[Trend, ...]:
@@ -41,6 +43,7 @@ def trend(kind: str, rows: Sequence[Row]) -> Trend:
         middle(row.duration_s for row in good),
         middle(row.rto_s for row in good[:LAST]),
         middle(row.duration_s for row in good[:LAST]),
+        max((round(later.began - row.began, 3) for later, row in pairwise(good)), default=None),
     )
 
 

@@ -295,6 +295,14 @@ class TestTrend:
         assert [each.duration_s for each in backups.rows] == [50.0, 40.0, 30.0, 20.0, 10.0, 60.0]
         assert (backups.median_duration_s, backups.last_duration_s, backups.median_rto_s) == (35.0, 30.0, None)
 
+    def test_the_longest_time_from_one_that_passed_to_the_next_is_told(self) -> None:
+        rows = self.rows()
+        failed = replace(rows[2], judgement=Judgement.FAILED)  # type: ignore[type-var]
+        (backups,) = trends([rows[0], rows[1], failed, *rows[3:]])  # type: ignore[list-item]
+        apart = rows[3].began - rows[1].began  # type: ignore[attr-defined]
+        assert (backups.longest_gap_s, backups.passed) == (pytest.approx(apart), 5)
+        assert trends(rows[:1])[0].longest_gap_s is None  # type: ignore[arg-type]
+
     def test_a_report_is_compared_with_five_that_were_before_it(self) -> None:
         rows = self.rows()
         last = rows[-1]

@@ -4,12 +4,16 @@ import json
 import shutil
 import subprocess
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from activities.adapters.sqlite import SqliteTicks
 from quorate.drill import Verdict
+from quorate.kept import begun
 from quorate.operation import named
+from quorate.revision_clock import Tick
 from quorate.told import DRILL
 from tests.reports import GOLDEN, KEY, OTHER, RECORDS, drill, file_of, of_drill, trail
 from tests.test_cli import Capture, Cli
@@ -154,6 +158,22 @@ class TestTrend:
         assert set(found) == {"restore", "backup", "prove"}
         assert found["restore"]["operations"][0]["rto_s"] == found["restore"]["median_rto_s"] > 0
         assert found["backup"]["median_rto_s"] is None
+
+    def test_what_a_restore_gave_up_is_in_it_by_the_revision_clock(self, cli: Cli) -> None:
+        """By the age of the snapshot alone, then with a look that saw its revision ten seconds before."""
+
+        def lost() -> tuple[float, float]:
+            _, said = cli.json("report", "trend", "demo")
+            (restore,) = next(each["operations"] for each in said["trends"] if each["kind"] == "restore")
+            return restore["rpo_least_s"], restore["rpo_most_s"]
+
+        plan = json.loads((GOLDEN / RESTORE / "plan.json").read_text())["chosen"]["snapshot"]
+        age = begun(RESTORE) - datetime.fromisoformat(plan["created_at"]).timestamp()
+        assert lost() == (0.0, pytest.approx(age, abs=0.01))
+        at = begun(RESTORE) - 10
+        ticks = SqliteTicks(cli.root / "state" / "clock.db")
+        ticks.add("demo", (Tick(at, at + 0.1, plan["cluster_id"], plan["revision"], led=True),))
+        assert lost() == (0.0, pytest.approx(10.0, abs=0.01))
 
     def test_people_get_a_table(self, cli: Cli) -> None:
         code, out, _ = cli("report", "trend", "demo")

@@ -1,12 +1,14 @@
 """What a report is made of, gathered: the record, what the store says, the objectives, what went before."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from quorate.achieved import row
+from quorate.acts import seconds
 from quorate.drill import Lost
 from quorate.errors import NotApproved, QuorateError
 from quorate.plan import Plan
@@ -47,7 +49,7 @@ def told(wiring: "Wiring", record: Record) -> Told:
         provenance=provenance(wiring, record, plan, cluster),
         lost=lost,
         lost_how=how,
-        before=before(wiring.settings.operations, record.operation, cluster),
+        before=before(wiring, record.operation, cluster),
         carried=tuple(carried(wiring, record, cluster)),
     )
 
@@ -131,13 +133,14 @@ def losses(wiring: "Wiring", record: Record, plan: Plan | None, cluster: str) ->
         return Lost(), "nothing was brought back, so nothing was given up"
     if plan.chosen.source:
         return Lost(), "not known: a member's own data was restored, and nobody knows what the others held"
-    from quorate.acts import seconds
-
     chosen, asked = plan.snapshot, began(record.operation)
     since = seconds(chosen.created_at)
     if since is None:
         return Lost(), "not known: the plan does not say when the snapshot was begun"
-    ticks = [tick for tick in wiring.ticks.since(cluster, since) if tick.heard <= asked]
+    try:
+        ticks = [tick for tick in wiring.ticks.since(cluster, since) if tick.heard <= asked]
+    except QuorateError as error:
+        return Lost(), f"not known: {error}"
     found = loss(ticks, chosen.cluster_id, chosen.revision, since, asked)
     own = sum(tick.cluster_id == chosen.cluster_id for tick in ticks)
     heard = f"by {own} look{'s' if own > 1 else ''} of the revision clock"
@@ -145,23 +148,23 @@ def losses(wiring: "Wiring", record: Record, plan: Plan | None, cluster: str) ->
     return Lost(round(found.least_s, 3), round(found.most_s, 3)), f"how much time's writes were lost: {how}"
 
 
-def before(root: Path, operation: str, cluster: str) -> tuple[Row, ...]:
+def before(wiring: "Wiring", operation: str, cluster: str) -> tuple[Row, ...]:
     """The last five of its kind on this cluster that are on record here, the newest first."""
     kind, at = operation.rpartition("-")[0], began(operation)
     found: list[Row] = []
-    for home in homes(root):
+    for home in homes(wiring.settings.operations):
         earlier = home.name != operation and home.name.rpartition("-")[0] == kind and began(home.name) <= at
-        if earlier and (line := row_of(home, cluster)):
+        if earlier and (line := row_of(wiring, home, cluster)):
             found.append(line)
         if len(found) == LAST:
             break
     return tuple(found)
 
 
-def rows(root: Path, cluster: str) -> Iterator[Row]:
+def rows(wiring: "Wiring", cluster: str) -> Iterator[Row]:
     """Every operation of the cluster that a trend is about."""
-    for home in homes(root):
-        if home.name.rpartition("-")[0] in KINDS and (line := row_of(home, cluster)):
+    for home in homes(wiring.settings.operations):
+        if home.name.rpartition("-")[0] in KINDS and (line := row_of(wiring, home, cluster)):
             yield line
 
 
@@ -170,15 +173,27 @@ def homes(root: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.name.rpartition("-")[2], reverse=True)
 
 
-def row_of(home: Path, cluster: str) -> Row | None:
+def row_of(wiring: "Wiring", home: Path, cluster: str) -> Row | None:
     """Nothing for one of another cluster, and for what cannot be read."""
-    kind = home.name.rpartition("-")[0]
-    paths = [*home.glob("outcome*.json"), *(home.glob("audit/*.jsonl") if kind in WEIGHTY else ())]
-    files = {str(path.relative_to(home)): path.read_text(errors="replace") for path in paths}
-    record = Record(home.name, str(home), files)
+    weighty = home.name.rpartition("-")[0] in WEIGHTY
+    record = whole(home) if weighty else light(home)
     if whose(home, record) != cluster or record.outcome is None:
         return None
     try:
-        return row(record.operation, record.outcome, record.chains)
+        found = row(record.operation, record.outcome, record.chains)
     except QuorateError:
         return None
+    lost = losses(wiring, record, plan_of(record), cluster)[0] if weighty else None
+    return replace(found, rpo_least_s=lost.least_s, rpo_most_s=lost.most_s) if lost else found
+
+
+def whole(home: Path) -> Record:
+    found = local(home.parent, home.name)
+    assert found, "it was listed a moment ago"
+    return found
+
+
+def light(home: Path) -> Record:
+    """As far as its outcome: plans and trails are large."""
+    files = {path.name: path.read_text(errors="replace") for path in home.glob("outcome*.json")}
+    return Record(home.name, str(home), files)

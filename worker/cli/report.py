@@ -188,9 +188,10 @@ def trend(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE) -
     from quorate.trend import trends
     from worker.reports import rows
 
-    settings = given(ctx).settings()
+    wiring = given(ctx).wiring()
+    settings = wiring.settings
     settings.cluster(cluster)
-    found = trends(rows(settings.operations, cluster))
+    found = trends(rows(wiring, cluster))
     if output is Output.JSON:
         say_json(
             {"cluster": cluster, "where": str(settings.operations), "trends": [as_object(each) for each in found]}
@@ -222,6 +223,8 @@ def shown(each: "Trend") -> str:
         f"median of those that passed: RTO {span(each.median_rto_s)}, took {span(each.median_duration_s)}; "
         f"of the last five: RTO {span(each.last_rto_s)}, took {span(each.last_duration_s)}"
     )
+    if each.longest_gap_s is not None:
+        medians += f"\nthe longest from one that passed to the next: {span(each.longest_gap_s)}"
     head = paint()(f"{each.kind}: {each.passed} of {len(each.rows)} passed", "bold")
     return f"{head}\n{table(lines)}{more}\n{medians}"
 
@@ -232,6 +235,7 @@ def as_object(each: "Trend") -> dict[str, Any]:
         "passed": each.passed,
         "median_rto_s": each.median_rto_s,
         "median_duration_s": each.median_duration_s,
+        "longest_gap_s": each.longest_gap_s,
         "last_five": {"median_rto_s": each.last_rto_s, "median_duration_s": each.last_duration_s},
         "operations": [row_object(row) for row in each.rows],
     }
