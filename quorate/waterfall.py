@@ -92,11 +92,24 @@ def line(bar: Bar, number: int, since: float, until: float) -> Safe:
     where = f" · {len(bar.places)} {what}" if len(bar.places) > 1 and len(label) < LABEL_MAX - 9 else ""
     said = span(bar.until - bar.since) + (f" {bar.state}" if bar.state != "done" else "")
     said = f"{said} (people)" if bar.who == "people" else said
-    after = x + max(width, 1.5) + 6
-    fits = after < WIDTH - RIGHT + 4
-    timing = words(after if fits else x - 6, y + 12, said, class_="small", text_anchor=None if fits else "end")
     name = tag("text", label, tag("tspan", where, class_="soft"), x=0, y=y + 12)
-    return join(name, box(x, y, width, 16, kind), timing)
+    return join(name, box(x, y, width, 16, kind), *length(x, x + max(width, 1.5), y + 8, said))
+
+
+def length(x: float, end: float, y: float, said: str) -> Iterator[Safe]:
+    """What is said of a bar: behind it where there is room, else in it, else before it."""
+    wide = len(said) * LETTER + 12
+    if end + wide <= WIDTH:
+        yield words(end + 6, y + 4, said, class_="small halo")
+    elif wide < end - x:
+        yield from plate((x + end) / 2, y, wide, said)
+    else:
+        yield words(x - 6, y + 4, said, class_="small halo", text_anchor="end")
+
+
+def plate(middle: float, y: float, wide: float, said: str) -> Iterator[Safe]:
+    yield tag("rect", x=round(middle - wide / 2, 1), y=y - 8, width=round(wide, 1), height=16, class_="plate")
+    yield words(middle, y + 4, said, class_="small", text_anchor="middle")
 
 
 def axis(since: float, until: float, bottom: float) -> Iterator[Safe]:
@@ -185,23 +198,14 @@ def ends(gap: Gap, probe: Probed) -> tuple[float, float]:
 
 
 def plates(probe: Probed, lane: tuple[str, str], y: float) -> Iterator[Safe]:
+    """The length of every gap: in it where there is room, else as of any bar."""
     for gap in probe.gaps:
         if (gap.surface, gap.verb) == lane:
-            yield from plate(gap, probe, y)
-
-
-def plate(gap: Gap, probe: Probed, y: float) -> Iterator[Safe]:
-    """The length of a gap: in it where there is room, else beside it."""
-    until = gap.until if gap.until is not None else probe.ended
-    x, end = ends(gap, probe)
-    said = f"out {span(until - gap.since)}" + ("" if gap.until is not None else " and still")
-    if (width := len(said) * LETTER + 12) < end - x:
-        middle = (x + end) / 2
-        yield tag("rect", x=round(middle - width / 2, 1), y=y - 8, width=round(width, 1), height=16, class_="plate")
-        yield words(middle, y + 4, said, class_="small", text_anchor="middle")
-        return
-    fits = end + 6 + width < WIDTH
-    yield words(end + 6 if fits else x - 6, y + 4, said, class_="small halo", text_anchor=None if fits else "end")
+            until = gap.until if gap.until is not None else probe.ended
+            said = f"out {span(until - gap.since)}" + ("" if gap.until is not None else " and still")
+            x, end = ends(gap, probe)
+            wide = len(said) * LETTER + 12
+            yield from plate((x + end) / 2, y, wide, said) if wide < end - x else length(x, end, y, said)
 
 
 def sparkline(rows: Sequence[Row], name: str, values: Sequence[float | None]) -> Safe:

@@ -1,6 +1,7 @@
 """Reports: what is in them, what is said not to be known, and that nothing from outside becomes markup."""
 
 import json
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -308,6 +309,16 @@ class TestTrend:
         last = rows[-1]
         found = before(rows, "backup", last.began, last.operation)  # type: ignore[arg-type,attr-defined]
         assert [each.duration_s for each in found] == [40.0, 30.0, 20.0, 10.0, 60.0]
+
+
+@pytest.mark.parametrize("name", sorted(REPORTS))
+def test_nothing_that_is_written_in_a_drawing_is_cut_off_at_its_edge(name: str) -> None:
+    """A small letter is at most six wide on average; where it ends is counted from where it is anchored."""
+    found = re.findall(r'<text x="(-?[\d.]+)"[^>]*?(?: text-anchor="(\w+)")?>([^<]*)', page(REPORTS[name]()))
+    assert len(found) > 5
+    for x, anchor, said in found:
+        begins = float(x) - len(said) * 6 * {"": 0, "middle": 0.5, "end": 1}[anchor]
+        assert begins > -1 and begins + len(said) * 6 < WIDTH + 1, said
 
 
 def test_a_waterfall_fits_its_drawing() -> None:
