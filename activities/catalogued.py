@@ -86,6 +86,11 @@ class Catalogued:
         older = len(all_of_them) - len(there)
         return Glance(replace(shelf, strays={}) if older else shelf, found.compared, older)
 
+    @property
+    def recalls(self) -> bool:
+        """Whether the store was compared before: another look then reads no more than what is new."""
+        return bool(self._recall(1).listing)
+
     def doubted(
         self, shelf: Shelf, trusted: tuple[str, ...], why_not: Callable[[Manifest], str]
     ) -> Mapping[str, str]:

@@ -69,6 +69,7 @@ class Patience:
 
     member_s: float | None = None  # a member, and a node until it lets us in
     node_s: float | None = None  # a node that has let us in, until it has said everything
+    store_s: float | None = None  # the store, where it was read to its end before
     closer_s: float | None = None  # the second look, where the first leaves questions
 
 
@@ -99,7 +100,8 @@ class Surveyor:
             read = said(reads, began, 0.0, "fewer members run than a quorum has")
         else:
             read = said(reads, began, self.patience.member_s)
-        known, clocked = stored.result(), answer(self.clocked, name)
+        store_s = self.patience.store_s if self.catalogued(store, name).recalls else None
+        known, clocked = said({name: stored}, began, store_s)[name], answer(self.clocked, name)
         stock = Stock() if isinstance(known, Silence) else known
         for each in (readers, pool):
             each.shutdown(wait=False)
@@ -193,7 +195,7 @@ class Surveyor:
         """With what the store has for the nodes that have no restore tool."""
         bare = {name: node for name, node in seen.reachable.items() if not tool_of(cluster.etcd, node).version}
         version = running(seen)
-        if not bare or not version:
+        if not bare or not version or seen.store:
             return seen
         shelf = self.stores.at(store)
         kept = everywhere({node.architecture for node in bare.values()}, lambda arch: find_tool(shelf, version, arch))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from quorate.case import Case
 from quorate.causes import leaves, renewal
-from quorate.certificates import Certificate
+from quorate.certificates import DAY_S, Certificate
 from quorate.cluster import ClusterSeen
 from quorate.finding import Finding
 from quorate.surroundings import LEFT_DAYS_MIN
@@ -13,8 +13,9 @@ SOON_DAYS = 30.0
 
 
 def soonest(seen: ClusterSeen, name: str) -> tuple[str, Certificate] | None:
-    """By the file that etcd is told of; None where none was seen."""
-    return min(leaves(seen, name), key=lambda each: each[1].not_after, default=None)
+    """By the file that etcd is told of, its own before an authority of the same day; None where none was seen."""
+    ends = sorted(leaves(seen, name), key=lambda each: (each[1].not_after // DAY_S, each[1].authority, each[0]))
+    return next(iter(ends), None)
 
 
 def soon(case: Case) -> Iterator[Finding]:

@@ -116,50 +116,73 @@ def number(unit: UnitSeen, flag: str, default: float) -> float:
         return default
 
 
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Of one member, with the defaults for what it is not told."""
+
+    beat_ms: float
+    election_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.beat_ms:.0f}/{self.election_ms:.0f} ms"
+
+
+def whole(case: Case) -> dict[str, UnitSeen]:
+    """Those of whom everything was read that they are told."""
+    return {name: unit for name, unit in told(case).items() if filled(unit)}
+
+
 def timing(case: Case) -> Iterator[Finding]:
     """Too short an election, and every pause of a disk or a line elects a leader anew."""
-    units = {name: unit for name, unit in told(case).items() if filled(unit)}
-    beats = {name: number(unit, "heartbeat-interval", HEARTBEAT_MS) for name, unit in units.items()}
-    elections = {name: number(unit, "election-timeout", ELECTION_MS) for name, unit in units.items()}
-    if len(set(beats.values())) > 1 or len(set(elections.values())) > 1:
-        each = ", ".join(f"{name} {beats[name]:.0f}/{elections[name]:.0f} ms" for name in units)
+    times = {
+        name: Timing(number(unit, "heartbeat-interval", HEARTBEAT_MS), number(unit, "election-timeout", ELECTION_MS))
+        for name, unit in whole(case).items()
+    }
+    if len(set(times.values())) > 1:
+        each = ", ".join(f"{name} {time}" for name, time in times.items())
         message = f"heartbeat-interval and election-timeout are not the same on every member: {each}"
         evidence = "the member with the shortest timeout unseats leaders that the others follow"
         yield Finding("timing-differs", "NOTE", message, evidence, page("EtcdLeaderChanges"))
-    short = [name for name in units if elections[name] < TIMES * beats[name]]
+    yield from hasty({name: time for name, time in times.items() if time.election_ms < TIMES * time.beat_ms})
+    yield from distant(case, times)
+
+
+def hasty(short: dict[str, Timing]) -> Iterator[Finding]:
     if short:
-        name = short[0]
+        first = next(iter(short.values()))
         message = (
-            f"election-timeout {elections[name]:.0f} ms is less than {TIMES:.0f} x heartbeat-interval "
-            f"{beats[name]:.0f} ms: {listed(short)}"
+            f"election-timeout {first.election_ms:.0f} ms is less than {TIMES:.0f} x heartbeat-interval "
+            f"{first.beat_ms:.0f} ms: {listed(short)}"
         )
         evidence = (
             "a few late heartbeats elect a new leader, and writes wait meanwhile; below 5 x etcd does not start"
         )
         yield Finding("election-timeout", "NOTE", message, evidence, page("EtcdLeaderChanges"))
-    vitals = case.seen.vitals.members
+
+
+def distant(case: Case, times: dict[str, Timing]) -> Iterator[Finding]:
+    medians = {name: each.peer_median_s for name, each in case.seen.vitals.members.items()}
     far = {
-        name: took
-        for name in units
-        if (took := vitals[name].peer_median_s if name in vitals else None) and elections[name] < TIMES * 1000 * took
+        name: f"{name} {1000 * took:.0f} ms"
+        for name, time in times.items()
+        if (took := medians.get(name)) and time.election_ms < TIMES * 1000 * took
     }
     if far:
-        each = ", ".join(f"{name} {1000 * took:.0f} ms" for name, took in far.items())
-        message = f"election-timeout is less than {TIMES:.0f} round trips between members: {each}"
+        message = f"election-timeout is less than {TIMES:.0f} round trips between members: {', '.join(far.values())}"
         evidence = "half of all round trips take as long or longer; raise both timings, on every member alike"
         yield Finding("election-distance", "NOTE", message, evidence, page("EtcdPeerSlow"))
 
 
 def compaction(case: Case) -> Iterator[Finding]:
     """Exactly one should do it."""
-    units = {name: unit for name, unit in told(case).items() if filled(unit)}
+    units = whole(case)
     own = {
         name: said
         for name, unit in units.items()
-        if (said := unit.flags.get("auto-compaction-retention", "0")) not in {"0", ""}
+        if not never(said := unit.flags.get("auto-compaction-retention", "0"))
     }
     apis = apiservers(case)
-    off = sorted(name for name, flags in apis.items() if flags.get("etcd-compaction-interval", "5m") in {"0", "0s"})
+    off = sorted(name for name, flags in apis.items() if never(flags.get("etcd-compaction-interval", "5m")))
     if apis and own and not off:
         each = ", ".join(f"{name} {said}" for name, said in own.items())
         message = f"etcd compacts by itself beside kube-apiserver: auto-compaction-retention {each}"
@@ -171,6 +194,11 @@ def compaction(case: Case) -> Iterator[Finding]:
         evidence = "every revision is kept until the quota is full, and then writes are refused"
         aid = "quorate inspect " + case.name + "  # after --etcd-compaction-interval was taken out of the API servers"
         yield Finding("compaction-none", "NOTE", message, evidence, aid)
+
+
+def never(span: str) -> bool:
+    """`0`, `0s`, `0h0m0s`: it is turned off."""
+    return not span.strip("0hms")
 
 
 def apiservers(case: Case) -> dict[str, Mapping[str, str]]:
@@ -187,7 +215,7 @@ def apiservers(case: Case) -> dict[str, Mapping[str, str]]:
 
 def limits(case: Case) -> Iterator[Finding]:
     """Quotas, sizes and counts that were copied from somewhere."""
-    units = {name: unit for name, unit in told(case).items() if filled(unit)}
+    units = whole(case)
     quotas = {name: number(unit, "quota-backend-bytes", 0) for name, unit in units.items()}
     if len(set(quotas.values())) > 1:
         each = ", ".join(f"{name} {said / GIB:.1f} GiB" if said else f"{name} unset" for name, said in quotas.items())

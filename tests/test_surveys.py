@@ -14,11 +14,14 @@ from activities.surveys import LOOKED_AT, Patience, Surveyor, too_few_run
 from quorate.catalogue import home_of, latest
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node
+from quorate.errors import Unreachable
 from quorate.etcd import EtcdSeen
 from quorate.inventory import Jump
+from quorate.inventory import Store as StoreSettings
 from quorate.marks import Kind, Mark, put
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate, Plan
+from quorate.ports import Store
 from quorate.seen import Look, NodeSeen, UnitSeen
 from tests.factory import SNAPSHOT_BYTES, inventory
 from tests.fakes.machine import FakeHosts, Unit
@@ -229,7 +232,7 @@ def test_nobody_who_is_silent_is_waited_for_longer_than_somebody_has_patience(sc
     """Two of three nodes hang, and their members with them; what the third says is told all the same."""
     whole, hosts = inventory(scene.root), Hanging(scene.bench.machines, ("b", "c"))
     scene.bench.cluster.silent, scene.bench.cluster.leader = {"b", "c"}, ""
-    surveyor = replace(scene.surveyor(hosts), patience=Patience(0.5, 1.0, 0.5))
+    surveyor = replace(scene.surveyor(hosts), patience=Patience(0.5, 1.0, 1.0, 0.5))
     object.__setattr__(surveyor, "_read", lambda _: hosts.over.wait(30))
     began = time.monotonic()
     try:
@@ -243,3 +246,28 @@ def test_nobody_who_is_silent_is_waited_for_longer_than_somebody_has_patience(sc
     assert seen.unread["a"] == "no answer within 0.5 s"
     assert not seen.has_quorum
     assert seen.manifests
+
+
+class Away(MemoryStores):
+    """It refuses nobody, and says nothing."""
+
+    def at(self, settings: StoreSettings) -> Store:
+        time.sleep(5)
+        raise Unreachable("the store does not answer")
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_store_that_is_away_is_waited_for_only_where_it_may_have_much_to_tell(scene: Scene, before: bool) -> None:
+    """Whoever reads ten thousand manifests for the first time is not cut off; whoever has read them needs the new."""
+    whole, memory = inventory(scene.root), PlainMemory()
+    cluster, store = whole.clusters["demo"], whole.stores["here"]
+    surveyor = replace(
+        scene.surveyor(),
+        catalogued=lambda settings, name: Catalogued(memory, settings.place, name),
+        patience=Patience(0.5, 1.0, 0.5, 0.5),
+    )
+    if before:
+        assert surveyor.survey("demo", cluster, store).store == ""
+    away = replace(surveyor, stores=Away(scene.store))
+    said = away.survey("demo", cluster, store).store
+    assert said == ("no answer within 0.5 s" if before else "the store does not answer")

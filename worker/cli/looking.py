@@ -81,7 +81,8 @@ def look_closely(wiring: "Wiring", name: str) -> Looked:
 
 
 def surveyed(wiring: "Wiring", name: str, cluster: "Cluster") -> ClusterSeen:
-    patience = Patience(cluster.ssh.connect_timeout_s, cluster.ssh.connect_timeout_s + NODE_S, CLOSER_S)
+    member_s = cluster.ssh.connect_timeout_s
+    patience = Patience(member_s, member_s + NODE_S, member_s + NODE_S, CLOSER_S)
     surveyor = replace(wiring.surveyor, within_s=FRESH_S, patience=patience)
     return surveyor.survey(name, cluster, wiring.settings.store(name))
 
