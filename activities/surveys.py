@@ -67,8 +67,8 @@ class Stock:
 class Patience:
     """How long whoever is asked may take, where a person waits; None for as long as it takes."""
 
-    member_s: float | None = None  # a member, and a node until it lets us in
-    node_s: float | None = None  # a node that has let us in, until it has said everything
+    read_s: float | None = None  # a read through members none of whom knows of a leader
+    node_s: float | None = None  # a node, or a member, until it has said everything; to connect has a time of its own
     store_s: float | None = None  # the store, where it was read to its end before
     closer_s: float | None = None  # the second look, where the first leaves questions
 
@@ -94,12 +94,12 @@ class Surveyor:
         nodes = {m.name: pool.submit(answer, self._node, name, cluster, m) for m in cluster.members}
         etcd = {m.name: pool.submit(answer, self._etcd, target(cluster, m)) for m in cluster.members}
         stored = pool.submit(answer, self._stored, name, cluster, store)
-        heard = said(etcd, began, self.patience.member_s)
+        heard = said(etcd, began, self.patience.node_s)
         seen = said(nodes, began, self.patience.node_s)
         if too_few_run(cluster, seen, heard):
             read = said(reads, began, 0.0, "fewer members run than a quorum has")
         else:
-            read = said(reads, began, self.patience.member_s)
+            read = said(reads, began, self.patience.node_s if led(heard) else self.patience.read_s)
         store_s = self.patience.store_s if self.catalogued(store, name).recalls else None
         known, clocked = said({name: stored}, began, store_s)[name], answer(self.clocked, name)
         stock = Stock() if isinstance(known, Silence) else known
@@ -277,6 +277,11 @@ def too_few_run(
     """Whether no read can succeed: of fewer members than a quorum has it is possible that they run."""
     perhaps = [m for m in cluster.members if isinstance(heard[m.name], EtcdSeen) or not stopped(m, cluster, nodes)]
     return len(perhaps) < quorum(len(cluster.members))
+
+
+def led(heard: Mapping[str, EtcdSeen | Silence]) -> bool:
+    """Whether anybody knows of a leader: without one a read waits for an election, and then in vain."""
+    return any(isinstance(each, EtcdSeen) and each.leader for each in heard.values())
 
 
 def stopped(member: Member, cluster: Cluster, nodes: Mapping[str, NodeSeen | Silence]) -> bool:

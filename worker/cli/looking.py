@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from worker.wiring import Wiring
 
 SOONER_S = 2.0
-NODE_S = 2.5  # for a node that has let us in: twenty times what it takes on an idle machine
-CLOSER_S = 1.5  # nodes dial one another for a second at most
+ANSWER_S = 15.0  # of who has let us in, or a store: a machine that swaps says most when it is heard to the end
+CLOSER_S = 5.0  # nodes dial one another for a second
 VITALS_S = 2.0
 
 
@@ -81,8 +81,7 @@ def look_closely(wiring: "Wiring", name: str) -> Looked:
 
 
 def surveyed(wiring: "Wiring", name: str, cluster: "Cluster") -> ClusterSeen:
-    member_s = cluster.ssh.connect_timeout_s
-    patience = Patience(member_s, member_s + NODE_S, member_s + NODE_S, CLOSER_S)
+    patience = Patience(cluster.ssh.connect_timeout_s, ANSWER_S, ANSWER_S, CLOSER_S)
     surveyor = replace(wiring.surveyor, within_s=FRESH_S, patience=patience)
     return surveyor.survey(name, cluster, wiring.settings.store(name))
 
