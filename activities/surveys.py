@@ -100,8 +100,9 @@ class Surveyor:
             read = said(reads, began, 0.0, "fewer members run than a quorum has")
         else:
             read = said(reads, began, self.patience.node_s if led(heard) else self.patience.read_s)
-        store_s = self.patience.store_s if self.catalogued(store, name).recalls else None
-        known, clocked = said({name: stored}, began, store_s)[name], answer(self.clocked, name)
+        read_before = not stored.done() and self.catalogued(store, name).recalls
+        known = said({name: stored}, began, self.patience.store_s if read_before else None)[name]
+        clocked = answer(self.clocked, name)
         stock = Stock() if isinstance(known, Silence) else known
         for each in (readers, pool):
             each.shutdown(wait=False)

@@ -7,7 +7,7 @@ from quorate.expiry import soonest
 from quorate.versions import by_version, kubernetes, running
 from worker.cli.clusters import age, backup, found, listed, lost, proof, quorum, restored
 from worker.cli.options import Given, plain
-from worker.screen import brief, size, table
+from worker.screen import brief, size, table, wrapped
 
 if TYPE_CHECKING:
     from worker.cli.looking import Looked
@@ -33,9 +33,18 @@ def page(looked: "Looked", here: Given, colour: "Paint", columns: int = 0) -> st
     )
     if not looked.findings:
         parts.append("nothing is wrong")
-    every = (*looked.findings, *looked.advice)
+    urgent = looked.state == "FAIL"
+    every = looked.findings if urgent else (*looked.findings, *looked.advice)
     parts += [listed(number, each, here, colour, columns=columns) for number, each in enumerate(every, 1)]
+    if urgent and looked.advice:
+        parts.append(wrapped(put_off(looked, here), columns))
     return "\n\n".join(parts)
+
+
+def put_off(looked: "Looked", here: Given) -> str:
+    """While something is broken, what is to be done about it stays on the screen."""
+    named = ", ".join(dict.fromkeys(each.id for each in looked.advice))
+    return f"advice that can wait: {named}; {here.command(f'quorate inspect {looked.case.name} -o json')} tells it"
 
 
 def head(looked: "Looked", colour: "Paint") -> str:
