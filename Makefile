@@ -14,9 +14,11 @@ FAULTS ?= 1
 WITH ?= none
 LOST ?=
 BIN := .venv/bin
+# Bytecode is kept, whatever the shell says: without it each worker compiles every test module with every run.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check test demo bench robustness lab-up lab-down runbooks clean
+.PHONY: help setup check types fast test demo bench robustness lab-up lab-down runbooks clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -35,8 +37,13 @@ setup: .venv/.done  ## make .venv with .venv/bin/quorate
 check: setup  ## formatting, types, floors and the fast tests (under 30 s)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(MAKE) --no-print-directory -j2 types fast
+
+types: setup  ## mypy
+	@$(BIN)/mypy
+
+fast: setup  ## the tests that need neither a server nor a lab
 	@$(BIN)/pytest -q -n auto -m "not lab and not server" tests
 
 test: setup  ## everything, on the lab
