@@ -1,6 +1,6 @@
 """A stream that makes way: slower where its member's disk suffers, and over where that does not help."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -87,18 +87,18 @@ def looked(disks: Disks | None, target: EtcdTarget) -> DiskSeen | str:
         return str(error)
 
 
-def unwatched(disks: Disks | None, target: EtcdTarget) -> tuple[str, ...]:
-    """A backup is as good without."""
-    told = looked(disks, target)
-    return (
-        (f"the disk of {target.name} is not watched while it sends: {told}",)
-        if told and isinstance(told, str)
-        else ()
-    )
-
-
-def defragmenting(disks: Disks | None, targets: tuple[EtcdTarget, ...]) -> frozenset[str]:
-    """Of those that tell."""
+def told_of(disks: Disks | None, targets: tuple[EtcdTarget, ...]) -> dict[str, DiskSeen | str]:
+    """What each of them tells of its disk, by its name; all are asked at once."""
     with ThreadPoolExecutor(len(targets), "disks") as pool:
-        told = zip(targets, pool.map(partial(looked, disks), targets), strict=True)
-        return frozenset(each.name for each, said in told if isinstance(said, DiskSeen) and said.defragmenting)
+        return dict(zip((each.name for each in targets), pool.map(partial(looked, disks), targets), strict=True))
+
+
+def unwatched(told: Mapping[str, DiskSeen | str], name: str) -> tuple[str, ...]:
+    """A backup is as good without."""
+    why = told[name]
+    return (f"the disk of {name} is not watched while it sends: {why}",) if why and isinstance(why, str) else ()
+
+
+def defragmenting(told: Mapping[str, DiskSeen | str]) -> frozenset[str]:
+    """Of those that tell."""
+    return frozenset(name for name, said in told.items() if isinstance(said, DiskSeen) and said.defragmenting)

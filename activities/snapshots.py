@@ -11,7 +11,7 @@ from temporalio import activity
 
 from activities.checksums import Sum, drain
 from activities.compression import LEVEL, compressed, expanded
-from activities.easing import Easing, defragmenting, unwatched
+from activities.easing import Easing, defragmenting, told_of, unwatched
 from activities.measuring import Measuring, beside
 from activities.pipeline import Pace, ahead, beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
@@ -94,7 +94,7 @@ class Snapshots:
         tools = offers(task.request.tool, nodes)
         store = self.stores.at(task.request.store, ticket)
         before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
-        found, notes = (*choice.findings, *clock), (*notes, *unwatched(self.disks, choice.target))
+        found, notes = (*choice.findings, *clock), (*notes, *choice.notes)
         return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools, before=before, findings=found)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
@@ -155,8 +155,9 @@ class Snapshots:
             try:
                 revision = self._linearizable_revision(task, ticket)
                 seen = self._look(task, ticket)
-                busy = defragmenting(self.disks, task.request.targets)
-                return choice_of(task, choose(seen, revision, task.request.member, busy), seen, revision)
+                disks = told_of(self.disks, task.request.targets)
+                name = choose(seen, revision, task.request.member, defragmenting(disks))
+                return replace(choice_of(task, name, seen, revision), notes=unwatched(disks, name))
             except (Refusal, Unreachable) as error:
                 if self.clock.monotonic() >= limit and sick:
                     return self._sick(task, ticket, str(error))
@@ -170,7 +171,9 @@ class Snapshots:
         seen = self._look(task, ticket)
         name = least_sick(seen, task.request.member)
         made = choice_of(task, name, seen, 0)
-        return replace(made, alone=True, others=(), findings=(f"taken although {why}", *made.findings))
+        notes = unwatched(told_of(self.disks, (made.target,)), name)
+        findings = (f"taken although {why}", *made.findings)
+        return replace(made, alone=True, others=(), findings=findings, notes=notes)
 
     def _look(self, task: BackupTask, ticket: Ticket) -> dict[str, EtcdSeen | str]:
         def look(target: EtcdTarget) -> EtcdSeen | str:

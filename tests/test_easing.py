@@ -111,6 +111,11 @@ class TestBackup:
         result = bench.carry_out()
         assert (result.outcome, result.member, result.notes) == ("verified", "c", ())
 
+    def test_each_is_asked_once_before_one_of_them_is_chosen(self) -> None:
+        disks = FakeDisks()
+        Bench(disks=disks).chosen()
+        assert {name: seen.fsyncs for name, seen in disks.counted.items()} == dict.fromkeys("abc", disks.between)
+
     def test_one_whose_disk_nobody_can_watch_is_a_note_and_the_backup_as_good(self) -> None:
         result = Bench(disks=FakeDisks(silent={"b"})).carry_out()
         assert (result.outcome, result.member) == ("verified", "b")
