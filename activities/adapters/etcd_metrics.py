@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from activities.adapters.kubernetes import in_memory
+from activities.adapters.memory_file import in_memory
 from quorate.errors import Denied, Unreachable
 from quorate.etcd import EtcdTarget
 from quorate.latency import Buckets

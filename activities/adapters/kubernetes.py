@@ -2,10 +2,7 @@
 
 import base64
 import json
-import os
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import urllib3
 import yaml
 
+from activities.adapters.memory_file import in_memory
 from quorate.errors import Denied, Unreachable
 from quorate.ports import Api, KubeNode, Lease, Secrets
 
@@ -147,14 +145,3 @@ def data_of(section: dict[str, str], field: str) -> bytes:
         return base64.b64decode(section[f"{field}-data"])
     with open(section[field], "rb") as file:  # noqa: PTH123 - a path from the kubeconfig, as kubectl reads it
         return file.read()
-
-
-@contextmanager
-def in_memory(data: bytes) -> Iterator[str]:
-    """`ssl` reads certificate chains from paths only."""
-    descriptor = os.memfd_create("quorate")
-    try:
-        os.write(descriptor, data)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
