@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +15,7 @@ from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
     from quorate.catalogue import Manifest
+    from quorate.ports import Store
     from worker.wiring import Wiring
 
 FIELDS = ("snapshot", "ok", "size_bytes", "sha256", "revision", "encrypted", "file")
@@ -54,7 +55,7 @@ def verify(
         return proved(ctx, snapshot, store, output, actor(who), duration(wait_timeout))
     if "/" not in snapshot:
         return all_told(ctx, snapshot, store, output, actor(who), duration(wait_timeout))
-    return told(ctx, snapshot, store, output, None, actor(who))
+    return looked_at(ctx, snapshot, store, output, actor(who))
 
 
 def pull(
@@ -69,14 +70,31 @@ def pull(
 
     With --bundle what the nodes had beside them too: certificates, keys, units and settings.
     """
-    files = (to.absolute() if to else None, bundle.absolute() if bundle else None)
-    return told(ctx, snapshot, store, output, files, "")
+    here, file, tar = given(ctx), to.absolute() if to else None, bundle.absolute() if bundle else None
+    with contract(here, output, dict.fromkeys(FIELDS)) as fields:
+        if not (file or tar):
+            raise BadInput("nothing was asked for: expected FILE, --bundle FILE or both")
+        found = Trusted.of(here.wiring(), snapshot, store, fields)
+        fields["file"] = str(file) if file else None
+        if tar:
+            written(tar, found.bundle())
+            fields["bundle"] = str(tar)
+        if file:
+            written(file, found.bytes_sent())
+        fields.update(found.sound())
+    if output is Output.JSON:
+        say_json(fields)
+        return 0
+    if file:
+        say(sentence(found.manifest, file))
+    if tar:
+        say(f"the bundle of {found.manifest.id} is in {tar}, with private keys in the clear: `tar tvf {tar}`")
+    return 0
 
 
 def all_told(ctx: typer.Context, cluster: str, store: str, output: Output, who: str, patience_s: float) -> int:
     from quorate.verify import request
-    from worker.cli.results import VERIFY_FIELDS
-    from worker.cli.results import told as ended
+    from worker.cli.results import VERIFY_FIELDS, told
     from worker.operations import new_id
 
     here = given(ctx)
@@ -87,14 +105,13 @@ def all_told(ctx: typer.Context, cluster: str, store: str, output: Output, who: 
             request(settings.inventory, cluster, new_id("verify"), who), store=settings.store(cluster, store)
         )
         result = Waiting(here, output, patience_s, fields).begin(settings, "verify", asked)
-    return ended(result, here, output)
+    return told(result, here, output)
 
 
 def proved(ctx: typer.Context, snapshot: str, store: str, output: Output, who: str, patience_s: float) -> int:
     """A name is looked up first, so that the operation is about one snapshot."""
     from quorate.prove import request
-    from worker.cli.results import PROVE_FIELDS
-    from worker.cli.results import told as ended
+    from worker.cli.results import PROVE_FIELDS, told
     from worker.cli.snapshots import named
     from worker.operations import new_id
 
@@ -106,54 +123,67 @@ def proved(ctx: typer.Context, snapshot: str, store: str, output: Output, who: s
         found = named(here.wiring(), snapshot, store).id if "/" in snapshot else ""
         asked = replace(asked, store=settings.store(cluster, store), snapshot=found)
         result = Waiting(here, output, patience_s, fields).begin(settings, "prove", asked)
-    return ended(result, here, output)
+    return told(result, here, output)
 
 
-def told(
-    ctx: typer.Context,
-    snapshot: str,
-    store: str,
-    output: Output,
-    files: tuple[Path | None, Path | None] | None,
-    who: str,
-) -> int:
-    """Without files it is verified."""
-    from activities.fetched import fetched
-    from activities.unbundling import pulled
-    from quorate.provenance import why_not
-    from worker.cli.snapshots import named
-
+def looked_at(ctx: typer.Context, snapshot: str, store: str, output: Output, who: str) -> int:
+    """One snapshot, verified in this process."""
     here = given(ctx)
-    file, tar = files or (None, None)
     with contract(here, output, dict.fromkeys(FIELDS)) as fields:
-        if files == (None, None):
-            raise BadInput("nothing was asked for: expected FILE, --bundle FILE or both")
-        wiring = here.wiring()
-        found = named(wiring, snapshot, store)
-        fields.update(
-            snapshot=found.id, ok=False, encrypted=found.encryption is not None, file=str(file) if file else None
-        )
-        settings = wiring.settings
-        cluster = settings.cluster(found.cluster)
-        if cluster.trust and (why := why_not(found, cluster.trust, wiring.signatures)):
-            raise Refusal(f"{found.id}: {why}", next=f"quorate snapshots ls {found.cluster}")
-        there = wiring.stores.at(settings.store(found.cluster, store))
-        if tar:
-            written(tar, pulled(there, wiring.cipher, found, cluster.backup.identities))
-            fields["bundle"] = str(tar)
-        if file:
-            written(file, fetched(there, wiring.cipher, found, cluster.backup.identities))
-        if not files:
-            verified(wiring, found, store, who, fields)
-        fields.update(ok=True, size_bytes=found.size_bytes, sha256=found.sha256, revision=found.revision)
+        found = Trusted.of(here.wiring(), snapshot, store, fields)
+        verified(found.wiring, found.manifest, store, who, fields)
+        fields.update(found.sound())
     if output is Output.JSON:
         say_json(fields)
     else:
-        if file or not tar:
-            say(sentence(found, file))
-        if tar:
-            say(f"the bundle of {found.id} is in {tar}, with private keys in the clear: `tar tvf {tar}`")
+        say(sentence(found.manifest, None))
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """A snapshot that somebody who is trusted has signed, and the store that it lies in."""
+
+    wiring: "Wiring"
+    manifest: "Manifest"
+    store: str
+
+    @classmethod
+    def of(cls, wiring: "Wiring", snapshot: str, store: str, fields: dict[str, Any]) -> "Trusted":
+        """What is known of it is in the fields from then on, also where it is refused."""
+        from quorate.provenance import why_not
+        from worker.cli.snapshots import named
+
+        found = named(wiring, snapshot, store)
+        fields.update(snapshot=found.id, ok=False, encrypted=found.encryption is not None)
+        trust = wiring.settings.cluster(found.cluster).trust
+        if trust and (why := why_not(found, trust, wiring.signatures)):
+            raise Refusal(f"{found.id}: {why}", next=f"quorate snapshots ls {found.cluster}")
+        return cls(wiring, found, store)
+
+    def bytes_sent(self) -> Iterator[bytes]:
+        """By etcd, proved on the way."""
+        from activities.fetched import fetched
+
+        return fetched(self._there, self.wiring.cipher, self.manifest, self._identities)
+
+    def bundle(self) -> Iterator[bytes]:
+        from activities.unbundling import pulled
+
+        return pulled(self._there, self.wiring.cipher, self.manifest, self._identities)
+
+    def sound(self) -> dict[str, Any]:
+        """The fields of one that was looked at whole."""
+        each = self.manifest
+        return {"ok": True, "size_bytes": each.size_bytes, "sha256": each.sha256, "revision": each.revision}
+
+    @property
+    def _there(self) -> "Store":
+        return self.wiring.stores.at(self.wiring.settings.store(self.manifest.cluster, self.store))
+
+    @property
+    def _identities(self) -> tuple[str, ...]:
+        return self.wiring.settings.cluster(self.manifest.cluster).backup.identities
 
 
 def verified(wiring: "Wiring", found: "Manifest", store: str, who: str, fields: dict[str, Any]) -> None:
