@@ -21,7 +21,7 @@ from quorate.catalogue import Contents, Manifest, parse, read
 from quorate.command import Command, Ticket
 from quorate.content import Content
 from quorate.converge import Clock, Decide, Tick, converge, succeeded
-from quorate.errors import CommandFailed, Corrupt, DidNotConverge, Refusal
+from quorate.errors import Busy, CommandFailed, Corrupt, DidNotConverge, Refusal
 from quorate.etcd import minor
 from quorate.marks import Kind, Mark, put
 from quorate.ports import Cipher, Host, Signatures
@@ -35,6 +35,7 @@ from quorate.prove import (
     chosen,
     due,
     result,
+    taken,
 )
 from quorate.provenance import doubted
 from quorate.pushed import Pushed
@@ -63,9 +64,14 @@ class SandboxWork:
 
     @activity.defn(name="sandbox.claim", no_thread_cancel_exception=True)
     def claim(self, task: ProveTask) -> None:
-        """Busy as long as another operation has it."""
-        trial = task.request.trial
-        self._beaten(task, lambda _, at, tick: self._converge(task, at, tick, trial.look(), trial.claim.hold))
+        """Busy as long as another operation has it; one that was terminated has it for ever, so that is told too."""
+        request, trial = task.request, task.request.trial
+        try:
+            self._beaten(task, lambda _, at, tick: self._converge(task, at, tick, trial.look(), trial.claim.hold))
+        except Busy as error:
+            if other := self.hosts.survey(request.node, trial.claim.look()).holder:
+                raise Busy(f"{error}; {taken(request, other)}", next=error.next) from error
+            raise
 
     @activity.defn(name="sandbox.restore", no_thread_cancel_exception=True)
     def restore(self, task: ProveTask) -> Restored:

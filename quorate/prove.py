@@ -1,7 +1,7 @@
 """Prove a backup by a restore: an etcd is started from it in the sandbox, and holds what its manifest says."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from quorate.catalogue import LATEST, Manifest, Shelf, find
@@ -160,6 +160,12 @@ def leftover(request: ProveRequest, why: str) -> str:
     """What a person has to do when we could not."""
     what = f"what {request.operation} has laid on {request.node.name} could not be removed, or not seen gone: {why}"
     return f"{what}; remove it: {request.trial.by_hand(request.node)}"
+
+
+def taken(request: ProveRequest, other: str) -> str:
+    """What a person has to do where the one that has the sandbox will never give it back."""
+    by_hand = replace(request.trial, operation=other).by_hand(request.node)
+    return f"if {other} was terminated, or its records are lost, give the sandbox back: {by_hand}"
 
 
 def nothing_due(task: ProveTask) -> ProveResult:

@@ -1,6 +1,7 @@
 """A proof by a restore ends with an empty sandbox, and marks nothing that was not seen twice."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,12 @@ import pytest
 from temporalio import activity
 from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import WorkflowEnvironment
+from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.boundary import Boundary
+from activities.recorded import RecordedHosts
+from activities.sandbox import SandboxWork
 from quorate.catalogue import Shelf, shelf
 from quorate.command import Node
 from quorate.errors import Busy, CommandFailed, Corrupt, Refusal, Unreachable
@@ -22,8 +25,9 @@ from quorate.marks import Kind, Mark, put
 from quorate.prove import Chosen, Compared, ProveRequest, ProveResult, ProveTask, Restored, chosen, due, result
 from quorate.records import Entry
 from tests.factory import SSH
+from tests.fakes.machine import FakeHosts, Machine
 from tests.fakes.store import MemoryStore
-from tests.test_backup import SETTINGS
+from tests.test_backup import SETTINGS, Notebook
 from tests.test_catalogue import AT, made
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
 from workflows.prove import Prove
@@ -68,6 +72,18 @@ def test_what_is_left_is_a_finding_and_does_not_take_the_proof_back() -> None:
     wrong = result(replace(task, differs="another digest", left="remove it: ssh …"), "")
     assert (wrong.outcome, len(wrong.findings)) == ("unsound", 2)
     assert wrong.findings[0] == f"{ID} is quarantined: another digest; none counts"
+
+
+def test_who_cannot_have_the_sandbox_is_told_who_has_it_and_how_it_is_given_back() -> None:
+    """One that was terminated gives nothing back."""
+    hosts = FakeHosts({"attic": Machine("attic", claim=("prove-0", 1, 1))})
+    notebook = Notebook()
+    work = SandboxWork(RecordedHosts(hosts, lambda _: notebook, time), None, None, None, tick=lambda _: None)  # type: ignore[arg-type]
+    with pytest.raises(Busy, match="attic belongs to operation prove-0; if prove-0 was terminated") as caught:
+        ActivityEnvironment().run(work.claim, ProveTask(REQUEST, "claim", 2))
+    command = str(caught.value).rpartition("give the sandbox back: ")[2]
+    assert command == replace(REQUEST.trial, operation="prove-0").by_hand(NODE)
+    assert "rm -f /var/lib/quorate/sandbox/claim" in command
 
 
 @dataclass
