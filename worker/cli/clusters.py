@@ -18,12 +18,16 @@ FINDINGS = 3
 
 @uncollected()
 def status(ctx: typer.Context, output: Output) -> int:
+    from concurrent.futures import ThreadPoolExecutor
+
     from worker.cli.looking import look_at_all, now
 
-    here = given(ctx)
-    wiring = here.wiring()
-    known = now(wiring.settings)
-    looked = tuple(known.told(each) if known else each for each in look_at_all(wiring))
+    wiring = (here := given(ctx)).wiring()
+    with ThreadPoolExecutor(1) as pool:  # neither the nodes nor the server wait for the other
+        asked = pool.submit(now, wiring.settings)
+        seen = look_at_all(wiring)
+    known = asked.result()
+    looked = tuple(known.told(each) if known else each for each in seen)
     runs = known.runs if known else None
     if output is Output.JSON:
         say_json({"daemon": runs is not None, "clusters": [short(each, runs or {}, here) for each in looked]})
