@@ -165,7 +165,7 @@ class TestFigures:
         self, kind: str, end: str, steps: dict[str, object]
     ) -> None:
         outcome = {"operation": f"{kind}-01M8MSCKZVJH3PRT401ETVQR8Q", "outcome": end, **steps}
-        if kind in {"backup", "verify", "prune", "prove"}:
+        if kind in {"backup", "verify", "prune", "prove", "drill"}:
             outcome = {key: value for key, value in outcome.items() if key != "steps"}
         report = reported(Told(str(outcome["operation"]), "prod", outcome, {}), MADE, "kim", "0")
         assert report.verdict.sentence in Seen(page(report)).text
