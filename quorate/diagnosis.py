@@ -74,7 +74,7 @@ def claimed(case: Case) -> Iterator[Finding]:
 def quorum_lost(case: Case) -> Iterator[Finding]:
     """Where a majority may serve unseen, where a start is enough, and where only a restore helps."""
     seen, voters = case.seen, len(case.seen.etcd)
-    if seen.has_quorum:
+    if seen.has_quorum or (len(corrupt(case)) == 1 and replaceable(case)):
         return
     evidence = "; ".join(case.gone.values()) or "every member answers, none serves a linearizable read"
     answer = f"{len(seen.answering)} of {voters} members answer, {seen.quorum} are needed"
@@ -119,6 +119,11 @@ def alarms(case: Case) -> Iterator[Finding]:
                 member = next((m.name for m in case.settings.members if m.name in who), "--odd-one-out")
                 aid = f"quorate plan replace-member {case.name} {member}"
             yield Finding(kind.lower(), "FAIL", f"etcd has raised the alarm {kind}", evidence, aid)
+
+
+def corrupt(case: Case) -> set[str]:
+    """Whom the alarm CORRUPT is about; it keeps everybody from reads, so that a quorum only looks lost."""
+    return {member for each in case.seen.answering.values() for member, kind in each.alarms if kind == "CORRUPT"}
 
 
 def replaceable(case: Case) -> bool:

@@ -65,8 +65,9 @@ def test_the_one_member_that_is_corrupt_is_replaced(
 ) -> None:
     rows = tuple(MemberSeen(str(n), name, (), ()) for n, name in enumerate("abc", 1))
     etcd = {name: etcd_seen(str(n), alarms=raised, members=rows) for n, name in enumerate("abc", 1)}
-    told = {each.id: each.next for each in found(replace(WELL, etcd=etcd), tmp_path)}
+    told = {each.id: each.next for each in found(replace(WELL, etcd=etcd, reads={}), tmp_path)}  # nobody reads then
     assert told["corrupt"] == following
+    assert ("quorum-lost" in told) is (len(raised) > 1)
 
 
 def test_lost_quorum_names_who_is_gone_and_what_a_restore_loses(tmp_path: Path) -> None:

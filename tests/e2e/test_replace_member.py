@@ -7,12 +7,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 import yaml
 
-from activities.adapters.etcd import GrpcEtcds
+from activities.adapters import etcd_rpc_pb2 as rpc
+from activities.adapters.etcd import GrpcEtcds, called
 from activities.adapters.secrets import LocalSecrets
 from deploy.lab.lab import Lab, Node, digest, load, wreck
 from quorate.errors import QuorateError
@@ -246,6 +249,31 @@ def test_the_odd_one_out_is_found_by_its_hash(bare: Product) -> None:
     whole(bare, replace(bare, "--odd-one-out"), node)
     none = bare.json("plan", "replace-member", made.name, "--odd-one-out", exit_code=2)
     assert "no single member is the odd one out" in none["error"]["message"]
+
+
+def test_one_that_is_corrupt_is_replaced_though_nobody_reads_under_its_alarm(bare: Product) -> None:
+    made, node = bare.lab, bare.lab.nodes[0]
+    wreck(made, "corrupt", node.name)
+    until(lambda: answers(made, node))
+    raised(made, node)
+    findings = {each["id"]: each for each in bare.json("inspect", made.name, exit_code=3)["findings"]}
+    assert findings["corrupt"]["next"].endswith(f"plan replace-member {made.name} {node.name}")
+    assert "quorum-lost" not in findings
+    with GrpcEtcds(LocalSecrets({})).at(target(made, made.nodes[1])) as etcd, pytest.raises(QuorateError):
+        etcd.put("/quorate-story/refused", b"x")
+    other = replace(bare, made.nodes[1].name, exit_code=4)
+    assert "corrupt" in {each["id"] for each in other["refusals"]}
+    whole(bare, replace(bare, node.name), node)
+    assert seen(made, node).alarms == ()
+
+
+def raised(made: Lab, node: Node) -> None:
+    """As a member's own check would."""
+    pems = (Path(each).read_bytes() for each in (made.etcd.ca, made.etcd.key, made.etcd.cert))
+    member = int(seen(made, node).member_id, 16)
+    request = rpc.AlarmRequest(action=rpc.AlarmRequest.ACTIVATE, memberID=member, alarm=rpc.CORRUPT)
+    with grpc.secure_channel(f"{node.address}:2379", grpc.ssl_channel_credentials(*pems)) as channel:
+        called(channel, "Maintenance/Alarm", request, rpc.AlarmResponse, 5.0)
 
 
 def answers(made: Lab, node: Node) -> bool:
