@@ -145,9 +145,11 @@ def test_the_object_says_what_the_screen_says(tmp_path: Path) -> None:
     assert (first["behind"], second["behind"], silent.get("behind")) == (0, 8, None)
     assert first["fsync_p99_s"] == pytest.approx(0.002)
     assert second["fsync_p99_s"] is None
-    assert first["node"]["disk_free_bytes"] == 41 * GIB
-    assert first["node"]["certificate"] == {"path": "/etc/etcd/pki/server.crt", "days_left": 203.0}
+    assert first["machine"]["disk_free_bytes"] == 41 * GIB
+    assert first["machine"]["certificate"] == {"path": "/etc/etcd/pki/server.crt", "days_left": 203.0}
     assert silent["node"] == {"reachable": False, "error": SILENT.reason}
+    assert silent["machine"] is None
+    assert set(first["node"]) == {"reachable", "claim", "units"}  # nothing that changes by itself
     assert said["versions"]["kubernetes"] == {"u": "1.34.1"}
     assert said["kubernetes_nodes"] == 812
     assert [each["id"] for each in said["findings"]] == ["member-lost"]

@@ -78,10 +78,10 @@ def test_the_object_holds_what_the_screen_shows(backed_up: Product) -> None:
     for member in said["members"]:
         assert member["behind"] >= 0
         assert 0 < member["fsync_p99_s"] < 60
-        assert 0 < member["node"]["certificate"]["days_left"] < 400
-        assert member["node"]["disk_free_bytes"] > 0
-        assert member["node"]["memory_bytes"] > 0
-        assert member["node"]["cpus"] > 0
+        assert 0 < member["machine"]["certificate"]["days_left"] < 400
+        assert member["machine"]["disk_free_bytes"] > 0
+        assert member["machine"]["memory_bytes"] > 0
+        assert member["machine"]["cpus"] > 0
 
 
 def test_one_node_that_hangs_is_silent_and_the_others_are_told(backed_up: Product) -> None:

@@ -202,10 +202,11 @@ def member(looked: "Looked", name: str) -> dict[str, Any]:
         "commit_p99_s": vitals.commit_p99_s if vitals else None,
         "peer_p99_s": vitals.peer_p99_s if vitals else None,
     }
-    return out | {"node": machine(looked, name)}
+    return out | {"node": node_of(looked, name), "machine": machine(looked, name)}
 
 
-def machine(looked: "Looked", name: str) -> dict[str, Any]:
+def node_of(looked: "Looked", name: str) -> dict[str, Any]:
+    """What stays as it is while nobody does anything to it."""
     node, settings = looked.seen.nodes.get(name), looked.case.settings
     if node is None or isinstance(node, Silence):
         return {"reachable": False, "error": node.reason if node else ""}
@@ -214,7 +215,15 @@ def machine(looked: "Looked", name: str) -> dict[str, Any]:
         "reachable": True,
         "claim": node.claim,
         "units": {each: unit_state(node.units.get(each)) for each in processes},
-        "disk_free_bytes": node.spaces.get(settings.etcd.data_dir),
+    }
+
+
+def machine(looked: "Looked", name: str) -> dict[str, Any] | None:
+    """What it has and has left; None where it does not answer."""
+    if (node := looked.seen.reachable.get(name)) is None:
+        return None
+    return {
+        "disk_free_bytes": node.spaces.get(looked.case.settings.etcd.data_dir),
         "certificate": ending(looked, name),
         "cpus": node.cpus,
         "memory_bytes": node.memory_bytes,
