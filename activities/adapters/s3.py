@@ -1,4 +1,4 @@
-"""S3 by botocore: create-only puts, parts with checksums, and nothing left behind by a put that failed."""
+"""S3 by boto3: create-only puts, parts with checksums, and nothing left behind by a put that failed."""
 
 import base64
 import time
@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import count
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+import boto3
 import botocore.session
 import urllib3.exceptions
 from botocore import exceptions as boto
@@ -49,7 +50,7 @@ SETTINGS = Config(
     read_timeout=30,
     retries={"mode": "standard", "max_attempts": 4},
     max_pool_connections=READERS + UPLOADERS + 2,
-    # The checksums are our own headers: what botocore sends by default since 1.36 breaks other stores (boto3#4392).
+    # The checksums are our own headers: what boto3 sends by default since 1.36 breaks other stores (boto3#4392).
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
 )
@@ -141,7 +142,7 @@ class Models(JSONFileLoader):
 class S3Stores:
     """One client a store for a while, shared by threads; keys that have changed meanwhile are found at once.
 
-    What botocore finds by itself it looks for only when a client is made, so no client is kept for long.
+    What boto3 finds by itself it looks for only when a client is made, so no client is kept for long.
     """
 
     secrets: Secrets
@@ -158,7 +159,7 @@ class S3Stores:
         return S3Store(found.client, settings)
 
     def _client(self, settings: S3, keys: tuple[str | None, str | None]) -> "S3Client":
-        """Without keys of its own in the inventory: what botocore finds (environment, profile, machine)."""
+        """Without keys of its own in the inventory: what boto3 finds (environment, profile, machine)."""
         style = Config(s3={"addressing_style": "path" if settings.path_style else "auto"})
         core = self._session()
         with mapped(f"s3://{settings.bucket}"):
@@ -167,7 +168,7 @@ class S3Stores:
                     "credential_provider", assuming(self._session(), settings.role, settings, keys)
                 )
                 keys = (None, None)
-            client = core.create_client(
+            client: S3Client = boto3.session.Session(botocore_session=core).client(
                 "s3",
                 endpoint_url=settings.endpoint,
                 region_name=settings.region,
@@ -177,7 +178,7 @@ class S3Stores:
                 verify=settings.ca,
             )
         client.meta.events.register("before-sign.s3.UploadPart", unsigned)
-        return cast("S3Client", client)
+        return client
 
     def _session(self) -> botocore.session.Session:
         core = botocore.session.Session()
@@ -219,7 +220,7 @@ class Assumed(CredentialProvider):
 def assuming(
     base: botocore.session.Session, role: str, settings: S3, keys: tuple[str | None, str | None]
 ) -> CredentialResolver:
-    """By the keys of the inventory, else by what botocore finds."""
+    """By the keys of the inventory, else by what boto3 finds."""
     if keys[0] and keys[1]:
         base.set_credentials(keys[0], keys[1])
     if (source := base.get_credentials()) is None:
