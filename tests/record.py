@@ -18,6 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL
+from quorate.drill import DrillResult
 from quorate.due import DueResult
 from quorate.kept import Kept
 from quorate.operation import Approval, RestoreResult
@@ -28,9 +29,11 @@ from tests.factory import LIVE
 from tests.fences import Fences
 from tests.schedules import settings, workers
 from tests.test_backup import Bench
+from tests.test_drill_workflow import NIGHTLY, Hall, asked
 from tests.test_prove import Attic
 from tests.world import World, approve, held, resolve
 from worker.schedules import wanted
+from workflows.drill import Drill
 from workflows.due import BackupDue
 from workflows.patience import STEPS_QUEUE
 from workflows.prove import Prove
@@ -126,6 +129,20 @@ async def proved(world: World) -> WorkflowHandle[Prove, ProveResult]:
     return handle
 
 
+async def drilled(world: World) -> WorkflowHandle[Drill, DrillResult]:
+    """Two faults, laid and lifted, with its workers."""
+    async with Hall().begun(world.client) as handle:
+        await handle.result()
+    return handle
+
+
+async def night(world: World) -> WorkflowHandle[Drill, DrillResult]:
+    """With the proof that it begins."""
+    async with Hall().begun(world.client, asked(NIGHTLY)) as handle:
+        await handle.result()
+    return handle
+
+
 def cleaned(history: str, places: dict[str, str]) -> str:
     """Without stacks and without the paths of the machine that it was recorded on."""
 
@@ -152,7 +169,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[WorkflowHandle[Any, Any]]], ...] = (
     from_member,
     approved_by_two,
 )
-DUE = (backup_due, proved)  # with workers of their own
+DUE = (backup_due, proved, drilled, night)  # with workers of their own
 FENCED = (frozen, thawed, tidied, replaced)  # plans that are made of what is seen on the machines
 
 

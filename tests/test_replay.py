@@ -40,6 +40,8 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
         ("replace-member", "replaced"),
         ("due", "backup-due"),
         ("prove", "proved"),
+        ("drill", "drilled"),
+        ("drill", "night"),
     }
     assert recorded >= {("restore", ending) for ending in endings} | others
 

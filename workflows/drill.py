@@ -218,15 +218,17 @@ class Drill(Stages):
     async def all_lifted(
         self, number: int, stage: Stage, faults: dict[str, FaultTask], made: dict[str, Resource]
     ) -> None:
-        lifted = [self.lifted(number, stage, fault, made[name]) for name, fault in faults.items()]
-        self.seen = replace(self.seen, resources=(*self.seen.resources, *(await asyncio.gather(*lifted))))
+        lifting = (self.lifted(number, stage, fault, made[name]) for name, fault in faults.items())
+        lifted = await asyncio.gather(*lifting)
+        self.seen = replace(self.seen, resources=(*self.seen.resources, *lifted))
 
     async def lifted(self, number: int, stage: Stage, fault: FaultTask, resource: Resource) -> Resource:
         """Tried for long: what could not be lifted is told with the command that lifts it."""
         try:
             await self.fault(number, stage, "lift", resource.place, fault)
         except ActivityError as error:
-            self.note(findings=(f"{resource.name} on {resource.place} could not be lifted: {said(error)}",))
+            left = f"{resource.name} on {resource.place} could not be lifted: {said(error)}"
+            self.note(stopped=left)  # nothing more is broken before this is mended
             return replace(resource, removal=by_hand(fault.node, fault.laid))
         return replace(resource, destroyed=workflow.time())
 
@@ -256,7 +258,8 @@ class Drill(Stages):
     async def stopped(self, probe: "workflow.ActivityHandle[Probed]") -> None:
         """What it saw; then its keys go."""
         try:
-            self.seen = replace(self.seen, probed=await probe)
+            probed = await probe
+            self.seen = replace(self.seen, probed=probed)
         except ActivityError as error:
             self.note(findings=(f"what the probe saw is lost: {said(error)}",))
         task = DrillTask(self.request, "clean", self.next())

@@ -84,9 +84,9 @@ class Stages:
         assert self.request.prove
         asked = replace(self.request.prove, operation=self.begins(PROVE))
         child = await begun(PROVE, asked, ProveResult, server.attributes, self.request.version, TOGETHER)
-        self.seen = replace(self.seen, proved=await child)
-        assert self.seen.proved
-        self.note(findings=self.seen.proved.findings)
+        proof = await child
+        self.seen = replace(self.seen, proved=proof)
+        self.note(findings=proof.findings)
 
     async def backup(self, number: int, server: Server) -> None:
         assert self.request.backup
