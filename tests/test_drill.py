@@ -6,27 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from quorate.aiming import aim, held_by, laid, steady_of, unsteady
 from quorate.cluster import Silence
 from quorate.coverage import Held, covered
-from quorate.drill import (
-    Drilled,
-    DrillRequest,
-    Lost,
-    MemberState,
-    Situation,
-    Verdict,
-    aim,
-    held_by,
-    laid,
-    request,
-    steady_of,
-    unsteady,
-)
+from quorate.drill import Drilled, DrillRequest, Lost, MemberState, Situation, Verdict
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, HashKV
 from quorate.fault import Cut, Stopped
 from quorate.inventory import Inventory
 from quorate.measure import Check, Gap, Probed, Resource, Tries
+from quorate.permitted import request
 from quorate.prove import ProveResult
 from quorate.reading import parse
 from quorate.scenario import Fault, Proven

@@ -15,10 +15,11 @@ from temporalio.worker import Worker
 
 from activities.boundary import Boundary
 from quorate.converge import Receipt
-from quorate.drill import DrillRequest, DrillResult, Lost, MemberState, Situation, Verdict, Watched, request
+from quorate.drill import DrillRequest, DrillResult, Fingerprint, Lost, MemberState, Situation, Verdict, Watched
 from quorate.due import Situation as Server
 from quorate.errors import CommandFailed, Refusal
 from quorate.measure import Check, Gap, Probed, Tries
+from quorate.permitted import request
 from quorate.reading import parse
 from quorate.records import Entry
 from quorate.scenario import Scenario
@@ -64,6 +65,9 @@ class Hall:
             "watch": Watched((Check("another-leader", "one", "c", passed=True),)),
             "lift": Receipt(started=2.0),
             "clean": None,
+            "write": None,
+            "delete": Fingerprint(),
+            "fingerprint": Fingerprint(100, "digest"),
             "lost": Lost(0.0, 10.0),
         }
         steps = [self.step(name, answer) for name, answer in usual.items()]
@@ -213,6 +217,15 @@ class TestWorkflow:
         assert isinstance(cause, ApplicationError)
         assert (cause.type, said in cause.message, "lay" in hall.asked) == ("refused", True, False)
         assert '"outcome":"failed"' in hall.sealed[0]
+
+    async def test_nothing_is_deleted_that_no_backup_holds(self, temporal: WorkflowEnvironment) -> None:
+        hall = Hall()  # no backup is known to its workers, so none can be taken
+        async with hall.begun(temporal.client, asked(scenario("data-loss"))) as handle:
+            await until(hall, "write")
+            await handle.execute_update(Drill.cancel, "ada")
+            ended = await handle.result()
+        assert ended.outcome is Verdict.STOPPED
+        assert "delete" not in hall.asked
 
     async def test_a_night_in_the_sandbox_lays_nothing_and_is_measured_by_the_proof(
         self, temporal: WorkflowEnvironment

@@ -12,6 +12,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
+    from quorate.aiming import aim, held_by, laid, steady_of, unsteady
     from quorate.converge import Receipt
     from quorate.drill import (
         BY_KEY,
@@ -34,19 +35,12 @@ with workflow.unsafe.imports_passed_through():
         SpoilTask,
         Watched,
         WatchTask,
-        aim,
-        held_by,
-        keys_back,
-        laid,
-        not_back,
-        refused_twin,
-        steady_of,
-        unsteady,
     )
     from quorate.errors import Refusal
     from quorate.fault import by_hand
     from quorate.measure import Check, Probed, Resource
     from quorate.scenario import Stage
+    from quorate.shown import keys_back, not_back, refused_twin
     from quorate.verdict import result
     from workflows import patience
     from workflows.children import said
@@ -124,7 +118,7 @@ class Drill(Stages):
                 await self.mistaken(number, stage)
             else:
                 await self.carried_out(number, stage)
-            if self.seen.stopped or any(each.passed is False for each in self.seen.checks):
+            if self.failing:
                 return
 
     async def broken(self, number: int, stage: Stage) -> None:
@@ -154,21 +148,33 @@ class Drill(Stages):
     async def mistaken(self, number: int, stage: Stage) -> None:
         """Keys are written and backed up, then deleted by mistake, and restored: exactly those have to be back."""
         assert stage.mistake
+        gone = False
         try:
             await self.key_step(number, stage, "write", type(None))
             await self.carried_out(number, stage.model_copy(update={"run": "backup"}))
+            if self.failing:
+                return  # nothing is deleted that is not in a backup
             before = await self.key_step(number, stage, "fingerprint", Fingerprint)
+            gone = True
             deleted = await self.key_step(number, stage, "delete", Fingerprint)
             self.seen = replace(self.seen, declared=self.seen.declared or workflow.time())
             await self.carried_out(number, stage)
             after = await self.key_step(number, stage, "fingerprint", Fingerprint)
+            gone = after != before
         except ActivityError as error:
             if not is_cancelled_exception(error):
                 self.note(stopped=said(error))
-            self.note(findings=(not_back(self.request, stage.mistake),))
             return
+        finally:
+            if gone:
+                self.note(findings=(not_back(self.request, stage.mistake),))
         self.note(checks=keys_back(f"stage {number}", before, deleted, after))
         self.note(checks=await self.steady(f"after stage {number}", self.request.scenario.limits.recover))
+
+    @property
+    def failing(self) -> bool:
+        """Whether it is not gone on with."""
+        return bool(self.seen.stopped) or any(each.passed is False for each in self.seen.checks)
 
     async def spoiled(self, number: int, stage: Stage) -> None:
         """The damaged twin is what is newest; it goes in every ending."""

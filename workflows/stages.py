@@ -10,6 +10,7 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
+    from quorate.aiming import away
     from quorate.audit import canonical
     from quorate.backup import WORKFLOW as BACKUP
     from quorate.backup import BackupResult
@@ -24,10 +25,6 @@ with workflow.unsafe.imports_passed_through():
         MistakeTask,
         SpoilTask,
         WatchTask,
-        away,
-        backed_up,
-        changed,
-        failed_for_it,
     )
     from quorate.due import Situation as Server
     from quorate.measure import Check
@@ -36,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from quorate.prove import ProveResult
     from quorate.records import Entry
     from quorate.scenario import Stage
+    from quorate.shown import backed_up, changed, failed_for_it
     from workflows import patience
     from workflows.children import TOGETHER, begun, new, said
 

@@ -61,7 +61,7 @@ def start(
     output: As = Output.TABLE,
 ) -> int:
     """Hold it now, and wait for its verdict. Exit 0 passed, 3 with findings, 9 stopped, 10 failed."""
-    from quorate.drill import request
+    from quorate.permitted import request
     from worker.operations import new_id, version
     from worker.scenarios import scenario as named
 
