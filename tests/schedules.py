@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from temporalio.client import Client
+from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.adapters.signatures import SshSignatures
@@ -72,9 +73,11 @@ async def workers(client: Client, bench: Bench) -> AsyncIterator[None]:
 
 
 async def until(what: Callable[[], Awaitable[T]], deadline_s: float = 30) -> T:
-    """The first answer that says something."""
+    """The first answer that says something; a server that is busy may not answer in time once."""
     deadline = time.monotonic() + deadline_s
-    while not (answer := await what()):
+    while True:
+        with suppress(RPCError):
+            if answer := await what():
+                return answer
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.1)
-    return answer
