@@ -47,7 +47,7 @@ fast: setup  ## the tests that need neither a server nor a lab
 	@$(BIN)/pytest -q -n auto -m "not lab and not server" tests
 
 test: setup  ## everything, on the lab
-	@$(BIN)/pytest -n auto -m "not lab" tests
+	@$(BIN)/pytest -n 3 -m "not lab" tests
 	@$(BIN)/pytest -m lab tests
 
 robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1 WITH=none (or systemd) LOST=
