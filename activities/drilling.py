@@ -8,9 +8,11 @@ from typing import TypeVar
 
 from temporalio import activity
 
+from activities.anyone import first
 from activities.catalogued import Shelving, straight
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
+from activities.surveys import answer
 from activities.tickets import ticket_of
 from quorate import steadiness, watching
 from quorate.clients import NFT
@@ -29,6 +31,7 @@ from quorate.scenario import Mistake
 from quorate.seen import Look, NodeSeen
 from quorate.shares import ports, supervised
 from quorate.steadiness import Told
+from quorate.verifying import leader_last
 from quorate.watching import Looked
 
 T = TypeVar("T")
@@ -163,8 +166,7 @@ class Drilling:
             return {}, f"not compared: a database of {size >> 20} MiB would block writes for too long"
         revision = min(each.revision for each in seen.values())
         targets = {each.name: each for each in task.request.targets}
-        order = sorted(seen, key=lambda name: (seen[name].leads, name))
-        return {name: self._hash(ticket, targets[name], revision) for name in order}, ""
+        return {name: self._hash(ticket, targets[name], revision) for name in leader_last(seen)}, ""
 
     def _hash(self, ticket: Ticket, target: EtcdTarget, revision: int) -> HashKV | str:
         try:
@@ -211,20 +213,15 @@ class Drilling:
         return ""
 
     def _clean(self, task: DrillTask, ticket: Ticket) -> None:
-        last: QuorateError | None = None
-        for target in task.request.targets:
-            try:
-                with self.etcds.at(target, ticket) as etcd:
-                    etcd.delete(task.request.probe_key)
-                    etcd.delete(refused_key(task.request))
-                    for mistake in written(task.request):
-                        etcd.delete_prefix(mistake.prefix)
-            except QuorateError as error:
-                last = error
-            else:
-                return
-        if last:
-            raise last
+        request = task.request
+
+        def clean(etcd: Etcd) -> None:
+            etcd.delete(request.probe_key)
+            etcd.delete(refused_key(request))
+            for mistake in written(request):
+                etcd.delete_prefix(mistake.prefix)
+
+        first(self.etcds, request.targets, ticket, clean)
 
     def _lost(self, task: DrillTask, ticket: Ticket) -> Lost:
         request = task.request
@@ -255,12 +252,5 @@ def state(name: str, said: EtcdSeen | Silence) -> MemberState:
 def together(names: Iterable[str], ask: Callable[[str], T]) -> dict[str, T | Silence]:
     """All at once; nobody's silence hides the others' answers."""
     wanted = tuple(names)
-
-    def one(name: str) -> T | Silence:
-        try:
-            return ask(name)
-        except QuorateError as error:
-            return Silence(str(error), error.kind)
-
     with ThreadPoolExecutor(max(1, len(wanted))) as pool:
-        return dict(zip(wanted, pool.map(one, wanted), strict=True))
+        return dict(zip(wanted, pool.map(lambda name: answer(ask, name), wanted), strict=True))

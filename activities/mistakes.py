@@ -8,13 +8,12 @@ from typing import TypeVar
 
 from temporalio import activity
 
+from activities.anyone import first
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds
 from activities.tickets import ticket_of
-from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.drill import Fingerprint, MistakeTask
-from quorate.errors import QuorateError, Unreachable
 from quorate.ports import Etcd
 
 T = TypeVar("T")
@@ -53,18 +52,9 @@ class Mistakes:
 
     def _through_any(self, task: MistakeTask, ask: Callable[[Etcd, Tick], T]) -> T:
         ticket = ticket_of(task)
-        return beaten(lambda tick: self._first(task, ticket, ask, tick), self.tick)
-
-    def _first(self, task: MistakeTask, ticket: Ticket, ask: Callable[[Etcd, Tick], T], tick: Tick) -> T:
-        """Whichever member does it."""
-        said: list[str] = []
-        for target in task.request.targets:
-            try:
-                with self.etcds.at(target, ticket) as etcd:
-                    return ask(etcd, tick)
-            except QuorateError as error:
-                said.append(str(error))
-        raise Unreachable("; ".join(said))
+        return beaten(
+            lambda tick: first(self.etcds, task.request.targets, ticket, lambda etcd: ask(etcd, tick)), self.tick
+        )
 
 
 def fingerprint(etcd: Etcd, prefix: str, tick: Tick) -> Fingerprint:

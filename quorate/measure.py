@@ -98,20 +98,19 @@ class Probed:
         """When it went through again after the last gap since then; None while it does not, or was not tried."""
         if not any(each.made for each in self.tries if (each.surface, each.verb) == (surface, verb)):
             return None
-        own = [
-            gap for gap in self.gaps if (gap.surface, gap.verb) == (surface, verb) and (gap.until or since) >= since
-        ]
-        return (
-            None if any(gap.until is None for gap in own) else max((gap.until or since for gap in own), default=since)
-        )
+        own = [gap for gap in self._of(surface, verb) if (gap.until or since) >= since]
+        if any(gap.until is None for gap in own):
+            return None
+        return max((gap.until or since for gap in own), default=since)
 
     def longest_s(self, surface: Surface, verb: Verb) -> float:
         """Without an answer, an open gap counted until the probe ended; a try that went through took as long."""
-        own = (
-            (gap.until or self.ended) - gap.since for gap in self.gaps if (gap.surface, gap.verb) == (surface, verb)
-        )
+        own = ((gap.until or self.ended) - gap.since for gap in self._of(surface, verb))
         waited = (each.slowest_s for each in self.tries if (each.surface, each.verb) == (surface, verb))
         return max((*own, *waited), default=0.0)
+
+    def _of(self, surface: Surface, verb: Verb) -> tuple[Gap, ...]:
+        return tuple(gap for gap in self.gaps if (gap.surface, gap.verb) == (surface, verb))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,27 +18,34 @@ Loc = tuple[str | int, ...]
 
 def parse(text: str, name: str) -> Inventory:
     """The inventory written in `text`; BadInput lists every mistake as `name:line: field: what`."""
+    document, lines, mistakes = opened(text, name, "apiVersion, state_dir, stores and clusters")
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, yaml.MappingNode):
-        raise BadInput(f"{name}: expected a mapping with apiVersion, state_dir, stores and clusters")
-    lines = dict(walk(tree, ()))
-    mistakes = [(line, f"{'.'.join(map(str, loc))}: appears twice") for loc, line in doubles(tree, ())]
-    try:
-        document = yaml.safe_load(text)
         inventory = Inventory.model_validate(document)
     except ValidationError as error:
         mistakes += [mistake(detail, lines) for detail in telling(error.errors(include_url=False))]
         mistakes += [placed(loc, what, lines) for loc, what in between(document)]
-    except yaml.YAMLError as error:
-        raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     else:
         mistakes += [placed(loc, what, lines) for loc, what in zones(inventory)]
+    refuse(name, mistakes)
+    return inventory
+
+
+def opened(text: str, name: str, fields: str) -> tuple[object, dict[Loc, int], list[tuple[int, str]]]:
+    """The document, the line of every field, and what stands twice; BadInput for what is no mapping."""
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        if not isinstance(tree, yaml.MappingNode):
+            raise BadInput(f"{name}: expected a mapping with {fields}")
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
+    twice = [(line, f"{'.'.join(map(str, loc))}: appears twice") for loc, line in doubles(tree, ())]
+    return document, dict(walk(tree, ())), twice
+
+
+def refuse(name: str, mistakes: list[tuple[int, str]]) -> None:
     if mistakes:
         raise BadInput("\n".join(f"{name}:{line}: {what}" for line, what in sorted(set(mistakes))))
-    return inventory
 
 
 def mistake(detail: ErrorDetails, lines: dict[Loc, int]) -> tuple[int, str]:

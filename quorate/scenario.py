@@ -2,12 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from quorate.errors import BadInput
 from quorate.inventory import Duration, Name, Strict
-from quorate.reading import doubles, mistake, telling, walk
+from quorate.reading import mistake, opened, refuse, telling
 
 Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apiserver"]
 Expected = Literal["another-leader", "majority-serves", "minority-refuses"]
@@ -127,19 +125,10 @@ class Scenario(Strict):
 
 def parse(text: str, name: str) -> Scenario:
     """BadInput lists every mistake as `name:line: field: what`."""
-    try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(tree, yaml.MappingNode):
-        raise BadInput(f"{name}: expected a mapping with apiVersion, scenario, title, hypothesis, stages and proof")
-    lines = dict(walk(tree, ()))
-    mistakes = [(line, f"{'.'.join(map(str, loc))}: appears twice") for loc, line in doubles(tree, ())]
+    document, lines, mistakes = opened(text, name, "apiVersion, scenario, title, hypothesis, stages and proof")
     try:
         found = Scenario.model_validate(document)
     except ValidationError as error:
         mistakes += [mistake(detail, lines) for detail in telling(error.errors(include_url=False))]
-    if mistakes:
-        raise BadInput("\n".join(f"{name}:{line}: {what}" for line, what in sorted(set(mistakes))))
+    refuse(name, mistakes)
     return found

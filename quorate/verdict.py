@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from quorate.drill import Drilled, DrillRequest, DrillResult, Verdict
-from quorate.measure import Check, Clock, Probed, Resource, failed
+from quorate.measure import Check, Clock, Probed, failed
 from quorate.prove import ProveResult
 from quorate.scenario import Proven
 
@@ -13,14 +13,12 @@ def result(request: DrillRequest, seen: Drilled) -> DrillResult:
     clock = clocked(seen)
     proofs = tuple(proved(each, request, seen, clock) for each in request.scenario.proof)
     checks = (*seen.checks, *proofs)
-    left = tuple(
-        f"{each.kind} on {each.place} is still there: {each.name}" for each in seen.resources if each.removal
-    )
+    left = [each for each in seen.resources if each.removal]
     unknown = tuple(f"{each.id} could not be looked at: {each.observed}" for each in checks if each.passed is None)
     findings = (
         *([f"stopped early: {seen.stopped}"] if seen.stopped else []),
         *(f"{each.id}: {each.observed}, expected {each.expected}" for each in failed(checks)),
-        *(f"{said}; remove it: {each.removal}" for said, each in zip(left, removable(seen), strict=True)),
+        *(f"{each.kind} on {each.place} is still there: {each.name}; remove it: {each.removal}" for each in left),
         *unknown,
         *seen.findings,
     )
@@ -48,10 +46,6 @@ def result(request: DrillRequest, seen: Drilled) -> DrillResult:
         ),
         facts=dict(seen.proved.facts) if seen.proved else {},
     )
-
-
-def removable(seen: Drilled) -> tuple[Resource, ...]:
-    return tuple(each for each in seen.resources if each.removal)
 
 
 def verdict(seen: Drilled, checks: Iterable[Check], findings: tuple[str, ...]) -> Verdict:
@@ -92,6 +86,7 @@ def clocked(seen: Drilled) -> Clock:
 
 
 def proved(proven: Proven, request: DrillRequest, seen: Drilled, clock: Clock) -> Check:
+    objectives = request.settings.objectives
     match proven.check:
         case "write-gap" | "read-gap":
             return gap_check(proven, seen.probed)
@@ -104,10 +99,8 @@ def proved(proven: Proven, request: DrillRequest, seen: Drilled, clock: Clock) -
             said = f"{seen.restored.operation}: {seen.restored.outcome}" if seen.restored else "nothing was"
             return Check(wanted, f"{wanted}, and verified on every member", said, done)
         case "rto":
-            objectives = request.settings.objectives
             return bound_check("rto", clock.rto_s, objectives.rto if objectives else None)
         case "rpo":
-            objectives = request.settings.objectives
             return bound_check("rpo", seen.lost.most_s, objectives.rpo if objectives else None)
 
 

@@ -9,15 +9,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from quorate.audit import broken, sealed
-from quorate.coverage import Held, of_runs
+from quorate.coverage import Covered, Held, covered, of_runs
 from quorate.gauges import ENDS, Figure, Run
+from quorate.inventory import Inventory
 from quorate.kept import begun
-from quorate.measure import between
+from quorate.measure import Clock
 from quorate.records import CLUSTER, OUTCOME
 from worker.record import Record
 
 TIME_LETTERS = 10  # of a ULID
+CLOCK: TypeAdapter[Clock] = TypeAdapter(Clock)
 RECHECK_S = 3600.0  # what is sealed is read again only so often, unless a file came or went
 
 
@@ -144,10 +148,14 @@ def drills(root: Path) -> Iterator[Held]:
             yield from of_runs(runs_of(record, whose(path.parent, record), {}))
 
 
+def coverage(inventory: Inventory, root: Path, now: datetime) -> tuple[Covered, ...]:
+    """What was held by the records, beside what the inventory wants."""
+    return covered(inventory, drills(root), now)
+
+
 def measured(outcome: dict[str, Any]) -> float | None:
-    """Of a drill's clock, as `Clock.rto_s` says it."""
-    clock = outcome.get("clock")
-    if not isinstance(clock, dict):
+    """Of a drill's clock; None for what is none."""
+    try:
+        return CLOCK.validate_python(outcome.get("clock")).rto_s
+    except ValidationError:
         return None
-    served = clock.get("quorum") if clock.get("first_write") is None else clock.get("first_write")
-    return between(clock.get("declared"), served)

@@ -44,10 +44,10 @@ with workflow.unsafe.imports_passed_through():
     from quorate.verdict import result
     from workflows import patience
     from workflows.children import said
-    from workflows.stages import Stages
+    from workflows.shielded import uncancelled
+    from workflows.stages import ATTEMPTS, Stages
 
 T = TypeVar("T")
-ATTEMPTS = 3
 SPOIL_S = 1800.0
 SPOIL_TITLES = {"spoil": "make a damaged twin of it", "unspoil": "remove that again"}
 LIFT_S = 3600.0  # a node that does not answer lifts the fault by itself meanwhile
@@ -103,9 +103,9 @@ class Drill(Stages):
         self.seen = replace(self.seen, ended=workflow.time())
         if probe:
             probe.cancel()
-            await self.uncancelled(self.stopped(probe))
+            await uncancelled(self.stopped(probe))
         if self.seen.proved or self.seen.restored:
-            await self.uncancelled(self.worked_out())
+            await uncancelled(self.worked_out())
 
     async def stages(self) -> None:
         """One after another until one of them is stopped, or does not become steady again."""
@@ -141,7 +141,7 @@ class Drill(Stages):
             if not is_cancelled_exception(error):  # who has cancelled it is known elsewhere
                 self.note(stopped=said(error))
         finally:
-            await self.uncancelled(self.all_lifted(number, stage, faults, made))
+            await uncancelled(self.all_lifted(number, stage, faults, made))
         patience_s = self.request.scenario.limits.recover
         self.note(checks=await self.steady(f"after stage {number}", patience_s))
 
@@ -192,7 +192,7 @@ class Drill(Stages):
                 self.note(checks=refused_twin(f"stage {number}", made, first))
                 await self.carried_out(number, stage)
         finally:
-            await self.uncancelled(self.unspoiled(number, stage, made, resource))
+            await uncancelled(self.unspoiled(number, stage, made, resource))
 
     async def unspoiled(self, number: int, stage: Stage, made: Spoiled, resource: Resource) -> None:
         try:

@@ -1,7 +1,6 @@
 """Prove a backup by a restore in the sandbox."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -27,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
         nothing_due,
     )
     from workflows import patience
+    from workflows.shielded import uncancelled
     from workflows.straight import ATTEMPTS, Straight
 
 T = TypeVar("T")
@@ -62,9 +62,9 @@ class Prove(Straight):
         try:
             differs = await self.work
         except (ActivityError, asyncio.CancelledError) as error:
-            left = await self.uncancelled(self.removed())
+            left = await uncancelled(self.removed())
             raise self.ended(error, left) from error
-        left = await self.uncancelled(self.removed())
+        left = await uncancelled(self.removed())
         self.task = replace(self.task, differs=differs, left=left, duration_s=workflow.time() - began)
         return await self.step("mark", ProveResult)
 
@@ -148,16 +148,6 @@ class Prove(Straight):
         self.done = [*(each for each in self.done if each != key), key]
         self.task = replace(self.task, times={**self.task.times, key: workflow.time()})
         return answer
-
-    async def uncancelled(self, work: Coroutine[Any, Any, T]) -> T:
-        """A cancel does not keep what was laid there from being removed."""
-        task = asyncio.create_task(work)
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                continue
-        return task.result()
 
     @workflow.update
     def cancel(self, by: str) -> str:

@@ -1,7 +1,6 @@
 """What the stages of a drill are made of: steps that are shown, notes for the verdict, operations of their own."""
 
 import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -35,7 +34,8 @@ with workflow.unsafe.imports_passed_through():
     from quorate.scenario import Stage
     from quorate.shown import backed_up, changed, failed_for_it
     from workflows import patience
-    from workflows.children import TOGETHER, begun, new, said
+    from workflows.children import TOGETHER, Request, begun, new, said
+    from workflows.shielded import uncancelled
 
 T = TypeVar("T")
 ATTEMPTS = 3
@@ -66,10 +66,8 @@ class Stages:
             match stage.run:
                 case "prove":
                     await self.prove(server)
-                case "backup" if stage.store == "away":
-                    await self.backup_without_store(number, server)
                 case "backup":
-                    await self.backup(number, server)
+                    await self.backup(number, stage, server)
                 case _:
                     await self.change(number, stage, victim, server)
         except WorkflowAlreadyStartedError:
@@ -78,24 +76,27 @@ class Stages:
             self.note(checks=(Check(f"stage {number}: {stage.run}", "it ends", said(error), passed=False),))
         self.show(key, "cluster", stage.title, "done")
 
+    async def child(
+        self, kind_: str, asked: Request, answer: type[T], server: Server, slot: str = ""
+    ) -> "workflow.ChildWorkflowHandle[Any, T]":
+        return await begun(kind_, asked, answer, server.attributes, self.request.version, TOGETHER, slot)
+
     async def prove(self, server: Server) -> None:
         assert self.request.prove
         asked = replace(self.request.prove, operation=self.begins(PROVE))
-        child = await begun(PROVE, asked, ProveResult, server.attributes, self.request.version, TOGETHER)
-        proof = await child
+        proof = await (await self.child(PROVE, asked, ProveResult, server))
         self.seen = replace(self.seen, proved=proof)
         self.note(findings=proof.findings)
 
-    async def backup(self, number: int, server: Server) -> None:
+    async def backup(self, number: int, stage: Stage, server: Server) -> None:
+        """With its store away it has to fail."""
         assert self.request.backup
         asked = replace(self.request.backup, operation=self.begins(BACKUP))
-        child = await begun(BACKUP, asked, BackupResult, server.attributes, self.request.version, TOGETHER)
-        self.note(checks=(backed_up(f"stage {number}", await child),))
-
-    async def backup_without_store(self, number: int, server: Server) -> None:
-        assert self.request.backup
-        asked = replace(self.request.backup, operation=self.begins(BACKUP), store=away(self.request.backup.store))
-        child = await begun(BACKUP, asked, BackupResult, server.attributes, self.request.version, TOGETHER)
+        if stage.store != "away":
+            ended = await (await self.child(BACKUP, asked, BackupResult, server))
+            self.note(checks=(backed_up(f"stage {number}", ended),))
+            return
+        child = await self.child(BACKUP, replace(asked, store=away(asked.store)), BackupResult, server)
         try:
             told = (await child).outcome
         except ChildWorkflowError as error:
@@ -111,9 +112,7 @@ class Stages:
         if stage.store == "second":
             assert self.request.second
             asked = replace(asked, store=self.request.second)
-        child = await begun(
-            stage.run, asked, RestoreResult, server.attributes, self.request.version, TOGETHER, slot=NODES
-        )
+        child = await self.child(stage.run, asked, RestoreResult, server, NODES)
         approving = asyncio.create_task(self.approve(asked.operation)) if self.approver else None
         ended = await child
         if approving:
@@ -200,19 +199,7 @@ class Stages:
     async def seal(self, outcome: dict[str, Any]) -> None:
         request = self.request
         entry = Entry(request.operation, request.cluster, request.store, "outcome.json", canonical(outcome))
-        await self.uncancelled(
-            workflow.execute_activity("ledger.seal", entry, **patience.record(patience.STEPS_QUEUE))
-        )
-
-    async def uncancelled(self, work: Coroutine[Any, Any, T]) -> T:
-        """A cancel does not keep what was broken from being mended."""
-        task = asyncio.create_task(work)
-        while not task.done():
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                continue
-        return task.result()
+        await uncancelled(workflow.execute_activity("ledger.seal", entry, **patience.record(patience.STEPS_QUEUE)))
 
     @workflow.query
     def progress(self) -> Progress:

@@ -147,13 +147,11 @@ def validate(
 
 
 def coverage(settings: "Settings") -> tuple["Covered", ...]:
-    """From the records in the state directory, and what the inventory wants."""
     from datetime import UTC, datetime
 
-    from quorate.coverage import covered
-    from worker.past import drills
+    from worker.past import coverage
 
-    return covered(settings.inventory, drills(settings.operations), datetime.now(UTC))
+    return coverage(settings.inventory, settings.operations, datetime.now(UTC))
 
 
 def page(rows: tuple["Covered", ...]) -> str:

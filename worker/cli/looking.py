@@ -9,13 +9,13 @@ from activities.catalogued import FRESH_S
 from activities.surveys import Patience
 from quorate.case import Case
 from quorate.cluster import ClusterSeen
-from quorate.coverage import Covered, covered
+from quorate.coverage import Covered
 from quorate.diagnosis import advise, diagnose
 from quorate.errors import Failed
 from quorate.finding import Finding
 from quorate.gauges import loss_of
 from quorate.revision_clock import Loss
-from worker.past import drills
+from worker.past import coverage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -66,8 +66,9 @@ class Now:
         return replace(looked, findings=(*looked.findings, *self.schedules.get(looked.case.name, ())))
 
 
-def look(wiring: "Wiring", name: str) -> Looked:
-    return told(wiring, name, surveyed(wiring, name, hurried(wiring.settings.cluster(name))))
+def look(wiring: "Wiring", name: str, every: tuple[Covered, ...]) -> Looked:
+    """`every` is what was drilled, on all clusters: the records are read once for all of them."""
+    return told(wiring, name, surveyed(wiring, name, hurried(wiring.settings.cluster(name))), every)
 
 
 def look_closely(wiring: "Wiring", name: str) -> Looked:
@@ -76,7 +77,7 @@ def look_closely(wiring: "Wiring", name: str) -> Looked:
     asked = wiring.watcher.ask(cluster)
     seen = surveyed(wiring, name, cluster)
     vitals = asked.heard(max(0.0, began + VITALS_S - time.monotonic()))
-    looked = told(wiring, name, replace(seen, vitals=vitals))
+    looked = told(wiring, name, replace(seen, vitals=vitals), drilled(wiring))
     return replace(looked, advice=advise(looked.case))
 
 
@@ -93,10 +94,12 @@ def hurried(cluster: "Cluster") -> "Cluster":
     return cluster.model_copy(update={"ssh": sooner})
 
 
-def told(wiring: "Wiring", name: str, seen: ClusterSeen) -> Looked:
-    settings = wiring.settings
-    case = Case(name, settings.cluster(name), seen, datetime.now(UTC))
-    every = covered(settings.inventory, drills(settings.operations), case.now)
+def drilled(wiring: "Wiring") -> tuple[Covered, ...]:
+    return coverage(wiring.settings.inventory, wiring.settings.operations, datetime.now(UTC))
+
+
+def told(wiring: "Wiring", name: str, seen: ClusterSeen, every: tuple[Covered, ...]) -> Looked:
+    case = Case(name, wiring.settings.cluster(name), seen, datetime.now(UTC))
     held = tuple(each for each in every if each.cluster == name)
     return Looked(case, (*diagnose(case), *undrilled(held)), loss_now(wiring, case), drills=held)
 
@@ -128,9 +131,9 @@ def loss_now(wiring: "Wiring", case: Case) -> Loss | None:
 def look_at_all(wiring: "Wiring") -> tuple[Looked, ...]:
     from concurrent.futures import ThreadPoolExecutor
 
-    names = sorted(wiring.settings.inventory.clusters)
+    names, every = sorted(wiring.settings.inventory.clusters), drilled(wiring)
     with ThreadPoolExecutor(len(names)) as pool:
-        return tuple(pool.map(lambda name: look(wiring, name), names))
+        return tuple(pool.map(lambda name: look(wiring, name, every), names))
 
 
 def now(settings: "Settings") -> Now | None:
