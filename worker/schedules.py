@@ -37,7 +37,7 @@ from quorate.permitted import request
 from worker.operations import version
 from worker.scenarios import scenario as named
 from worker.settings import Settings
-from worker.temporal import RPC
+from worker.temporal import ASKED, RPC
 from workflows.patience import STEPS_QUEUE
 
 PREFIX = "quorate/"
@@ -206,7 +206,7 @@ async def settled(client: Client, want: Wanted) -> str:
         def change(given: ScheduleUpdateInput) -> ScheduleUpdate:
             return ScheduleUpdate(want.laid(carried(given.description.schedule.state)))
 
-        await client.get_schedule_handle(want.id).update(change, rpc_timeout=RPC)
+        await client.get_schedule_handle(want.id).update(change, rpc_timeout=ASKED)
     except ScheduleAlreadyRunningError:
         return "created by another daemon"
     except RPCError as error:
@@ -242,7 +242,7 @@ def kind_is_ours(id_: str) -> bool:
 
 async def described(client: Client, id_: str) -> ScheduleDescription | None:
     try:
-        return await client.get_schedule_handle(id_).describe(rpc_timeout=RPC)
+        return await client.get_schedule_handle(id_).describe(rpc_timeout=ASKED)
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return None

@@ -19,6 +19,8 @@ from worker.embedded import ATTRIBUTES
 from worker.settings import Settings
 
 RPC = timedelta(seconds=5)
+# A schedule is described by a query of the server's own workflow; one that its worker has forgotten takes 5 s more.
+ASKED = timedelta(seconds=20)
 REMEDY = "quorate --config {path} up --detach  # once {once}"
 # What the client's core says, in our words; what it will say again is final.
 TROUBLES = (
