@@ -37,7 +37,6 @@ from quorate.watching import Looked
 T = TypeVar("T")
 POLL_S = 0.5
 RELEASE_S = 30.0
-HASHED_BYTES = 1 << 30  # beyond which a hash would block a member's writes for too long; as `backup.compare_mib`
 
 
 @dataclass(frozen=True)
@@ -162,8 +161,9 @@ class Drilling:
         seen = {name: each for name, each in members.items() if isinstance(each, EtcdSeen)}
         if len(seen) < len(members):
             return {name: each.reason for name, each in members.items() if isinstance(each, Silence)}, ""
-        if (size := max(each.db_bytes for each in seen.values())) > HASHED_BYTES:
-            return {}, f"not compared: a database of {size >> 20} MiB would block writes for too long"
+        most_mib = task.request.settings.backup.compare_mib
+        if (size := max(each.db_bytes for each in seen.values())) > most_mib << 20:
+            return {}, f"not compared: of {size >> 20} MiB; {most_mib} MiB are compared at most (backup.compare_mib)"
         revision = min(each.revision for each in seen.values())
         targets = {each.name: each for each in task.request.targets}
         return {name: self._hash(ticket, targets[name], revision) for name in leader_last(seen)}, ""

@@ -141,7 +141,11 @@ def due(told: Told, judged: Judgement) -> str:
     """When what failed is to be tried again."""
     if judged not in {Judgement.FAILED, Judgement.STOPPED} or told.kind not in {"drill", "restore", "prove"}:
         return ""
-    return f"{datetime.fromtimestamp(told.ended, UTC) + timedelta(days=RETEST_DAYS):%Y-%m-%d}"
+    return day(told.ended + timedelta(days=RETEST_DAYS).total_seconds())
+
+
+def day(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}"
 
 
 def row(operation: str, outcome: Mapping[str, Any], chains: Mapping[str, list[str]]) -> Row:

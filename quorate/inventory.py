@@ -386,6 +386,13 @@ class Objectives(Strict):
     restore_proof: Duration | None = None
 
 
+class Assigned(Strict):
+    """Whose the findings of a report are, a person or a team, and within how long each is to be closed."""
+
+    owner: str = Field(min_length=1, max_length=64)
+    within: Duration | None = None
+
+
 def named(value: object) -> object:
     """A bare name is an approver who is believed without a signature."""
     return {"name": value} if isinstance(value, str) else value
@@ -467,6 +474,7 @@ class Cluster(Strict):
     kubernetes: Kubernetes | None = None
     backup: Backup
     objectives: Objectives | None = None
+    findings: Assigned | None = None
     approval: Approval = Approval()
     trust: tuple[Annotated[str, AfterValidator(public_key)], ...] = ()  # whose signature of a manifest counts
     lock_dir: Path = "/var/lib/quorate"

@@ -105,7 +105,7 @@ class Deviation:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`owner` and `due` are empty where nobody has said it: a field to fill in."""
+    """`owner` and `due` are empty where the inventory does not say it: a field to fill in."""
 
     what: str
     owner: str = ""

@@ -1,11 +1,11 @@
 """From the record of an operation to its report: nothing is looked up here, and nothing is made up."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from itertools import pairwise
 
 from quorate import backup, prove
-from quorate.achieved import due, missed, rpo, rto, verdict
+from quorate.achieved import day, due, missed, rpo, rto, verdict
 from quorate.acts import Acted, spells
 from quorate.acts import records as recorded
 from quorate.audit import GENESIS
@@ -31,6 +31,7 @@ from quorate.told import Told, clock_of, utc
 PEOPLE, MACHINE = "people", "machine"
 NO_RECORD = "not in the record"
 SAID_MAX = 400
+NEVER = "9999-12-31"
 TITLES = {
     "backup": {step.key: step.title for step in backup.STEPS},
     "prove": {step.key: step.title for step in prove.STEPS},
@@ -54,9 +55,10 @@ def reported(told: Told, made_at: float, made_by: str, version: str) -> Report:
     figures = (rto(told, clock), rpo(told))
     seen = checks(told, trail)
     resources = tuple(resources_of(told))
-    found = tuple(findings(told, missed(figures), resources, trail))
     own = told.drill.findings if told.drill else tuple(map(str, told.outcome.get("findings") or ()))
     overall = verdict(told, () if told.drill else (*own, *missed(figures), *failing(seen)))
+    retest = due(told, overall.judgement)
+    found = assigned(told, findings(told, missed(figures), resources, trail), retest)
     report = Report(
         operation=told.operation,
         kind=told.kind,
@@ -87,7 +89,7 @@ def reported(told: Told, made_at: float, made_by: str, version: str) -> Report:
         decisions=told.stepped.decisions if told.stepped else (),
         resources=resources,
         findings=found,
-        retest_due=due(told, overall.judgement),
+        retest_due=retest,
         notes=tuple(map(str, told.outcome.get("notes") or ())),
         compared=told.before,
         trail=trail,
@@ -372,6 +374,12 @@ def findings(told: Told, objectives: tuple[str, ...], made: tuple[Resource, ...]
     if told.drill and told.drill.probed:
         yield from (Finding(f"an acknowledged write was lost: {key}") for key in told.drill.probed.lost)
     yield from map(Finding, trail.broken)
+
+
+def assigned(told: Told, found: Iterable[Finding], retest: str) -> tuple[Finding, ...]:
+    """To whom the inventory says, and by when it says: not later than what failed is tried again."""
+    by = "" if told.close_within_s is None else min(day(told.ended + told.close_within_s), retest or NEVER)
+    return tuple(replace(each, owner=each.owner or told.owner, due=each.due or by) for each in found)
 
 
 def trail_of(told: Told) -> Trail:

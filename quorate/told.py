@@ -55,6 +55,8 @@ class Told:
     environment: str = ""
     rto_s: float | None = None
     rpo_s: float | None = None
+    owner: str = ""  # whose its findings are
+    close_within_s: float | None = None
     provenance: Provenance = UNKNOWN
     lost: Lost = NOT_KNOWN
     lost_how: str = ""

@@ -13,6 +13,15 @@ from deploy.lab.binaries import TEMPORAL, make
 YOUNG = 20_000  # objects, before somebody looks for garbage among them
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nights", type=int, default=3, help="how many drills are held one after another")
+
+
+@pytest.fixture
+def nights(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--nights"))
+
+
 @pytest.fixture(scope="session")
 def temporal_binary() -> Path:
     make(TEMPORAL, print)

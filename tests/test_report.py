@@ -148,6 +148,16 @@ class TestFigures:
         assert all(not each.owner for each in report.findings)
         assert 'class="blank"' in page(report)
 
+    def test_whose_the_findings_are_and_by_when_is_what_the_inventory_says(self) -> None:
+        report = of_drill(drill(), owner="platform", close_within_s=10 * 86400.0)
+        assert report.findings
+        assert {(each.owner, each.due) for each in report.findings} == {("platform", "2026-12-09")}
+        assert 'class="blank"' not in page(report)
+
+    def test_a_finding_is_not_due_later_than_what_failed_is_tried_again(self) -> None:
+        report = of_drill(drill(Verdict.FAILED), owner="platform", close_within_s=90 * 86400.0)
+        assert {each.due for each in report.findings} == {report.retest_due} == {"2026-12-29"}
+
     @pytest.mark.parametrize("kind", sorted(ENDS))
     def test_every_way_to_end_has_a_judgement(self, kind: str) -> None:
         ends = {str(end): judgement(str(end), ()) for end in ENDS[kind]}

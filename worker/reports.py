@@ -35,6 +35,7 @@ def told(wiring: "Wiring", record: Record) -> Told:
     plan, cluster = plan_of(record), cluster_of(record)
     settings = wiring.settings.inventory.clusters.get(cluster)
     objectives = settings.objectives if settings else None
+    assigned = settings.findings if settings else None
     lost, how = losses(wiring, record, plan, cluster)
     return Told(
         operation=record.operation,
@@ -46,6 +47,8 @@ def told(wiring: "Wiring", record: Record) -> Told:
         environment=settings.environment if settings else "",
         rto_s=objectives.rto if objectives else None,
         rpo_s=objectives.rpo if objectives else None,
+        owner=assigned.owner if assigned else "",
+        close_within_s=assigned.within if assigned else None,
         provenance=provenance(wiring, record, plan, cluster),
         lost=lost,
         lost_how=how,

@@ -98,9 +98,9 @@ def leader(quorate: Product) -> str:
     return next(str(each["name"]) for each in members if each["role"] == "leader")
 
 
-def test_three_nights_in_a_row_are_proved_and_leave_nothing_behind(drilled: Product) -> None:
-    before, containers = there(drilled), running()
-    for _ in range(3):
+def test_nights_in_a_row_are_proved_and_leave_nothing_behind(drilled: Product, nights: int) -> None:
+    before, containers = there(drilled), running(drilled.cluster)
+    for _ in range(nights):
         snapshot = drilled.backup()["snapshot"]
         result = drilled.json("drill", "start", "restore-sandbox", drilled.cluster)
         assert (result["outcome"], result["snapshot"], failing(result)) == ("passed", snapshot, [])
@@ -110,11 +110,12 @@ def test_three_nights_in_a_row_are_proved_and_leave_nothing_behind(drilled: Prod
         for operation in (result["operation"], proof):
             assert drilled.run("audit", "verify", operation).returncode == 0
     assert there(drilled) == before
-    assert running() == containers
+    assert running(drilled.cluster) == containers
 
 
-def running() -> list[str]:
-    said = subprocess.run(["docker", "ps", "-aq"], capture_output=True, text=True, check=True)
+def running(lab: str) -> list[str]:
+    only = f"label=quorate-lab={lab}"
+    said = subprocess.run(["docker", "ps", "-aq", "--filter", only], capture_output=True, text=True, check=True)
     return sorted(said.stdout.split())
 
 
