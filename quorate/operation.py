@@ -182,6 +182,7 @@ class RestoreResult:
     differences: tuple[Difference, ...] | None = None  # from what was there before; None: it was not compared
     undiffered: str = ""  # why they are not known
     member: str = ""  # who was replaced
+    approved_at: float | None = None  # when enough people had said yes
 
 
 def why_not(resolution: Resolution, hold: Hold | None) -> str:

@@ -60,6 +60,7 @@ class Operation:
         self.cancelled = ""
         self.committed = self.rolled_back = self.waited = self.taken_over = False
         self.decisions: list[str] = []
+        self.approved_at: float | None = None
         self.trouble: Trouble | None = None
         self.chosen: asyncio.Future[Choice] = asyncio.Future()
         self.steps: list[StepDone] = []
@@ -93,7 +94,10 @@ class Operation:
             return f"{people} had to approve it by {expiry(until)}, and until then only {said} did"
         finally:
             self.await_approval(None)
-        return f"cancelled by {self.cancelled}" if self.cancelled else ""
+        if self.cancelled:
+            return f"cancelled by {self.cancelled}"
+        self.approved_at = workflow.time()
+        return ""
 
     async def confirmed(self, awaiting: Awaiting) -> str:
         """What the requester has typed goes on record as any approval does."""

@@ -131,6 +131,7 @@ class Restore(Operation):
             differences=times.differences,
             undiffered=times.undiffered,
             where=self.where() if outcome is Outcome.HELD or self.rolled_back else (),
+            approved_at=self.approved_at,
         )
 
     def where(self) -> tuple[str, ...]:

@@ -117,7 +117,7 @@ class Stages:
         ended = await child
         if approving:
             await approving
-        self.seen = replace(self.seen, restored=ended)
+        self.seen = replace(self.seen, restored=ended, approved=ended.approved_at or self.seen.approved)
         self.note(checks=(changed(f"stage {number}", ended),), findings=ended.findings)
 
     @property

@@ -47,6 +47,7 @@ def test_whoever_usually_approves_may_not_and_another_person_can(whole: Product,
     (absent,) = [each for each in result["checks"] if each["id"] == "absent"]
     assert "ada is not among the approvers" in absent["observed"]
     assert any("approved by kim" in each for each in result["people"])
+    assert result["clock"]["declared"] < result["clock"]["approved"] < result["clock"]["first_write"]
     assert result["clock"]["readyz"] >= result["clock"]["declared"]
     assert drills(whole) - known == {result["operation"]}
 
