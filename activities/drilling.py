@@ -195,11 +195,12 @@ class Drilling:
 
     def _glance(self, task: WatchTask) -> Looked:
         at = self.clock.time()
-        with ThreadPoolExecutor(3) as pool:
+        with ThreadPoolExecutor(4) as pool:
             members = pool.submit(self._members, task.request)
             reads = pool.submit(self._reads, task.request)
             refused = pool.submit(self._refused, task)
-            return Looked(at, members.result(), reads.result(), refused.result())
+            wrote = pool.submit(self._wrote, task)
+            return Looked(at, members.result(), reads.result(), refused.result(), wrote.result())
 
     def _refused(self, task: WatchTask) -> str | None:
         """A write of its own key: the probe's says what was acknowledged."""
@@ -212,12 +213,25 @@ class Drilling:
             return str(error)
         return ""
 
+    def _wrote(self, task: WatchTask) -> str:
+        """The victim is asked last: who hangs costs a second."""
+        said = []
+        for target in sorted(task.request.targets, key=lambda each: each.name == task.victim):
+            try:
+                self._ask(target, lambda etcd: etcd.put(watch_key(task.request), b""))
+            except QuorateError as error:
+                said.append(str(error))
+            else:
+                return ""
+        return "; ".join(said)
+
     def _clean(self, task: DrillTask, ticket: Ticket) -> None:
         request = task.request
 
         def clean(etcd: Etcd) -> None:
             etcd.delete(request.probe_key)
             etcd.delete(refused_key(request))
+            etcd.delete(watch_key(request))
             for mistake in written(request):
                 etcd.delete_prefix(mistake.prefix)
 
@@ -241,6 +255,10 @@ def written(request: DrillRequest) -> tuple[Mistake, ...]:
 
 def refused_key(request: DrillRequest) -> str:
     return f"{request.probe_key}/refused"
+
+
+def watch_key(request: DrillRequest) -> str:
+    return f"{request.probe_key}/watch"
 
 
 def state(name: str, said: EtcdSeen | Silence) -> MemberState:

@@ -11,12 +11,16 @@ from quorate.scenario import Expected
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """One look at all; text is why a read, or a write through the victim, did not go through, "" that it did."""
+    """One look at all; text is why a read or a write did not go through, "" that it did.
+
+    `wrote` is through whichever member took it, `refused` through the victim; None: nobody tried.
+    """
 
     at: float
     members: Mapping[str, EtcdSeen | Silence] = field(default_factory=dict)
     reads: Mapping[str, str] = field(default_factory=dict)
-    refused: str | None = None  # None: nobody tried a write through the victim
+    refused: str | None = None
+    wrote: str | None = None
 
     def leader(self, victim: str) -> str:
         """By name, whom a majority follows, other than the victim."""
@@ -34,13 +38,13 @@ def checks(wanted: Iterable[Expected], victim: str, looks: Sequence[Looked], whe
 
 
 def stopped(looks: Sequence[Looked], fail_s: float) -> str:
-    """The stop condition that holds now, or nothing: nobody has been read for so long on end."""
+    """The stop condition that holds now, or nothing: no member has taken a write for so long on end."""
     if not looks:
         return ""
-    good = [look.at for look in looks if any(not why for why in look.reads.values())]
+    good = [look.at for look in looks if not look.wrote]
     since = max(good, default=looks[0].at)
     silent_s = looks[-1].at - since
-    return f"no read went through any member for {silent_s:.0f} s" if silent_s > fail_s else ""
+    return f"no member took a write for {silent_s:.0f} s: {looks[-1].wrote}" if silent_s > fail_s else ""
 
 
 def _another_leader(id_: str, victim: str, looks: Sequence[Looked]) -> Check:

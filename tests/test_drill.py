@@ -183,10 +183,12 @@ class TestWatching:
         assert watching(("minority-refuses",), "a", [refused, taken, refused], "s")[0].passed is False
         assert watching(("minority-refuses",), "a", [self.look(1.0)], "s")[0].passed is None
 
-    def test_it_is_stopped_when_nobody_has_been_read_for_too_long(self) -> None:
-        good, bad = self.look(1.0), [self.look(at, serve="") for at in (2.0, 30.0, 32.0)]
+    def test_it_is_stopped_when_nobody_has_taken_a_write_for_too_long(self) -> None:
+        """Reads go on where space is exhausted."""
+        good = replace(self.look(1.0), wrote="")
+        bad = [replace(self.look(at), wrote="no space") for at in (2.0, 30.0, 32.0)]
         assert stopped([good, *bad[:2]], 30) == ""
-        assert stopped([good, *bad], 30) == "no read went through any member for 31 s"
+        assert stopped([good, *bad], 30) == "no member took a write for 31 s: no space"
         assert stopped([*bad, self.look(33.0)], 30) == ""
         assert stopped([], 30) == ""
 
