@@ -12,7 +12,7 @@ from quorate.audit import GENESIS
 from quorate.catalogue import Manifest
 from quorate.checking import checks
 from quorate.controls import controls
-from quorate.measure import DEFINITIONS, Clock, Resource
+from quorate.measure import DEFINITIONS, Check, Clock, Resource
 from quorate.measure import failed as failing
 from quorate.report import (
     Bar,
@@ -365,15 +365,21 @@ def findings(told: Told, objectives: tuple[str, ...], made: tuple[Resource, ...]
         yield Finding(str(error["message"]))
     yield from map(Finding, objectives)
     if told.drill:
-        for each in failing(told.drill.checks):
+        for each in unsaid(own, told.drill.checks):
             yield Finding(f"check {each.id}: expected {each.expected}, seen {each.observed}")
     for left in made:
-        if not left.destroyed and not left.kind.startswith("kept"):
+        told_already = left.removal and any(left.removal in each for each in own)
+        if not (left.destroyed or left.kind.startswith("kept") or told_already):
             by_hand = f"; remove it with: {left.removal}" if left.removal else ""
             yield Finding(f"left behind: {left.kind} {left.name} at {left.place}{by_hand}")
     if told.drill and told.drill.probed:
         yield from (Finding(f"an acknowledged write was lost: {key}") for key in told.drill.probed.lost)
     yield from map(Finding, trail.broken)
+
+
+def unsaid(own: tuple[str, ...], seen: Iterable[Check]) -> Iterator[Check]:
+    """Of what has failed, that which the drill's own findings do not name."""
+    return (each for each in failing(seen) if not any(said.startswith(f"{each.id}: ") for said in own))
 
 
 def assigned(told: Told, found: Iterable[Finding], retest: str) -> tuple[Finding, ...]:

@@ -11,7 +11,7 @@ from quorate.achieved import judgement, row
 from quorate.controls import HEADINGS
 from quorate.drill import EXIT, Lost, Verdict
 from quorate.gauges import ENDS
-from quorate.measure import DEFINITIONS, Resource
+from quorate.measure import DEFINITIONS, Check, Resource
 from quorate.records import PLAN
 from quorate.report import REPORT, Deviation, Judgement, Report, encoded
 from quorate.report_html import page
@@ -194,6 +194,16 @@ class TestParts:
         assert any("remove it with: nft delete table inet quorate_drill" in each for each in found)
         gone = replace(drill(), resources=(Resource("fault", "a", "b", 1.0, 2.0),))
         assert not [each for each in of_drill(gone).findings if "left behind" in each.what]
+
+    def test_what_a_drill_says_itself_is_told_once(self) -> None:
+        left = Resource("fault", "node-1", "etcd.service is stopped", 1.0, removal="ssh node-1 systemctl start etcd")
+        wrong = Check("write-gap", "at most 10 s", "50.00 s", passed=False)
+        own = (f"{wrong.id}: {wrong.observed}", f"{left.kind} on {left.place} is still there; {left.removal}")
+        made = replace(drill(Verdict.FAILED), resources=(left,), checks=(wrong,), findings=own)
+        assert [each.what for each in of_drill(made).findings if "objective" not in each.what] == list(own)
+        silent = [each.what for each in of_drill(replace(made, findings=())).findings]
+        assert any(each.startswith("check write-gap") for each in silent)
+        assert any(each.startswith("left behind: fault") for each in silent)
 
     def test_a_control_is_covered_only_by_what_this_report_shows(self) -> None:
         covered = {each.id: bool(each.evidence) for each in of_drill(drill()).controls}
