@@ -10,6 +10,7 @@ from temporalio import activity
 
 from activities.anyone import first
 from activities.catalogued import Shelving, straight
+from activities.forwarded import ForwardedApis
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.surveys import answer
@@ -26,7 +27,7 @@ from quorate.fault import DRILL
 from quorate.gauges import loss_of
 from quorate.measure import Check
 from quorate.node import Claim
-from quorate.ports import Apis, Etcd, Etcds, Ticks
+from quorate.ports import Etcd, Etcds, Ticks
 from quorate.scenario import Mistake
 from quorate.seen import Look, NodeSeen
 from quorate.shares import ports, supervised
@@ -46,7 +47,7 @@ class Drilling:
     hosts: RecordedHosts
     etcds: RecordedEtcds
     looking: Etcds
-    apis: Apis
+    apis: ForwardedApis
     stores: RecordedStores
     ticks: Ticks
     clock: Clock = time
@@ -179,7 +180,13 @@ class Drilling:
         kubernetes = task.request.settings.kubernetes
         if kubernetes is None or "every-apiserver" not in task.wanted:
             return {}
-        said = together(kubernetes.api_urls, lambda url: self.apis.at(kubernetes.kubeconfig, url).ready())
+        nodes = task.request.nodes
+
+        def ready(url: str) -> None:
+            with self.apis.at(kubernetes.kubeconfig, url, nodes) as api:
+                api.ready()
+
+        said = together(kubernetes.api_urls, ready)
         return {url: each.reason if isinstance(each, Silence) else "" for url, each in said.items()}
 
     def _watch(self, task: WatchTask, tick: Tick) -> Watched:

@@ -4,17 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from urllib.parse import urlsplit
 
 from temporalio import activity
 
+from activities.forwarded import ForwardedApis
 from activities.nodes import ticket_of
 from activities.recorded import OpenJournal, Pen
-from activities.tunnels import Tunnels
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import DidNotConverge, Refusal, Unreachable
 from quorate.plan import ClusterTask
-from quorate.ports import Api, Apis, KubeNode, Lease
+from quorate.ports import Api, KubeNode, Lease
 from quorate.timing import unreadable
 
 POLL_S = 0.25
@@ -24,11 +23,10 @@ CONTROLLERS = {"kube-controller-manager", "kube-scheduler"}
 
 @dataclass(frozen=True)
 class Kubernetes:
-    apis: Apis
+    apis: ForwardedApis
     journals: OpenJournal
     clock: Clock
     tick: Tick = activity.heartbeat
-    tunnels: Tunnels | None = None
     blame_s: float = BLAME_S
 
     @activity.defn(name="kubernetes.verify", no_thread_cancel_exception=True)
@@ -36,18 +34,10 @@ class Kubernetes:
         """Every apiserver is ready and writes a Lease; each controller has taken its own since the restore."""
         started, began = self.clock.time(), self.clock.monotonic()
         with ExitStack() as stack:
-            apis = {url: self._at(task, url, stack) for url in task.api_urls}
+            nodes = [share.node for share in task.shares]
+            apis = {url: stack.enter_context(self.apis.at(task.kubeconfig, url, nodes)) for url in task.api_urls}
             facts = self._facts(task, apis, began + task.patience_s)
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
-
-    def _at(self, task: ClusterTask, url: str, stack: ExitStack) -> Api:
-        """Through its own node where nodes forward; an address that is no node's is one that any node reaches."""
-        name, port = urlsplit(url).hostname, urlsplit(url).port
-        nodes = [share.node for share in task.shares]
-        node = next((each for each in nodes if each.host == name), nodes[0])
-        if not (self.tunnels and node.ssh.forward and name and port):
-            return self.apis.at(task.kubeconfig, url)
-        return self.apis.at(task.kubeconfig, url, stack.enter_context(self.tunnels.tunnel(node, name, port)))
 
     def _facts(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> dict[str, str]:
         names = sorted(CONTROLLERS & {unit.role for share in task.shares for unit in share.control})

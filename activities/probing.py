@@ -2,21 +2,23 @@
 
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 from temporalio import activity
 
+from activities.forwarded import ForwardedApis
 from activities.recorded import OpenJournal, Pen
 from activities.tickets import ticket_of
 from quorate.converge import Clock, Ran
 from quorate.drill import DrillRequest, DrillTask
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdTarget
 from quorate.measure import Probed, Surface, Verb
-from quorate.ports import Api, Apis, Etcd, Etcds
+from quorate.ports import Api, Etcd, Etcds
 from quorate.probing import Log, resumed
 
+T = TypeVar("T")
 EVERY_S = 0.1  # between two rounds that went through
 AGAIN_S = 0.05  # after one that did not
 API_EVERY_S = 0.25
@@ -25,32 +27,32 @@ BEAT_S = 1.0
 
 
 @dataclass(slots=True)
-class Clients:
-    """One connection a member, made anew after it failed; the one that answered last is asked first."""
+class Clients(Generic[T]):
+    """One connection to each, made anew after it failed; the one that answered last is asked first."""
 
-    etcds: Etcds
-    targets: list[EtcdTarget]
-    held: dict[str, tuple[ExitStack, Etcd]] = field(default_factory=dict)
+    opened: Callable[[str], AbstractContextManager[T]]
+    names: list[str]
+    held: dict[str, tuple[ExitStack, T]] = field(default_factory=dict)
 
-    def through_any(self, ask: Callable[[Etcd], None]) -> str:
+    def through_any(self, ask: Callable[[T], None]) -> str:
         """Why none of them took it, or nothing."""
         said: list[str] = []
-        for target in tuple(self.targets):
+        for name in tuple(self.names):
             try:
-                ask(self._at(target))
+                ask(self._at(name))
             except QuorateError as error:
-                self._drop(target.name)
-                self.targets = [*(each for each in self.targets if each != target), target]
-                said.append(f"{target.name}: {error}")
+                self._drop(name)
+                self.names = [*(each for each in self.names if each != name), name]
+                said.append(f"{name}: {error}")
             else:
                 return ""
         return "; ".join(said)
 
-    def _at(self, target: EtcdTarget) -> Etcd:
-        if target.name not in self.held:
+    def _at(self, name: str) -> T:
+        if name not in self.held:
             stack = ExitStack()
-            self.held[target.name] = (stack, stack.enter_context(self.etcds.at(target)))
-        return self.held[target.name][1]
+            self.held[name] = (stack, stack.enter_context(self.opened(name)))
+        return self.held[name][1]
 
     def _drop(self, name: str) -> None:
         if name in self.held:
@@ -66,7 +68,7 @@ class Probe:
     """`etcds` and `apis` are prompt: whoever does not answer in about a second has not answered."""
 
     etcds: Etcds
-    apis: Apis
+    apis: ForwardedApis
     journals: OpenJournal
     clock: Clock
     beat: Callable[..., None] = activity.heartbeat
@@ -112,7 +114,8 @@ class Probe:
                 each.join()
 
     def _etcd(self, request: DrillRequest, log: Log, over: threading.Event, one: threading.Lock) -> None:
-        clients = Clients(self.etcds, list(request.targets))
+        targets = {each.name: each for each in request.targets}
+        clients = Clients(lambda name: self.etcds.at(targets[name]), list(targets))
         key = request.probe_key
 
         def read(etcd: Etcd) -> None:
@@ -136,19 +139,9 @@ class Probe:
     def _api(self, request: DrillRequest, log: Log, over: threading.Event, one: threading.Lock) -> None:
         kubernetes = request.settings.kubernetes
         assert kubernetes
-        urls = list(kubernetes.api_urls)
-
-        def through_any(ask: Callable[[Api], None]) -> str:
-            said: list[str] = []
-            for url in tuple(urls):
-                try:
-                    ask(self.apis.at(kubernetes.kubeconfig, url))
-                except QuorateError as error:
-                    urls.append(urls.pop(urls.index(url)))
-                    said.append(str(error))
-                else:
-                    return ""
-            return "; ".join(said)
+        clients = Clients(
+            lambda url: self.apis.at(kubernetes.kubeconfig, url, request.nodes), list(kubernetes.api_urls)
+        )
 
         def read(api: Api) -> None:
             api.lease(LEASE)
@@ -156,10 +149,13 @@ class Probe:
         def write(api: Api) -> None:
             api.write_lease(LEASE, request.operation)
 
-        while not over.is_set():
-            self._try(log, one, ("apiserver", "read"), lambda: through_any(read))
-            self._try(log, one, ("apiserver", "write"), lambda: through_any(write))
-            over.wait(API_EVERY_S)
+        try:
+            while not over.is_set():
+                self._try(log, one, ("apiserver", "read"), lambda: clients.through_any(read))
+                self._try(log, one, ("apiserver", "write"), lambda: clients.through_any(write))
+                over.wait(API_EVERY_S)
+        finally:
+            clients.close()
 
     def _try(self, log: Log, one: threading.Lock, key: tuple[Surface, Verb], ask: Callable[[], str]) -> str:
         since = self.clock.time()

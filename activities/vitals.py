@@ -1,12 +1,10 @@
 """What is asked beside a survey where a person looks: everybody at once, and whoever is late is left out."""
 
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
+from activities.forwarded import ForwardedApis
 from activities.tunnels import Tunnels, through
 from quorate.command import node_of
 from quorate.errors import QuorateError
@@ -79,19 +77,9 @@ class Watcher:
 
     def _version(self, cluster: Cluster, url: str) -> str:
         assert cluster.kubernetes, "there is a URL of it"
-        with self._dialled(cluster, url) as dial:
-            return self.apis.at(cluster.kubernetes.kubeconfig, url, dial).version()
-
-    @contextmanager
-    def _dialled(self, cluster: Cluster, url: str) -> Iterator[str]:
-        """Through its own node where nodes forward; an address that is no node's is one that any node reaches."""
-        host, port = urlsplit(url).hostname, urlsplit(url).port
-        if not (cluster.ssh.forward and host and port):
-            yield ""
-            return
-        member = next((each for each in cluster.members if each.host == host), cluster.members[0])
-        with self.tunnels.tunnel(node_of("", cluster, member), host, port) as dial:
-            yield dial
+        nodes = [node_of("", cluster, member) for member in cluster.members]
+        with ForwardedApis(self.apis, self.tunnels).at(cluster.kubernetes.kubeconfig, url, nodes) as api:
+            return api.version()
 
 
 def api_urls(cluster: Cluster) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quorate.backup import BackupRequest
-from quorate.command import Node
+from quorate.command import Node, node_of
 from quorate.etcd import EtcdTarget, target
 from quorate.fault import Laid
 from quorate.inventory import Cluster, Store
@@ -72,6 +72,10 @@ class DrillRequest:
     @property
     def targets(self) -> tuple[EtcdTarget, ...]:
         return tuple(target(self.settings, member) for member in self.settings.members)
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        return tuple(node_of(self.cluster, self.settings, member) for member in self.settings.members)
 
     @property
     def probe_key(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters.journal import FileJournals
-from activities.forwarded import ForwardedEtcds
+from activities.forwarded import ForwardedApis, ForwardedEtcds
 from activities.kubernetes import Kubernetes
 from quorate.command import Node
 from quorate.etcd import EtcdTarget, target
@@ -88,7 +88,8 @@ def test_an_api_server_is_asked_through_its_own_node_and_a_balancer_through_any(
     tmp_path: Path, forward: bool, url: str, dial: str
 ) -> None:
     api, tunnels = Apis({}, task().snapshot.revision + task().bump + 1), Tunnels()
-    verify = Kubernetes(api, FileJournals(tmp_path, "chain", time.time).at, time, tunnels=tunnels).verify
+    apis = ForwardedApis(api, tunnels)
+    verify = Kubernetes(apis, FileJournals(tmp_path, "chain", time.time).at, time).verify
     made: Any = forwarding(replace(task(), shares=task().shares), forward=forward, urls=(url,))
     for name in ("kube-controller-manager", "kube-scheduler"):
         api.write_lease(name, "new")

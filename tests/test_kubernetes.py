@@ -1,6 +1,7 @@
 """What a restored control plane is asked, on an API server of memory that keeps revisions as a real one does."""
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.adapters.journal import FileJournals
+from activities.forwarded import ForwardedApis
 from activities.kubernetes import Kubernetes, stale, workers
+from quorate.command import Node
 from quorate.converge import Receipt
 from quorate.errors import DidNotConverge, Refusal, Unreachable
 from quorate.plan import ClusterTask
@@ -64,6 +67,11 @@ class MemoryApi:
         return self
 
 
+class NoWay:
+    def tunnel(self, node: Node, host: str, port: int) -> AbstractContextManager[str]:
+        raise AssertionError(f"{node.name} does not forward, and is asked for {host}:{port}")
+
+
 def task() -> ClusterTask:
     made = plan("restore-1")
     (found,) = made.tasks(STEP, 11, "ann")
@@ -75,7 +83,9 @@ def task() -> ClusterTask:
 
 def verified(api: MemoryApi, root: Path, blame_s: float = 9.0) -> Receipt:
     journals = FileJournals(root, "chain", time.time).at
-    receipt = ActivityEnvironment().run(Kubernetes(api, journals, time, blame_s=blame_s).verify, task())
+    receipt = ActivityEnvironment().run(
+        Kubernetes(ForwardedApis(api, NoWay()), journals, time, blame_s=blame_s).verify, task()
+    )
     assert isinstance(receipt, Receipt)
     return receipt
 
@@ -142,7 +152,8 @@ def test_a_server_that_is_late_keeps_nobody_else_waiting(tmp_path: Path) -> None
 
     journals = FileJournals(tmp_path, "chain", time.time).at
     both = replace(task(), api_urls=("first", "second"), patience_s=5.0)
-    ActivityEnvironment().run(Kubernetes(Two(), journals, time).verify, both)  # type: ignore[arg-type]
+    apis = ForwardedApis(Two(), NoWay())  # type: ignore[arg-type]
+    ActivityEnvironment().run(Kubernetes(apis, journals, time).verify, both)
     assert asked == ["first", "second", "first"]
 
 

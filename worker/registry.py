@@ -10,6 +10,7 @@ from activities.bundling import Bundling
 from activities.copying import Copying
 from activities.drilling import Drilling
 from activities.due import Outset
+from activities.forwarded import ForwardedApis
 from activities.kubernetes import Kubernetes
 from activities.listings import Listings
 from activities.members import Members
@@ -66,9 +67,9 @@ def steps(wiring: Wiring) -> Activities:
     replacing = Replacing(etcds, time)
     taking = Taking(etcds, wiring.hosts, snapshots, time)
     listings = Listings(etcds, stores, wiring.cipher, time)
-    kubernetes = Kubernetes(wiring.kube_apis, journals, time, tunnels=wiring.hosts)
+    kubernetes = Kubernetes(ForwardedApis(wiring.kube_apis, wiring.hosts), journals, time)
     approvals = Approvals(wiring.signatures, journals, time)
-    prompt = (wiring.prompt_etcds, wiring.prompt_apis)
+    prompt = (wiring.prompt_etcds, ForwardedApis(wiring.prompt_apis, wiring.hosts))
     drilling = Drilling(hosts, etcds, *prompt, stores, wiring.ticks, time, wiring.shelf)
     mistakes = Mistakes(etcds, time)
     return [
@@ -140,6 +141,6 @@ def streams(wiring: Wiring) -> Activities:
         sandbox.clear,
         sandbox.remove,
         sandbox.mark,
-        Probe(wiring.prompt_etcds, wiring.prompt_apis, journals, time).probe,
+        Probe(wiring.prompt_etcds, ForwardedApis(wiring.prompt_apis, wiring.hosts), journals, time).probe,
         wiring.ledger.seal,
     ]

@@ -70,7 +70,7 @@ def there(quorate: Product) -> dict[str, list[str]]:
 
 def short(tmp_path: Path, kind: str = "stop", at: str = "leader") -> str:
     file = tmp_path / "short.yaml"
-    file.write_text(SHORT.replace("KIND", "stop").replace("AT", at))
+    file.write_text(SHORT.replace("KIND", kind).replace("AT", at))
     return str(file)
 
 

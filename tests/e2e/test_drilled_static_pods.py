@@ -1,4 +1,4 @@
-"""A member of kubeadm's shape is replaced: etcd is a static pod, and its program is in an image."""
+"""A member of kubeadm's shape is drilled and replaced: etcd is a static pod, and its program is in an image."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ from deploy.lab.lab import wreck
 from deploy.lab.supervised import supervised
 from tests.e2e.conftest import lab, product
 from tests.e2e.product import Product, on_node
+from tests.e2e.test_drilled_control_plane import held
 from tests.e2e.test_replace_member import replace, whole, writing
 
 pytestmark = pytest.mark.lab
@@ -35,3 +36,20 @@ def test_a_static_pod_is_replaced_by_the_program_of_its_own_image(kubeadm: Produ
     assert writer.lost(node) == []
     assert on_node(made, f"sha256sum {MANIFEST}", number) == manifest
     assert kubeadm.json("inspect", made.name)["findings"] == []
+
+
+@pytest.mark.parametrize(
+    "scenario", ["leader-failover", "network-partition", "member-loss", "quorum-loss", "data-loss"]
+)
+def test_a_scenario_is_held_and_the_manifests_are_as_before(kubeadm: Product, scenario: str) -> None:
+    """Whatever supervises etcd: a manifest is moved away and comes back byte for byte."""
+    before = manifests(kubeadm)
+    held(kubeadm, scenario)
+    assert manifests(kubeadm) == before
+    assert kubeadm.json("inspect", kubeadm.cluster)["findings"] == []
+
+
+def manifests(quorate: Product) -> list[str]:
+    """Their sums by node; those that were moved away are none."""
+    asked = "cd /etc/kubernetes/manifests && sha256sum *"
+    return [on_node(quorate.lab, asked, number) for number in range(len(quorate.lab.nodes))]
