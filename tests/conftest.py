@@ -4,12 +4,16 @@ import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL, make
 
+# How long one example takes is the machine's affair.
+hypothesis.settings.register_profile("unhurried", deadline=None)
+hypothesis.settings.load_profile("unhurried")
 YOUNG = 20_000  # objects, before somebody looks for garbage among them
 
 

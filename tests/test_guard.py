@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.nodes import LAST_TURN
@@ -151,7 +151,6 @@ def test_a_commands_own_exit_code_is_passed_on(tmp_path: Path) -> None:
 
 
 @given(word=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40))
-@settings(deadline=None)  # a busy machine is no failure
 def test_no_word_of_a_command_becomes_two(word: str) -> None:
     line = guard.guarded("/tmp", ticket(), "do", Command(("printf", "%s", word)))
     import shlex

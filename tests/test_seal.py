@@ -25,7 +25,7 @@ def test_what_is_as_it_was_sealed_opens_with_the_key_that_has_sealed_it(form: st
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_bit_that_is_flipped_anywhere_is_found(form: str, data: st.DataObject) -> None:
     text = bytearray(FILES[form])
@@ -36,7 +36,7 @@ def test_a_bit_that_is_flipped_anywhere_is_found(form: str, data: st.DataObject)
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_piece_that_is_cut_out_or_put_in_is_found(form: str, data: st.DataObject) -> None:
     text = FILES[form]

@@ -146,7 +146,7 @@ async def test_what_keeps_it_away_is_said_in_a_moment(
     for words, exit_code in ((("backup", "demo"), 6), (("up", "--detach"), 6), (("doctor",), 6)):
         began = time.monotonic()
         done = quorate.json(*words, exit_code=exit_code)
-        assert time.monotonic() - began < 12
+        assert time.monotonic() - began < 25  # of which starting Python is most on a busy machine
         errors = [done["error"]] if "error" in done else [each for each in done["checks"] if each["id"] == "temporal"]
         assert said in str(errors)
         assert following in str(errors)
