@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from temporalio import activity
@@ -75,9 +75,9 @@ class Drilling:
     @activity.defn(name="drill.lift", no_thread_cancel_exception=True)
     def lift(self, task: FaultTask) -> Receipt:
         """Seen gone before the claim is given back."""
-        claim = Claim(task.node.lock_dir, DRILL, task.request.operation)
+        claim = Claim(task.node.lock_dir, DRILL, task.holder)
         receipt = self._converged(task, task.laid.lift)
-        host = self.hosts.at(task.node, claim.look(), ticket_of(task))
+        host = self.hosts.at(task.node, claim.look(), held(task))
         released = beaten(lambda tick: converge(host, claim.release, RELEASE_S, self.clock, tick), self.tick)
         return Receipt(
             (*receipt.ran, *released.receipt.ran), receipt.started, receipt.duration_s + released.receipt.duration_s
@@ -96,7 +96,7 @@ class Drilling:
         return beaten(lambda _: self._lost(task, ticket), self.tick)
 
     def _converged(self, task: FaultTask, decide: Decide[NodeSeen, Command]) -> Receipt:
-        host = self.hosts.at(task.node, task.laid.look(), ticket_of(task))
+        host = self.hosts.at(task.node, task.laid.look(), held(task))
         return beaten(lambda tick: converge(host, decide, 90, self.clock, tick).receipt, self.tick)
 
     def _look(self, request: DrillRequest) -> Situation:
@@ -253,6 +253,10 @@ class Drilling:
         ticks = self.ticks.since(request.cluster, found.created_at.timestamp())
         loss = loss_of(found, ticks, task.declared)
         return Lost(loss.least_s, loss.most_s)
+
+
+def held(task: FaultTask) -> Ticket:
+    return replace(ticket_of(task), holder=task.holder)
 
 
 def written(request: DrillRequest) -> tuple[Mistake, ...]:

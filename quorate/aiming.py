@@ -58,7 +58,7 @@ def laid(request: DrillRequest, number: int, stage: Stage, name: str, situation:
             if name not in situation.firewalls:
                 raise Refusal(f"{name} has no {NFT}, by which it would be cut from its peers; nothing was broken")
             what = Cut(peer_ports(settings.members), timer, gone.after_s)
-    return FaultTask(request, "lay", 0, replace(node, cluster=DRILL), what)
+    return FaultTask(request, "lay", 0, replace(node, cluster=DRILL), what, number)
 
 
 def peer_ports(members: Iterable[Member]) -> tuple[int, ...]:

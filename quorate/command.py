@@ -26,7 +26,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The fencing token: who acts, and whether a later attempt has taken over; `verb` tells doing from undoing."""
+    """The fencing token: who acts, and whether a later attempt has taken over; `verb` tells doing from undoing.
+
+    `holder` is as whom it has a node, where that is not all of the operation: what it gives back is over for good.
+    """
 
     operation: str
     turn: int
@@ -34,6 +37,7 @@ class Ticket:
     step: str
     actor: str = ""
     verb: str = ""
+    holder: str = ""
 
     @property
     def order(self) -> tuple[int, int]:

@@ -130,6 +130,12 @@ class FaultTask:
     turn: int
     node: Node
     laid: Laid
+    stage: int = 0
+
+    @property
+    def holder(self) -> str:
+        """As whom it has the node: a stage gives it back, and another one may want it again."""
+        return f"{self.request.operation}-{self.stage}" if self.stage else self.request.operation
 
 
 @dataclass(frozen=True, slots=True)

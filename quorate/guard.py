@@ -45,7 +45,8 @@ def guarded(directory: str, ticket: Ticket, how: str, command: Command) -> str:
     """The whole remote command line; every word of it is quoted."""
     words = (
         "sh", "-c", _GUARD, "quorate", directory,
-        ticket.operation, str(ticket.turn), str(ticket.attempt), f"{ticket.step} {ticket.verb}".strip(), how,
+        ticket.holder or ticket.operation, str(ticket.turn), str(ticket.attempt),
+        f"{ticket.step} {ticket.verb}".strip(), how,
         str(len(command.given)), *command.given, *command.argv,
     )  # fmt: skip
     return shlex.join(words)

@@ -136,6 +136,20 @@ def test_a_leader_that_is_stopped_then_killed_is_replaced_and_no_acknowledged_wr
     assert node_exec(drilled.lab, drilled.lab.machines[0].name, ask) == (0, "")
 
 
+def test_one_member_can_be_hit_in_more_than_one_stage(drilled: Product, tmp_path: Path) -> None:
+    """A stage gives its node back for good, and the next one takes it anew."""
+    before = there(drilled)
+    text = yaml.safe_load(Path(short(tmp_path, at=drilled.lab.nodes[1].name)).read_text())
+    (first,) = text["stages"]
+    text["stages"] = [first, {**first, "title": "And again", "fault": {**first["fault"], "kind": "kill"}}]
+    file = tmp_path / "twice.yaml"
+    file.write_text(yaml.safe_dump(text))
+    result = drilled.json("drill", "start", str(file), drilled.cluster)
+    assert (result["outcome"], failing(result)) == ("passed", [])
+    assert [each["name"] for each in result["resources"]] == ["etcd.service is stopped", "etcd.service is killed"]
+    assert there(drilled) == before
+
+
 def test_who_is_cut_from_its_peers_takes_no_write_and_catches_up(drilled: Product) -> None:
     before = there(drilled)
     result = drilled.json("drill", "start", "network-partition", drilled.cluster)
