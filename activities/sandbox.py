@@ -39,7 +39,7 @@ from quorate.prove import (
 )
 from quorate.provenance import doubted
 from quorate.pushed import Pushed
-from quorate.sandbox import differing_hash, fit, heard, version_of_etcd
+from quorate.sandbox import differing_hash, fit, heard, journal, version_of_etcd
 from quorate.seen import Look, NodeSeen
 from quorate.snapshot import Examination, joined
 from quorate.toolbox import find as find_tool
@@ -191,7 +191,7 @@ class SandboxWork:
             converge(host, trial.start, 600, self.clock, tick)
             (answer,) = succeeded(host.do((trial.ask(manifest.revision),), tick)).ran
         except (DidNotConverge, CommandFailed) as error:
-            said = host.do((trial.journal(),), tick).ran[0].tail
+            said = host.do((journal(trial.unit),), tick).ran[0].tail
             raise type(error)(f"{error}; its journal ends: {said}") from error
         found, wanted = heard(answer.tail, manifest.revision), manifest.hash_kv
         facts = {"hash": str(found.hash), "revision": str(found.revision)}
@@ -243,19 +243,22 @@ class SandboxWork:
         return converge(self._host(task, ticket, look), decide, patience_s, self.clock, tick).seen
 
     def _manifest(self, task: ProveTask, ticket: Ticket) -> Manifest:
-        key = task.chosen.manifest_key
-        text = read(self.stores.at(task.request.store, ticket), key)
-        if hashlib.sha256(text).hexdigest() != task.chosen.manifest_sha256:
-            raise Refusal(
-                f"{key} is another one than was chosen", next=f"quorate snapshots ls {task.request.cluster}"
-            )
-        return parse(text, key)
+        return manifest_of(self.stores, task, ticket)
 
     def _doubted(self, manifests: tuple[Manifest, ...], request: ProveRequest) -> Mapping[str, str]:
         return doubted(manifests, request.trust, self.signatures)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.time(), UTC)
+
+
+def manifest_of(stores: RecordedStores, task: ProveTask, ticket: Ticket) -> Manifest:
+    """Of the backup that was chosen; Refusal where it is another one by now."""
+    key = task.chosen.manifest_key
+    text = read(stores.at(task.request.store, ticket), key)
+    if hashlib.sha256(text).hexdigest() != task.chosen.manifest_sha256:
+        raise Refusal(f"{key} is another one than was chosen", next=f"quorate snapshots ls {task.request.cluster}")
+    return parse(text, key)
 
 
 def ticking(chunks: Iterable[bytes], tick: Tick) -> Iterator[bytes]:

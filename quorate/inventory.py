@@ -182,6 +182,7 @@ class Sandbox(Strict):
 
     Without `ssh` it is reached as the members are. `etcd` and `restore_tool` are its programs: etcd has to be of the
     backup's minor version, and of the tool the store may have one. `data_dir` needs room for three times a snapshot.
+    Where `api_server` names a kube-apiserver, one is started on that etcd after it, and read through.
     """
 
     name: Name = "sandbox"
@@ -190,6 +191,7 @@ class Sandbox(Strict):
     data_dir: Path = "/var/lib/quorate/sandbox/data"
     etcd: Path = "/usr/local/bin/etcd"
     restore_tool: Path = "/usr/local/bin/etcdutl"
+    api_server: Path | None = None
 
 
 class Component(Strict):

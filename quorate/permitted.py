@@ -100,6 +100,8 @@ def lacks(scenario: Scenario, settings: Cluster, store: Store) -> Iterable[str]:
         yield f"{scenario.needs.members} members"
     if scenario.needs.sandbox and settings.sandbox is None:
         yield "a sandbox"
+    if scenario.needs.api_server and not (settings.sandbox and settings.sandbox.api_server):
+        yield "an API server for the sandbox (sandbox.api_server)"
     if scenario.needs.copies and not settings.backup.copies:
         yield "a second store (backup.copies)"
     if any(stage.store == "away" for stage in scenario.stages) and not store.s3:

@@ -21,6 +21,8 @@ STEPS = (
     Step("restore", "Restore it there", "sandbox.restore", "cluster", patience_s=3600),
     Step("read", "Compare what was restored with its manifest", "sandbox.read", "cluster", patience_s=3600),
     Step("start", "Start etcd from it and compare its hash", "sandbox.start", "cluster", patience_s=900),
+    Step("serve", "Start an API server on it, where one is named", "sandbox.serve", "cluster", patience_s=300),
+    Step("ask", "Read through the API server", "sandbox.ask", "cluster", patience_s=600),
     Step("remove", "Remove all of it, and see it gone", "sandbox.remove", "cluster", patience_s=600),
     Step("mark", "Mark what was found", "sandbox.mark", "cluster", patience_s=300),
 )
@@ -43,6 +45,7 @@ class ProveRequest:
     trust: tuple[str, ...] = ()
     snapshot: str = ""  # "" is the newest that counts
     within_s: float = 0.0  # nothing is due where one was proved so shortly before; 0 is always
+    api_server: str = ""  # the program that is started on top; "" is none
 
     @property
     def trial(self) -> Trial:
@@ -77,6 +80,15 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """By an API server on top: what is wrong with it, which says nothing of the backup, that has been compared."""
+
+    wrong: str = ""
+    notes: tuple[str, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class ProveTask:
     request: ProveRequest
     step: str
@@ -87,6 +99,7 @@ class ProveTask:
     notes: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
     left: str = ""  # what could not be removed
+    unserved: str | None = None  # why no API server serves it; None: none was asked for, or was not come to
     duration_s: float = 0.0
     times: dict[str, float] = field(default_factory=dict)  # by step, when it was done
 
@@ -105,6 +118,7 @@ class ProveResult:
     notes: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
     times: dict[str, float] = field(default_factory=dict)  # by step, when it was done
+    unserved: str | None = None  # why no API server serves what was restored, "" where one does; None: none was asked
 
 
 def request(
@@ -125,6 +139,7 @@ def request(
         data_dir=sandbox.data_dir,
         etcd=sandbox.etcd,
         restore_tool=sandbox.restore_tool,
+        api_server=sandbox.api_server or "",
         actor=actor,
         identities=settings.backup.identities,
         trust=settings.trust,
@@ -178,6 +193,7 @@ def result(task: ProveTask, good: str) -> ProveResult:
     found = (
         *([f"{task.chosen.snapshot} is quarantined: {task.differs}; {instead}"] if task.differs else []),
         *([task.left] if task.left else []),
+        *([unserved(task.unserved)] if task.unserved else []),
     )
     return ProveResult(
         operation=task.request.operation,
@@ -190,4 +206,10 @@ def result(task: ProveTask, good: str) -> ProveResult:
         notes=task.notes,
         facts=task.facts,
         times=task.times,
+        unserved=task.unserved,
     )
+
+
+def unserved(why: str) -> str:
+    """As a finding."""
+    return f"no API server serves what was restored: {why}"

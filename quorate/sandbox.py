@@ -47,14 +47,16 @@ printf '%s\n' "$said" | tail -n 1; exit 1
 """
 # Of a process by what it was started with; the brackets keep the words of this very look from being one.
 _GONE = r"""
-[ "$(systemctl show --property=LoadState --value "$2")" = not-found ] || { echo "unit $2 is there"; exit 1; }
-p=$(grep -lzx -e "--data-di[r]=$1/.*" -e "$1/arrivin[g].part/.*" /proc/[0-9]*/cmdline 2>/dev/null)
+for u in "$2" "$3"; do
+  [ "$(systemctl show --property=LoadState --value "$u")" = not-found ] || { echo "unit $u is there"; exit 1; }
+done
+p=$(grep -lzx -e "--\(data\|cert\)-di[r]=$1/.*" -e "$1/arrivin[g].part/.*" /proc/[0-9]*/cmdline 2>/dev/null)
 [ -z "$p" ] || { echo "runs: $p"; exit 1; }
 [ ! -e "$1" ] || { echo "$1 is there"; exit 1; }
 echo "no unit, no process, no directory"
 """
 _SAME = 'test "$(sha256sum <"$1" | cut -c1-64)" = "$2"'
-_PROPERTIES = (
+PROPERTIES = (
     "Type=notify",
     "NotifyAccess=all",
     "PrivateNetwork=yes",
@@ -108,9 +110,14 @@ class Trial:
     def unit(self) -> str:
         return f"quorate-sandbox-{self.operation}.service"
 
+    @property
+    def api_unit(self) -> str:
+        """Of the API server on top, where one is asked for."""
+        return f"quorate-sandbox-{self.operation}-api.service"
+
     def look(self) -> Look:
         paths = (self.home, self.snapshot, self.data, self.db)
-        return self.claim.look() | Look(paths=paths, units=(self.unit,))
+        return self.claim.look() | Look(paths=paths, units=(self.unit, self.api_unit))
 
     def arriving(self, turn: int, attempt: int) -> str:
         """Every attempt writes to a name of its own, so a late sender spoils nothing."""
@@ -164,8 +171,16 @@ class Trial:
             return (self._run(),)
         return () if unit.state == "active" else Await(f"etcd starts from the backup: {unit.state}", POLL_S)
 
-    def journal(self) -> Command:
-        return Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", self.unit))
+    def transient(self, unit: str, *more: str) -> tuple[str, ...]:
+        """What goes before the command that is to run as this unit."""
+        properties = (*PROPERTIES, f"ReadWritePaths={self.home}", *more)
+        return (
+            "systemd-run",
+            "--quiet",
+            "--no-block",
+            f"--unit={unit}",
+            *(f"--property={each}" for each in properties),
+        )
 
     def ask(self, revision: int) -> Command:
         """For the hash of all keys at that revision, from within its network."""
@@ -173,15 +188,15 @@ class Trial:
 
     def remove(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Stop it, and remove all of it: only ever this operation's own names."""
-        unit = seen.units.get(self.unit, UnitSeen(self.unit))
-        stop = () if unit.gone else (Command(("systemctl", "stop", self.unit)),)
-        reset = (Command(("systemctl", "reset-failed", self.unit)),) if unit.state == "failed" else ()
+        units = tuple(seen.units.get(each, UnitSeen(each)) for each in (self.api_unit, self.unit))
+        stop = (Command(("systemctl", "stop", each.unit)) for each in units if not each.gone)
+        reset = (Command(("systemctl", "reset-failed", each.unit)) for each in units if each.state == "failed")
         remove = (Command(("rm", "-rf", self.home)),) if self.home in seen.paths else ()
         return (*stop, *reset, *remove)
 
     def gone(self) -> Command:
         """Looked at, whoever says that it is."""
-        return Command(("sh", "-c", _GONE, "gone", self.home, self.unit))
+        return Command(("sh", "-c", _GONE, "gone", self.home, self.unit, self.api_unit))
 
     def forget(self) -> tuple[Command, ...]:
         """What operations of weeks ago have left of their claims."""
@@ -194,13 +209,12 @@ class Trial:
         )
 
     def by_hand(self, node: Node) -> str:
-        """What a person types to remove it."""
+        """What a person types to remove it; an API server on top is bound to the etcd, and stops with it."""
         sudo = "sudo " if node.ssh.sudo else ""
         script = f"systemctl stop {self.unit}; rm -rf {self.home}; rm -f {self.claim.file}"
         return f"{way(node)} {sudo}sh -c {shlex.quote(script)}"
 
     def _run(self) -> Command:
-        properties = (*_PROPERTIES, f"ReadWritePaths={self.home}")
         etcd = (
             self.etcd,
             "--name=sandbox",
@@ -212,14 +226,18 @@ class Trial:
             f"--initial-cluster=sandbox={PEER}",
             f"--initial-cluster-token={self.operation}",
         )
-        run = ("systemd-run", "--quiet", "--no-block", f"--unit={self.unit}")
-        argv = (*run, *(f"--property={each}" for each in properties), "sh", "-c", _RUN, "alone", *etcd)
+        argv = (*self.transient(self.unit), "sh", "-c", _RUN, "alone", *etcd)
         return Command(argv, given=(self.data,))
 
 
 def node_of(settings: Cluster, sandbox: Sandbox) -> Node:
     """The machine, as a cluster of its own."""
     return Node(sandbox.name, sandbox.host, sandbox.ssh or settings.ssh, LOCK_DIR, CLAIMED)
+
+
+def journal(unit: str) -> Command:
+    """What it said last."""
+    return Command(("journalctl", "--no-pager", "-o", "cat", "-n", "6", "-u", unit))
 
 
 def version_of_etcd(path: str) -> Command:

@@ -72,6 +72,7 @@ class Needs(Strict):
 
     members: int = Field(default=1, ge=1, le=9)
     sandbox: bool = False
+    api_server: bool = False  # for the sandbox; where the inventory names one it is started in any case
     staging: bool = False
     approvers: bool = False
     copies: bool = False

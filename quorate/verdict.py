@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from quorate.drill import Drilled, DrillRequest, DrillResult, Verdict
 from quorate.measure import Check, Clock, Probed, failed
-from quorate.prove import ProveResult
+from quorate.prove import ProveResult, unserved
 from quorate.scenario import Proven
 
 
@@ -12,7 +12,7 @@ def result(request: DrillRequest, seen: Drilled) -> DrillResult:
     """The verdict, from what was seen and from nothing else."""
     clock = clocked(seen)
     proofs = tuple(proved(each, request, seen, clock) for each in request.scenario.proof)
-    checks = (*seen.checks, *proofs)
+    checks = (*seen.checks, *proofs, *served(seen.proved))
     left = [each for each in seen.resources if each.removal]
     unknown = tuple(f"{each.id} could not be looked at: {each.observed}" for each in checks if each.passed is None)
     findings = (
@@ -64,6 +64,7 @@ def clocked(seen: Drilled) -> Clock:
             declared=seen.began,
             started=times.get("claim"),
             quorum=times.get("start"),
+            readyz=times.get("serve") if seen.proved and "readyz_s" in seen.proved.facts else None,
             handed_back=times.get("remove"),
         )
     since, probed = seen.declared, seen.probed
@@ -126,8 +127,23 @@ def proof_check(proof: ProveResult | None) -> Check:
     expected = "restored, it holds what its manifest says"
     if proof is None or not proof.snapshot:
         return Check("backup-proved", expected, "no backup was restored", False)
-    said = "; ".join(proof.findings) or f"{proof.snapshot}: content digest and HashKV are equal"
-    return Check("backup-proved", expected, said, proof.outcome == "proved")
+    own = tuple(each for each in proof.findings if not proof.unserved or each != unserved(proof.unserved))
+    said = "; ".join(own) or f"{proof.snapshot}: content digest and HashKV are equal"
+    return Check(
+        "backup-proved", expected, said, proof.outcome == "proved" or (proof.outcome == "degraded" and not own)
+    )
+
+
+def served(proof: ProveResult | None) -> tuple[Check, ...]:
+    """Where the inventory names an API server for the sandbox: one that does not serve has failed the drill."""
+    if proof is None or proof.unserved is None:
+        return ()
+    expected = "an API server on it is ready, and reads every namespace and Secret"
+    facts = proof.facts
+    told = (
+        f"ready after {facts.get('readyz_s')} s, {facts.get('namespaces')} namespaces, {facts.get('secrets')} Secrets"
+    )
+    return (Check("api-served", expected, proof.unserved or told, not proof.unserved),)
 
 
 def bound_check(id_: str, measured_s: float | None, objective_s: float | None) -> Check:

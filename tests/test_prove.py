@@ -22,7 +22,18 @@ from quorate.catalogue import Shelf, shelf
 from quorate.command import Node
 from quorate.errors import Busy, CommandFailed, Corrupt, Refusal, Unreachable
 from quorate.marks import Kind, Mark, put
-from quorate.prove import Chosen, Compared, ProveRequest, ProveResult, ProveTask, Restored, chosen, due, result
+from quorate.prove import (
+    Chosen,
+    Compared,
+    ProveRequest,
+    ProveResult,
+    ProveTask,
+    Restored,
+    Served,
+    chosen,
+    due,
+    result,
+)
 from quorate.records import Entry
 from tests.factory import SSH
 from tests.fakes.machine import FakeHosts, Machine
@@ -34,6 +45,7 @@ from workflows.prove import Prove
 
 NODE = Node("attic", "10.9.9.9", SSH, "/var/lib/quorate", "sandbox")
 REQUEST = ProveRequest("prove-1", "prod", SETTINGS, NODE, "/data", "/etcd", "/etcdutl", "ada")
+ON_TOP = replace(REQUEST, api_server="/kube-apiserver")
 ID = "prod/20261121T104500Z-100"
 
 
@@ -101,6 +113,8 @@ class Attic:
             "restore": Restored("/etcdutl", 10),
             "read": Compared(facts={"content": "c"}),
             "start": Compared(facts={"hash": "1"}),
+            "serve": Served(facts={"readyz_s": "3.10"}, notes=("the bundle lacks sa.pub",)),
+            "ask": Served(facts={"namespaces": "4"}),
             "clear": None,
             "remove": None,
         }
@@ -142,11 +156,13 @@ class Attic:
         return act
 
     @asynccontextmanager
-    async def begun(self, client: Client) -> AsyncIterator[WorkflowHandle[Prove, ProveResult]]:
+    async def begun(
+        self, client: Client, request: ProveRequest = REQUEST
+    ) -> AsyncIterator[WorkflowHandle[Prove, ProveResult]]:
         flows = Worker(client, task_queue=STEPS_QUEUE, workflows=[Prove], max_cached_workflows=0)
         streams = Worker(client, task_queue=STREAMS_QUEUE, activities=self.activities(), interceptors=[Boundary()])
         async with flows, streams:
-            yield await client.start_workflow(Prove.run, REQUEST, id=f"prove-{id(self)}", task_queue=STEPS_QUEUE)
+            yield await client.start_workflow(Prove.run, request, id=f"prove-{id(self)}", task_queue=STEPS_QUEUE)
 
 
 async def failed(handle: WorkflowHandle[Prove, ProveResult]) -> ApplicationError:
@@ -183,6 +199,43 @@ class TestWorkflow:
         assert ended.outcome == "unsound"
         assert ended.findings == (f"{ID} is quarantined: another hash; the newest that counts is {ID}",)
         assert attic.asked[-2:] == ["remove", "mark"]
+
+    async def test_where_one_is_named_an_api_server_serves_it_before_all_is_removed(
+        self, temporal: WorkflowEnvironment
+    ) -> None:
+        attic = Attic()
+        async with attic.begun(temporal.client, ON_TOP) as handle:
+            ended = await handle.result()
+        assert attic.asked == ["choose", "claim", "restore", "read", "start", "serve", "ask", "remove", "mark"]
+        assert (ended.outcome, ended.unserved, ended.notes) == ("proved", "", ("the bundle lacks sa.pub",))
+        assert {"hash": "1", "readyz_s": "3.10", "namespaces": "4"}.items() <= ended.facts.items()
+
+    @pytest.mark.parametrize("broken", [Served("it is not ready"), Refusal("no such program")])
+    async def test_an_api_server_that_does_not_serve_is_a_finding_and_no_quarantine(
+        self, temporal: WorkflowEnvironment, broken: Any
+    ) -> None:
+        attic = Attic({"serve": [broken]})
+        async with attic.begun(temporal.client, ON_TOP) as handle:
+            ended = await handle.result()
+        why = broken.wrong if isinstance(broken, Served) else str(broken)
+        assert (ended.outcome, ended.unserved) == ("degraded", why)
+        assert ended.findings == (f"no API server serves what was restored: {why}",)
+        assert attic.asked[-3:] == ["serve", "remove", "mark"]
+
+    async def test_none_is_started_on_what_is_not_what_its_manifest_says(self, temporal: WorkflowEnvironment) -> None:
+        attic = Attic({"start": [Compared("another hash"), Compared("another hash")]})
+        async with attic.begun(temporal.client, ON_TOP) as handle:
+            ended = await handle.result()
+        assert (ended.outcome, ended.unserved, "serve" in attic.asked) == ("unsound", None, False)
+
+    async def test_a_cancel_while_one_starts_is_removed(self, temporal: WorkflowEnvironment) -> None:
+        attic = Attic({"serve": ["for ever"]})
+        async with attic.begun(temporal.client, ON_TOP) as handle:
+            while "serve" not in attic.asked:  # noqa: ASYNC110 - it is an activity of our own
+                await asyncio.sleep(0.05)
+            await handle.execute_update(Prove.cancel, "ada")
+            assert "cancelled by ada" in (await failed(handle)).message
+        assert (attic.asked[-1], "mark" in attic.asked) == ("remove", False)
 
     async def test_a_failure_is_removed_too_and_marks_nothing(self, temporal: WorkflowEnvironment) -> None:
         attic = Attic({"start": [Refusal("no etcd 3.6")]})

@@ -106,6 +106,14 @@ class TestRemove:
         assert stops == {"inactive": [], "failed": ["reset-failed"]}.get(state, ["stop"])
         assert TRIAL.remove(seen(), 0) == ()
 
+    def test_an_api_server_on_top_is_stopped_before_it(self) -> None:
+        both = {unit: UnitSeen(unit, "loaded", "active", pid=7) for unit in (TRIAL.unit, TRIAL.api_unit)}
+        acts = TRIAL.remove(replace(seen(TRIAL.home), units=both), 0)
+        assert isinstance(acts, tuple)
+        assert [act.argv[-1] for act in acts] == [TRIAL.api_unit, TRIAL.unit, TRIAL.home]
+        assert TRIAL.api_unit in TRIAL.look().units
+        assert TRIAL.gone().argv[-3:] == (TRIAL.home, TRIAL.unit, TRIAL.api_unit)
+
     def test_a_person_is_told_what_to_type(self) -> None:
         settings = parse(WITH, "q.yaml").clusters["demo"]
         assert settings.sandbox

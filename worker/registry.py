@@ -20,6 +20,7 @@ from activities.probing import Probe
 from activities.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.replacing import Replacing
 from activities.sandbox import SandboxWork
+from activities.sandbox_api import ApiServing
 from activities.snapshots import Snapshots
 from activities.spoiling import Spoiling
 from activities.taking import Taking
@@ -119,6 +120,7 @@ def streams(wiring: Wiring) -> Activities:
     files = RecordedFiles(wiring.hosts, journals, time)
     snapshots = Snapshots(etcds, stores, hosts, cipher, wiring.signing, wiring.uploads, disks=wiring.disks)
     sandbox = SandboxWork(hosts, stores, cipher, wiring.signatures, shelf=wiring.shelf)
+    serving = ApiServing(hosts, stores, cipher)
     spoiling = Spoiling(stores, wiring.signing, wiring.shelf, time)
     return [
         snapshots.choose,
@@ -138,6 +140,8 @@ def streams(wiring: Wiring) -> Activities:
         sandbox.restore,
         sandbox.read,
         sandbox.start,
+        serving.serve,
+        serving.ask,
         sandbox.clear,
         sandbox.remove,
         sandbox.mark,

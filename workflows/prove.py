@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         ProveResult,
         ProveTask,
         Restored,
+        Served,
         leftover,
         nothing_due,
     )
@@ -79,7 +80,10 @@ class Prove(Straight):
 
     async def tried(self) -> str:
         await self.claimed()
-        return await self.twice()
+        differs = await self.twice()
+        if not differs and self.task.request.api_server:
+            await self.served()
+        return differs
 
     async def claimed(self) -> None:
         """Another one that has it is waited for."""
@@ -117,6 +121,19 @@ class Prove(Straight):
                 raise
             return said(error)
         return ""
+
+    async def served(self) -> None:
+        """By an API server: whatever is wrong with that is a finding, for the backup has been compared."""
+        for key in ("serve", "ask"):
+            try:
+                told = await self.forward(key, Served)
+            except ActivityError as error:
+                told = Served(wrong=said(error))
+                self.go_on()
+            notes, facts = (*self.task.notes, *told.notes), {**self.task.facts, **told.facts}
+            self.task = replace(self.task, notes=notes, facts=facts, unserved=told.wrong)
+            if told.wrong:
+                return
 
     async def removed(self) -> str:
         """What is left, and how it is removed by hand; nothing where all was seen gone, or nothing ever was there."""

@@ -114,7 +114,7 @@ def assemble(spec: LabSpec, client: DockerClient, node_image: str) -> Lab:
         node, host_key = machines[number - 1], host_keys[number - 1]
         programs = parts.node_programs(spec)
         if node == sandbox:
-            files, programs = sandbox_files(spec, trust, host_key), [parts.etcd_programs(spec)]
+            files, programs = sandbox_files(spec, trust, host_key), parts.sandbox_programs(spec)
         elif node in nodes:
             files = node_files(spec, number, nodes, trust, host_key)
         else:

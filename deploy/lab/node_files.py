@@ -65,7 +65,8 @@ def outside_files(
 
 def sandbox_files(spec: LabSpec, trust: Trust, host_key: SshKey) -> list[NodeFile]:
     """The programs, and nothing that runs."""
-    return identity(trust, host_key) + program_files(spec)
+    files = identity(trust, host_key) + program_files(spec)
+    return files if spec.control_plane == "none" else [*files, kubernetes_program("kube-apiserver")]
 
 
 def identity(trust: Trust, host_key: SshKey) -> list[NodeFile]:
@@ -97,13 +98,17 @@ def program_files(spec: LabSpec) -> list[NodeFile]:
     return [NodeFile(f"/usr/local/bin/{name}", target=f"/opt/etcd/{name}") for name in programs]
 
 
+def kubernetes_program(name: str) -> NodeFile:
+    return NodeFile(f"/usr/local/bin/{name}", target=f"/opt/kubernetes/{name}")
+
+
 def control_plane_files(node: Node, number: int, members: tuple[Node, ...], trust: Trust) -> list[NodeFile]:
     """Three units, each with an identity of its own."""
     signs = trust.kubernetes.sign
     programs = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
     users = {name: f"system:kube-{name}" for name in ("controller-manager", "scheduler")}
     return [
-        *(NodeFile(f"/usr/local/bin/{name}", target=f"/opt/kubernetes/{name}") for name in programs),
+        *(kubernetes_program(name) for name in programs),
         *pair_files(f"{KUBE_PKI}/ca", trust.kubernetes.pair),
         NodeFile(f"{KUBE_PKI}/etcd-ca.crt", trust.etcd.pair.cert),
         *pair_files(f"{KUBE_PKI}/apiserver-etcd-client", trust.etcd.sign("kube-apiserver")),

@@ -56,6 +56,11 @@ def node_programs(spec: LabSpec) -> list[Path]:
     return [etcd_programs(spec), *parts]
 
 
+def sandbox_programs(spec: LabSpec) -> list[Path]:
+    """An etcd, and an API server where the cluster has one."""
+    return [etcd_programs(spec), *([] if spec.control_plane == "none" else [CONTROL_PLANE.folder])]
+
+
 def etcd_programs(spec: LabSpec) -> Path:
     return ETCD[spec.etcd].folder if spec.etcd in ETCD else debian_etcd_folder()
 

@@ -77,7 +77,10 @@ def proving(spec: LabSpec, sandbox: Node | None) -> dict[str, object]:
     if sandbox is None:
         return {}
     tool = f"/usr/local/bin/{'etcdctl' if spec.etcd == '3.4' else 'etcdutl'}"
-    return {"sandbox": {"name": sandbox.name, "host": sandbox.address, "restore_tool": tool}}
+    text = {"name": sandbox.name, "host": sandbox.address, "restore_tool": tool}
+    if spec.control_plane != "none":
+        text["api_server"] = "/usr/local/bin/kube-apiserver"
+    return {"sandbox": text}
 
 
 def backup(spec: LabSpec, recipients: tuple[str, ...]) -> dict[str, object]:

@@ -238,11 +238,11 @@ def prove_text(result: "ProveResult") -> str:
 
     lines = [f"{paint().state(result.outcome)}  {result.snapshot or result.operation}"]
     if result.snapshot:
-        lines += [f"  restored {size(result.restored_bytes)} in the sandbox, {span(result.duration_s)}"]
-        lines += [f"  {name:<8} {value}" for name, value in sorted(result.facts.items())]
-        lines += [f"  newest   {result.newest or 'none that counts'}"]
-    lines += [f"  finding  {each}" for each in result.findings]
-    return "\n".join([*lines, *(f"  note     {each}" for each in result.notes)])
+        lines += [f"  restored   {size(result.restored_bytes)} in the sandbox, {span(result.duration_s)}"]
+        lines += [f"  {name:<10} {value}" for name, value in sorted(result.facts.items())]
+        lines += [f"  newest     {result.newest or 'none that counts'}"]
+    lines += [f"  finding    {each}" for each in result.findings]
+    return "\n".join([*lines, *(f"  note       {each}" for each in result.notes)])
 
 
 def drill_text(result: "DrillResult", here: Given) -> str:

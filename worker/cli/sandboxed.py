@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from quorate.command import Node
     from quorate.inventory import Cluster, Sandbox
     from worker.wiring import Wiring
 
@@ -26,4 +27,22 @@ def ready(wiring: "Wiring", cluster: "Cluster", sandbox: "Sandbox", version: str
     has = f"restore tool {tool}" if tool else "no restore tool: the store's is sent"
     if minor(tool or version) != minor(version):
         has = f"restore tool {tool}, which is of another version: the store's is sent"
+    if sandbox.api_server:
+        has += f", API server {api_server(wiring, there, sandbox.api_server)}"
     return f"etcd {minor(version) or 'unknown'}, {has}; {size(seen.spaces.get(sandbox.data_dir, 0))} free"
+
+
+def api_server(wiring: "Wiring", there: "Node", program: str) -> str:
+    """Its version; Refusal where it could not be started, or not be asked."""
+    from quorate.command import Command
+    from quorate.errors import CommandFailed, Refusal
+    from quorate.sandbox_api import version_told
+
+    try:
+        said = b"".join(wiring.hosts.read(there, Command((program, "--version"))))
+        b"".join(wiring.hosts.read(there, Command(("openssl", "version"))))
+    except CommandFailed as error:
+        raise Refusal(f"no API server can be proved in the sandbox {there.name}: {error}") from error
+    if not (version := version_told(said.decode(errors="replace"))):
+        raise Refusal(f"{program} on the sandbox {there.name} is no kube-apiserver")
+    return version

@@ -1,0 +1,149 @@
+"""An API server started on the etcd in the sandbox, waited for, and read through; from within its network."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from temporalio import activity
+
+from activities.pipeline import beaten
+from activities.recorded import RecordedHosts, RecordedStores
+from activities.sandbox import manifest_of
+from activities.tickets import ticket_of
+from activities.unbundling import pulled
+from quorate.catalogue import Manifest
+from quorate.command import Command, Ticket
+from quorate.converge import Clock, Tick, converge
+from quorate.errors import CommandFailed, DidNotConverge, QuorateError, Unreachable
+from quorate.packed import unpacked
+from quorate.ports import Cipher, Host
+from quorate.prove import ProveTask, Served
+from quorate.sandbox import POLL_S, journal
+from quorate.sandbox_api import (
+    READ,
+    READY_S,
+    READYZ,
+    ApiServer,
+    Keys,
+    answered,
+    keys_of,
+    miscounted,
+    page_of,
+    told,
+    version_told,
+    wanted,
+)
+
+LOGIN = "clients have to log in to this etcd, and an API server that is started here cannot"
+
+
+@dataclass(frozen=True)
+class ApiServing:
+    hosts: RecordedHosts
+    stores: RecordedStores
+    cipher: Cipher
+    clock: Clock = time
+    tick: Tick = activity.heartbeat
+
+    @activity.defn(name="sandbox.serve", no_thread_cancel_exception=True)
+    def serve(self, task: ProveTask) -> Served:
+        """Not before it is seen that nothing leads out of the network in which it will run."""
+        return self._beaten(task, self._serve)
+
+    @activity.defn(name="sandbox.ask", no_thread_cancel_exception=True)
+    def ask(self, task: ProveTask) -> Served:
+        """How many there are, of what the backup held: what it has written itself is younger."""
+        return self._beaten(task, self._ask)
+
+    def _beaten(self, task: ProveTask, work: Callable[[ProveTask, Ticket, Tick], Served]) -> Served:
+        ticket = ticket_of(task)
+        return beaten(lambda tick: work(task, ticket, tick), self.tick)
+
+    def _serve(self, task: ProveTask, ticket: Ticket, tick: Tick) -> Served:
+        manifest, api = manifest_of(self.stores, task, ticket), api_of(task)
+        if manifest.auth:
+            return Served(LOGIN)
+        node, host = task.request.node, self.hosts.at(task.request.node, api.trial.look(), ticket)
+        host.look()
+        try:
+            version = version_told(said_to(host, api.version(), tick))
+            way_out = said_to(host, api.outward(node.host, node.ssh.port), tick)
+        except CommandFailed as error:
+            return Served(f"{node.name}: {error}")
+        keys = self._keys(task, manifest, ticket)
+        facts = {"api_server": version, "keys": keys.node or "its own", "way_out": f"{node.host}: {way_out}"}
+        notes = (keys.note,) if keys.note else ()
+        try:
+            facts["readyz_s"] = f"{self._started(task, host, api, keys, tick):.2f}"
+        except (CommandFailed, DidNotConverge) as error:
+            said = host.do((journal(api.trial.api_unit),), tick).ran[0].tail
+            return Served(f"{error}; its journal ends: {said}", notes, facts)
+        return Served("", notes, facts)
+
+    def _keys(self, task: ProveTask, manifest: Manifest, ticket: Ticket) -> Keys:
+        """Without a bundle it has none of the cluster's, and says so."""
+        if manifest.bundle is None:
+            return Keys(note="the backup has no bundle: the API server had keys of its own")
+        store = self.stores.at(task.request.store, ticket)
+        try:
+            return keys_of(unpacked(b"".join(pulled(store, self.cipher, manifest, task.request.identities))))
+        except Unreachable:
+            raise
+        except QuorateError as error:
+            return Keys(note=f"the bundle could not be used: {error}")
+
+    def _started(self, task: ProveTask, host: Host, api: ApiServer, keys: Keys, tick: Tick) -> float:
+        """How long it took until it was ready, by the clock of that machine."""
+        for command in api.lay(keys):
+            said_to(host, command, tick)
+        converge(host, lambda seen, _: api.start(keys, seen), READY_S, self.clock, tick)
+        deadline = self.clock.monotonic() + READY_S
+        while (answer := answered(b"".join(self.hosts.read(task.request.node, api.get(READYZ))))).status != 200:
+            if self.clock.monotonic() > deadline:
+                raise DidNotConverge(f"it was not ready after {READY_S:.0f} s: {told(answer)}")
+            tick(f"an API server starts: {told(answer)}")
+            self.clock.sleep(POLL_S)
+        return answer.up_s
+
+    def _ask(self, task: ProveTask, ticket: Ticket, _tick: Tick) -> Served:
+        manifest, api = manifest_of(self.stores, task, ticket), api_of(task)
+        self.hosts.at(task.request.node, api.trial.look(), ticket).look()
+        facts, notes = dict[str, str](), list[str]()
+        for kind in READ:
+            try:
+                found = self._counted(task, api, kind, manifest.revision, ticket)
+            except CommandFailed as error:
+                return Served(f"its {kind} cannot be read: {error}", tuple(notes), facts)
+            facts[kind] = str(found)
+            expected = wanted(manifest.live, kind)
+            if why := miscounted(kind, found, expected):
+                return Served(why, tuple(notes), facts)
+            if expected is None:
+                notes.append(f"the manifest has not counted {kind}: the API server's were not compared")
+        return Served("", tuple(notes), facts)
+
+    def _counted(self, task: ProveTask, api: ApiServer, kind: str, revision: int, ticket: Ticket) -> int:
+        """Page by page, each on record; no value of any of them leaves the machine."""
+        found, more = 0, ""
+        while True:
+            page = self.hosts.taken(
+                task.request.node,
+                api.page(kind, more),
+                ticket,
+                lambda chunks: page_of(answered(b"".join(chunks))),
+            )
+            found += sum(each <= revision for each in page.revisions)
+            if not (more := page.more):
+                return found
+
+
+def api_of(task: ProveTask) -> ApiServer:
+    return ApiServer(task.request.trial, task.request.api_server)
+
+
+def said_to(host: Host, command: Command, tick: Tick) -> str:
+    """CommandFailed in the command's own words: it may be a whole script."""
+    (ran,) = host.do((command,), tick).ran
+    if ran.exit != 0:
+        raise CommandFailed(ran.tail or f"`{command.argv[0]}` exited {ran.exit}")
+    return ran.tail

@@ -1,0 +1,159 @@
+"""An API server in the sandbox is told what the cluster's was, reaches nobody, and is believed by what it answers."""
+
+import json
+import subprocess
+
+import pytest
+
+from quorate.catalogue import Live
+from quorate.content import REST
+from quorate.converge import Await
+from quorate.errors import CommandFailed
+from quorate.packed import Packed
+from quorate.reading import parse
+from quorate.sandbox_api import (
+    ENCRYPTION,
+    KEY,
+    SIGNING,
+    Answer,
+    ApiServer,
+    Keys,
+    answered,
+    keys_of,
+    miscounted,
+    page_of,
+    told,
+    version_told,
+    wanted,
+)
+from quorate.seen import NodeSeen, UnitSeen
+from tests.factory import INVENTORY
+from tests.test_sandbox import TRIAL
+
+API = ApiServer(TRIAL, "/usr/local/bin/kube-apiserver")
+FLAGS = {
+    ENCRYPTION: "/etc/kubernetes/encryption.yaml",
+    KEY: "/etc/kubernetes/pki/sa.pub",
+    SIGNING: "/etc/kubernetes/pki/sa.key",
+    "service-account-issuer": "https://issuer",
+    "client-ca-file": "/etc/kubernetes/pki/ca.crt",
+}
+
+
+def packed(path: str, data: bytes) -> Packed:
+    return Packed(path, 0o600, "root", "root", 0, 0, 0, data)
+
+
+def bundle(flags: dict[str, str], *laid: str, node: str = "b") -> list[Packed]:
+    about = {"flags": {"etcd": {}, **({"kube-apiserver": flags} if flags else {})}}
+    files = (packed(f"/{node}/rootfs{flags[each]}", each.encode()) for each in laid)
+    return [packed(f"/{node}/node.json", json.dumps(about).encode()), *files]
+
+
+def seen(state: str) -> NodeSeen:
+    pid = 0 if state in {"inactive", "failed"} else 7
+    return NodeSeen(units={TRIAL.api_unit: UnitSeen(TRIAL.api_unit, "loaded", state, pid=pid)})
+
+
+def started(keys: Keys) -> tuple[str, ...]:
+    (act,) = API.start(keys, seen("inactive"))  # type: ignore[misc]
+    return act.argv
+
+
+class TestKeys:
+    def test_they_are_of_the_first_node_that_an_api_server_ran_on_and_no_others_than_it_needs(self) -> None:
+        found = keys_of([*bundle({}, node="a"), *bundle(FLAGS, ENCRYPTION, KEY, SIGNING, "client-ca-file")])
+        assert (found.node, found.note) == ("b", "")
+        assert found.files == {ENCRYPTION: ENCRYPTION.encode(), KEY: KEY.encode(), SIGNING: SIGNING.encode()}
+        assert found.words == {"service-account-issuer": "https://issuer"}
+
+    def test_what_a_flag_names_and_the_bundle_lacks_is_told(self) -> None:
+        found = keys_of(bundle(FLAGS, KEY, SIGNING))
+        assert found.note == f"the bundle of b lacks {FLAGS[ENCRYPTION]} (--{ENCRYPTION})"
+        assert ENCRYPTION not in found.files
+
+    def test_where_no_api_server_ran_on_a_node_there_are_none(self) -> None:
+        assert keys_of(bundle({})).note == "the bundle is of no node that an API server ran on"
+
+
+class TestStart:
+    def test_it_joins_the_network_of_that_etcd_and_listens_on_loopback_alone(self) -> None:
+        argv = started(Keys())
+        assert {f"--property=JoinsNamespaceOf={TRIAL.unit}", "--property=PrivateNetwork=yes"} <= set(argv)
+        assert f"--property=BindsTo={TRIAL.unit}" in argv
+        assert {"--bind-address=127.0.0.1", "--etcd-servers=http://127.0.0.1:2379"} <= set(argv)
+
+    def test_it_has_the_clusters_keys_where_there_are_any_and_else_its_own(self) -> None:
+        own, clusters = started(Keys()), started(keys_of(bundle(FLAGS, ENCRYPTION, KEY, SIGNING)))
+        assert f"--{SIGNING}={API.certificates}/apiserver.key" in own
+        assert f"--{KEY}={API.certificates}/apiserver.key" in own
+        assert not any(word.startswith(f"--{ENCRYPTION}") for word in own)
+        assert {f"--{flag}={API.home}/{flag}" for flag in (ENCRYPTION, KEY, SIGNING)} <= set(clusters)
+        assert "--service-account-issuer=https://issuer" in clusters
+
+    def test_it_is_waited_for_and_a_failure_is_told(self) -> None:
+        assert API.start(Keys(), seen("active")) == ()
+        assert isinstance(API.start(Keys(), seen("activating")), Await)
+        with pytest.raises(CommandFailed, match="does not run on what was restored"):
+            API.start(Keys(), seen("failed"))
+
+    def test_no_key_is_a_word_of_a_command(self) -> None:
+        keys = Keys("b", {ENCRYPTION: b"secret: xyzzy"})
+        laid = API.lay(keys)
+        assert laid[-1].stdin == "secret: xyzzy"
+        assert "xyzzy" not in str([act.argv for act in laid]) + str(started(keys))
+        assert {act.given for act in laid} == {(TRIAL.data,)}
+
+
+class TestAnswers:
+    def test_what_it_says_is_told_apart_from_how_long_it_has_run(self) -> None:
+        said = b"HTTP/1.0 200 OK\r\nA: b\r\n\r\nok\nup 5000000 8.25\n"
+        assert answered(said) == Answer(200, b"ok", 3.25)
+
+    @pytest.mark.parametrize("said", [b"", b"quorate-sandbox-prove-1-api.service does not run\n"])
+    def test_no_answer_is_one_too(self, said: bytes) -> None:
+        assert answered(said).status == 0
+        assert told(answered(said)).startswith("it does not answer")
+
+    def test_pages_tell_revisions_and_where_the_next_begins(self) -> None:
+        items = [{"metadata": {"resourceVersion": "7"}}, {"metadata": {"resourceVersion": "9"}}]
+        body = json.dumps({"metadata": {"continue": "x"}, "items": items}).encode()
+        page = page_of(Answer(200, body))
+        assert (page.revisions, page.more) == ((7, 9), "x")
+        assert "&continue=x" in API.page("secrets", "x").argv[-2]
+
+    def test_a_page_that_is_refused_is_told_in_the_servers_words(self) -> None:
+        body = b'{"kind":"Status","message":"unable to transform key \\"/registry/secrets/a/b\\""}'
+        with pytest.raises(CommandFailed, match="it answers 500: unable to transform key"):
+            page_of(Answer(500, body))
+
+    def test_its_version_is_its_own_word(self) -> None:
+        assert version_told("Kubernetes v1.34.2\n") == "v1.34.2"
+        assert version_told("etcd Version: 3.6") == ""
+
+
+class TestCounted:
+    def test_as_many_as_the_manifest_has_counted(self) -> None:
+        live = {"/registry/namespaces": Live(keys=4, leased=0)}
+        assert [wanted(live, kind) for kind in ("namespaces", "secrets")] == [4, 0]
+        assert miscounted("namespaces", 4, 4) == ""
+        assert miscounted("namespaces", 3, 4) == "it tells 3 namespaces, the manifest has counted 4"
+
+    def test_what_was_counted_with_others_is_not_known(self) -> None:
+        live = {"/registry/pods": Live(keys=9, leased=0), REST: Live(keys=5, leased=0)}
+        assert (wanted(live, "secrets"), wanted({}, "namespaces")) == (None, None)
+        assert miscounted("secrets", 3, None) == ""
+
+
+def test_its_scripts_are_ones() -> None:
+    for command in (*API.lay(Keys()), API.get("/readyz"), API.outward("h", 22)):
+        assert subprocess.run(["sh", "-n", "-c", command.argv[2]], check=False).returncode == 0
+
+
+def test_the_inventory_names_the_program() -> None:
+    text = (
+        INVENTORY.format(state="/state", store="/store") + "    sandbox: {host: h, api_server: /opt/kube-apiserver}\n"
+    )
+    sandbox = parse(text, "q.yaml").clusters["demo"].sandbox
+    assert sandbox
+    assert sandbox.api_server == "/opt/kube-apiserver"
