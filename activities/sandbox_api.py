@@ -14,7 +14,7 @@ from activities.unbundling import pulled
 from quorate.catalogue import Manifest
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Tick, converge
-from quorate.errors import CommandFailed, DidNotConverge, QuorateError, Unreachable
+from quorate.errors import CommandFailed, DidNotConverge, QuorateError, Refusal, Unreachable
 from quorate.packed import unpacked
 from quorate.ports import Cipher, Host
 from quorate.prove import ProveTask, Served
@@ -23,6 +23,7 @@ from quorate.sandbox_api import (
     READ,
     READY_S,
     READYZ,
+    Answer,
     ApiServer,
     Keys,
     answered,
@@ -34,6 +35,8 @@ from quorate.sandbox_api import (
     wanted,
 )
 
+INTERNAL, BELIEVED = 500, 3  # how it answers what it cannot decrypt, and how often that has to be said
+JOURNAL_CHARACTERS = 500
 LOGIN = "clients have to log in to this etcd, and an API server that is started here cannot"
 
 
@@ -75,9 +78,11 @@ class ApiServing:
         notes = (keys.note,) if keys.note else ()
         try:
             facts["readyz_s"] = f"{self._started(task, host, api, keys, tick):.2f}"
+        except Refusal as error:
+            return Served(str(error), notes, facts)
         except (CommandFailed, DidNotConverge) as error:
-            said = host.do((journal(api.trial.api_unit),), tick).ran[0].tail
-            return Served(f"{error}; its journal ends: {said}", notes, facts)
+            said = " ".join(host.do((journal(api.trial.api_unit),), tick).ran[0].tail.split())
+            return Served(f"{error}; its journal ends: {said[-JOURNAL_CHARACTERS:]}", notes, facts)
         return Served("", notes, facts)
 
     def _keys(self, task: ProveTask, manifest: Manifest, ticket: Ticket) -> Keys:
@@ -97,13 +102,24 @@ class ApiServing:
         for command in api.lay(keys):
             said_to(host, command, tick)
         converge(host, lambda seen, _: api.start(keys, seen), READY_S, self.clock, tick)
-        deadline = self.clock.monotonic() + READY_S
-        while (answer := answered(b"".join(self.hosts.read(task.request.node, api.get(READYZ))))).status != 200:
+        return self._ready(task, api, tick)
+
+    def _ready(self, task: ProveTask, api: ApiServer, tick: Tick) -> float:
+        """Refusal where it says three times why it never will be: waiting gives it no keys."""
+        deadline, refused = self.clock.monotonic() + READY_S, 0
+        while (answer := self._look(task, api.get(READYZ))).status != 200:
+            secrets = self._look(task, api.page("secrets")) if answer.status else Answer()
+            refused = refused + 1 if secrets.status == INTERNAL else 0
+            if refused == BELIEVED:
+                raise Refusal(f"its secrets cannot be read: {told(secrets)}")
             if self.clock.monotonic() > deadline:
                 raise DidNotConverge(f"it was not ready after {READY_S:.0f} s: {told(answer)}")
             tick(f"an API server starts: {told(answer)}")
             self.clock.sleep(POLL_S)
         return answer.up_s
+
+    def _look(self, task: ProveTask, question: Command) -> Answer:
+        return answered(b"".join(self.hosts.read(task.request.node, question)))
 
     def _ask(self, task: ProveTask, ticket: Ticket, _tick: Tick) -> Served:
         manifest, api = manifest_of(self.stores, task, ticket), api_of(task)

@@ -6,6 +6,7 @@ from quorate.acts import Acted
 from quorate.catalogue import Manifest
 from quorate.measure import Check
 from quorate.report import Trail
+from quorate.shown import api_served
 from quorate.told import Told, utc
 
 NOT_REACHED = "not reached"
@@ -92,6 +93,7 @@ def of_proof(told: Told) -> Iterator[Check]:
             value = wanted.get(name)
             expected = f"the {what} of the manifest, {value or 'which is not at hand'}"
             yield Check(f"restored-{name}", expected, str(facts[name]), str(facts[name]) == value if value else None)
+    yield from api_served(told.outcome.get("unserved"), facts)
 
 
 def figures(manifest: Manifest | None) -> dict[str, str]:

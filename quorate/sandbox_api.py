@@ -66,6 +66,7 @@ nsenter --net="/proc/$1/ns/net" sh -c '
 read -r now _ </proc/uptime; printf '\nup %s %s\n' "$since" "$now"
 """
 _ANSWER = re.compile(rb"\AHTTP/1\.[01] (\d{3}).*?\r\n\r\n(.*)\nup (\d+) ([\d.]+)\n\Z", re.DOTALL)
+_UNREADY = re.compile(r"^\[-\](\S+)", re.MULTILINE)  # of the list that comes with `/readyz`
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class ApiServer:
         """From within its network."""
         return Command(("sh", "-c", _GET, "get", self.trial.api_unit, self.home, path, accept))
 
-    def page(self, kind: str, more: str) -> Command:
+    def page(self, kind: str, more: str = "") -> Command:
         following = f"&continue={more}" if more else ""
         return self.get(f"/api/v1/{kind}?limit={PAGE_OBJECTS}{following}", METADATA)
 
@@ -225,6 +226,7 @@ def told(answer: Answer) -> str:
         said = str(json.loads(answer.body)["message"])
     except (ValueError, KeyError, TypeError):
         said = answer.body.decode(errors="replace")
+        said = ", ".join(_UNREADY.findall(said)) or said
     return f"it answers {answer.status}: {said.strip()[-300:]}"
 
 

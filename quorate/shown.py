@@ -1,5 +1,7 @@
 """What the operations of a drill have shown, as checks: expected beside observed."""
 
+from collections.abc import Mapping
+
 from quorate.aiming import NOBODY
 from quorate.backup import BackupResult
 from quorate.drill import DrillRequest, Fingerprint, Spoiled
@@ -38,6 +40,17 @@ def not_back(request: DrillRequest, mistake: Mistake) -> str:
     """What a person has to do where the drill ended between the mistake and the restore."""
     restore = f"quorate restore {request.cluster} --confirm {request.cluster} --override-gate quorum-healthy"
     return f"keys below {mistake.prefix} may be gone: {restore} --reason {request.operation}"
+
+
+def api_served(unserved: str | None, facts: Mapping[str, str]) -> tuple[Check, ...]:
+    """Of the API server on what was restored; nothing where none was asked for."""
+    if unserved is None:
+        return ()
+    expected = "an API server on it is ready, and reads every namespace and Secret"
+    told = (
+        f"ready after {facts.get('readyz_s')} s, {facts.get('namespaces')} namespaces, {facts.get('secrets')} Secrets"
+    )
+    return (Check("api-served", expected, unserved or told, not unserved),)
 
 
 def refused_twin(stage: str, spoiled: Spoiled, proof: ProveResult) -> tuple[Check, ...]:

@@ -30,7 +30,7 @@ from tests.fences import Fences
 from tests.schedules import settings, workers
 from tests.test_backup import Bench
 from tests.test_drill_workflow import NIGHTLY, Hall, asked
-from tests.test_prove import Attic
+from tests.test_prove import ON_TOP, Attic
 from tests.world import World, approve, held, resolve
 from worker.schedules import wanted
 from workflows.drill import Drill
@@ -129,6 +129,13 @@ async def proved(world: World) -> WorkflowHandle[Prove, ProveResult]:
     return handle
 
 
+async def proved_and_served(world: World) -> WorkflowHandle[Prove, ProveResult]:
+    """With an API server on top, with its workers."""
+    async with Attic().begun(world.client, ON_TOP) as handle:
+        await handle.result()
+    return handle
+
+
 async def drilled(world: World) -> WorkflowHandle[Drill, DrillResult]:
     """Two faults, laid and lifted, with its workers."""
     async with Hall().begun(world.client) as handle:
@@ -169,7 +176,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[WorkflowHandle[Any, Any]]], ...] = (
     from_member,
     approved_by_two,
 )
-DUE = (backup_due, proved, drilled, night)  # with workers of their own
+DUE = (backup_due, proved, proved_and_served, drilled, night)  # with workers of their own
 FENCED = (frozen, thawed, tidied, replaced)  # plans that are made of what is seen on the machines
 
 

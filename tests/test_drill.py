@@ -9,14 +9,14 @@ import pytest
 from quorate.aiming import aim, held_by, laid, steady_of, unsteady
 from quorate.cluster import Silence
 from quorate.coverage import Held, covered
-from quorate.drill import Drilled, DrillRequest, Lost, MemberState, Situation, Verdict
+from quorate.drill import Drilled, DrillRequest, DrillResult, Lost, MemberState, Situation, Verdict
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, HashKV
 from quorate.fault import Cut, Stopped
 from quorate.inventory import Inventory
 from quorate.measure import Check, Gap, Probed, Resource, Tries
 from quorate.permitted import request
-from quorate.prove import ProveResult
+from quorate.prove import ProveResult, unserved
 from quorate.reading import parse
 from quorate.scenario import Fault, Proven
 from quorate.steadiness import Told
@@ -65,6 +65,16 @@ class TestAllowed:
         assert request(inventory(SANDBOX), "demo", PROOF, "drill-1", "ada").prove
         with pytest.raises(Refusal, match="needs a sandbox"):
             request(inventory(BARE), "demo", PROOF, "drill-1", "ada")
+
+    def test_a_scenario_that_insists_on_an_api_server_is_refused_where_none_is_named(self) -> None:
+        needs = PROOF.needs.model_copy(update={"api_server": True})
+        asking = PROOF.model_copy(update={"needs": needs})
+        with pytest.raises(Refusal, match=r"needs an API server for the sandbox \(sandbox.api_server\)"):
+            request(inventory(SANDBOX), "demo", asking, "drill-1", "ada")
+        named = SANDBOX.replace("host: 10.9.9.9", "host: 10.9.9.9, api_server: /opt/kube-apiserver")
+        proving = request(inventory(named), "demo", asking, "drill-1", "ada").prove
+        assert proving
+        assert proving.api_server == "/opt/kube-apiserver"
 
     def test_too_few_members_and_a_member_that_there_is_not_are_told_together(self) -> None:
         wrong = FAILOVER.stages[0].model_copy(update={"fault": Fault(kind="stop", at="z")})
@@ -244,13 +254,13 @@ class TestVerdict:
 class TestProved:
     PROVED = ProveResult("prove-1", "proved", "demo/1", times={"claim": 101.0, "start": 104.0, "remove": 106.0})
 
-    def told(self, seen: Drilled) -> object:
+    def judged(self, seen: Drilled) -> DrillResult:
         text = SANDBOX + "    objectives: {rto: 15m, rpo: 30m}\n"
         return result(request(inventory(text), "demo", PROOF, "drill-1", "ada"), seen)
 
     def test_without_a_fault_it_is_measured_by_when_the_etcd_in_the_sandbox_answered(self) -> None:
-        told = self.told(Drilled(100.0, 107.0, proved=self.PROVED, lost=Lost(0.0, 60.0)))
-        assert (told.outcome, told.clock.rto_s) == (Verdict.PASSED, 4.0)  # type: ignore[attr-defined]
+        told = self.judged(Drilled(100.0, 107.0, proved=self.PROVED, lost=Lost(0.0, 60.0)))
+        assert (told.outcome, told.clock.rto_s) == (Verdict.PASSED, 4.0)
 
     @pytest.mark.parametrize(
         ("proof", "lost", "failing"),
@@ -264,9 +274,33 @@ class TestProved:
     def test_an_objective_that_is_missed_or_no_proof_fails(
         self, proof: ProveResult | None, lost: Lost, failing: str
     ) -> None:
-        told = self.told(Drilled(100.0, 107.0, proved=proof, lost=lost))
-        assert told.outcome is Verdict.FAILED  # type: ignore[attr-defined]
-        assert failing in [each.id for each in told.checks if each.passed is False]  # type: ignore[attr-defined]
+        told = self.judged(Drilled(100.0, 107.0, proved=proof, lost=lost))
+        assert told.outcome is Verdict.FAILED
+        assert failing in [each.id for each in told.checks if each.passed is False]
+
+    def test_an_api_server_that_serves_is_a_check_and_a_reading_of_the_clock(self) -> None:
+        times = {**self.PROVED.times, "serve": 105.0}
+        facts = {"readyz_s": "1.00", "namespaces": "4", "secrets": "2"}
+        proof = replace(self.PROVED, times=times, facts=facts, unserved="")
+        told = self.judged(Drilled(100.0, 107.0, proved=proof, lost=Lost(0.0, 60.0)))
+        assert (told.outcome, told.clock.readyz, told.clock.rto_s) == (Verdict.PASSED, 105.0, 4.0)
+        served = next(each for each in told.checks if each.id == "api-served")
+        assert served.observed == "ready after 1.00 s, 4 namespaces, 2 Secrets"
+
+    def test_an_api_server_that_does_not_fails_the_drill_and_says_nothing_of_the_backup(self) -> None:
+        why = "it answers 500"
+        degraded = replace(self.PROVED, outcome="degraded", unserved=why, findings=(unserved(why),))
+        told = self.judged(Drilled(100.0, 107.0, proved=degraded, lost=Lost(0.0, 60.0)))
+        passed = {each.id: each.passed for each in told.checks}
+        assert (told.outcome, told.clock.readyz) == (Verdict.FAILED, None)
+        assert (passed["backup-proved"], passed["api-served"]) == (True, False)
+        left = replace(degraded, findings=("something is left", unserved(why)))
+        told = self.judged(Drilled(100.0, 107.0, proved=left, lost=Lost(0.0, 60.0)))
+        assert {each.id: each.passed for each in told.checks}["backup-proved"] is False
+
+    def test_where_none_was_asked_for_there_is_no_such_check(self) -> None:
+        told = self.judged(Drilled(100.0, 107.0, proved=self.PROVED, lost=Lost(0.0, 60.0)))
+        assert "api-served" not in [each.id for each in told.checks]
 
     def test_a_gap_needs_a_bound_and_nothing_else_takes_one(self) -> None:
         with pytest.raises(ValueError, match="expected at_most"):

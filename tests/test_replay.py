@@ -40,6 +40,7 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
         ("replace-member", "replaced"),
         ("due", "backup-due"),
         ("prove", "proved"),
+        ("prove", "proved-and-served"),
         ("drill", "drilled"),
         ("drill", "night"),
     }

@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from quorate.catalogue import Live
+from quorate.checking import of_proof
 from quorate.content import REST
 from quorate.converge import Await
 from quorate.errors import CommandFailed
@@ -27,6 +28,7 @@ from quorate.sandbox_api import (
     wanted,
 )
 from quorate.seen import NodeSeen, UnitSeen
+from quorate.told import Told
 from tests.factory import INVENTORY
 from tests.test_sandbox import TRIAL
 
@@ -127,6 +129,10 @@ class TestAnswers:
         with pytest.raises(CommandFailed, match="it answers 500: unable to transform key"):
             page_of(Answer(500, body))
 
+    def test_of_what_is_not_ready_only_that_is_told(self) -> None:
+        body = b"[+]ping ok\n[-]informer-sync failed: reason withheld\n[-]etcd failed: x\nreadyz check failed\n"
+        assert told(Answer(500, body)) == "it answers 500: informer-sync, etcd"
+
     def test_its_version_is_its_own_word(self) -> None:
         assert version_told("Kubernetes v1.34.2\n") == "v1.34.2"
         assert version_told("etcd Version: 3.6") == ""
@@ -143,6 +149,14 @@ class TestCounted:
         live = {"/registry/pods": Live(keys=9, leased=0), REST: Live(keys=5, leased=0)}
         assert (wanted(live, "secrets"), wanted({}, "namespaces")) == (None, None)
         assert miscounted("secrets", 3, None) == ""
+
+
+@pytest.mark.parametrize(("unserved", "passed"), [("", True), ("it answers 500", False)])
+def test_the_report_of_a_proof_has_it_among_its_checks(unserved: str, passed: bool) -> None:
+    outcome = {"outcome": "proved", "unserved": unserved, "facts": {"readyz_s": "3.10", "namespaces": "4"}}
+    *_, served = of_proof(Told("prove-1", "demo", outcome, {}))
+    assert (served.id, served.passed) == ("api-served", passed)
+    assert "api-served" not in [each.id for each in of_proof(Told("prove-1", "demo", {"outcome": "proved"}, {}))]
 
 
 def test_its_scripts_are_ones() -> None:
