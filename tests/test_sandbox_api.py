@@ -2,15 +2,24 @@
 
 import json
 import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
-from quorate.catalogue import Live
+from activities.recorded import RecordedHosts, RecordedStores
+from activities.sandbox_api import ApiServing
+from quorate.catalogue import Live, Manifest
 from quorate.checking import of_proof
+from quorate.command import Command, Node
 from quorate.content import REST
 from quorate.converge import Await
 from quorate.errors import CommandFailed
 from quorate.packed import Packed
+from quorate.prove import Chosen, ProveTask, Served
 from quorate.reading import parse
 from quorate.sandbox_api import (
     ENCRYPTION,
@@ -30,6 +39,11 @@ from quorate.sandbox_api import (
 from quorate.seen import NodeSeen, UnitSeen
 from quorate.told import Told
 from tests.factory import INVENTORY
+from tests.fakes.machine import FakeHosts, Machine
+from tests.fakes.store import MemoryStore, MemoryStores
+from tests.test_backup import Notebook
+from tests.test_catalogue import made
+from tests.test_prove import ON_TOP
 from tests.test_sandbox import TRIAL
 
 API = ApiServer(TRIAL, "/usr/local/bin/kube-apiserver")
@@ -157,6 +171,67 @@ def test_the_report_of_a_proof_has_it_among_its_checks(unserved: str, passed: bo
     *_, served = of_proof(Told("prove-1", "demo", outcome, {}))
     assert (served.id, served.passed) == ("api-served", passed)
     assert "api-served" not in [each.id for each in of_proof(Told("prove-1", "demo", {"outcome": "proved"}, {}))]
+
+
+@dataclass
+class Speaking(FakeHosts):
+    """An API server of memory: what it answers to a path, in the order in which it is asked."""
+
+    answers: dict[str, list[Answer]] = field(default_factory=dict)
+
+    def read(self, node: Node, command: Command) -> Iterator[bytes]:
+        kind = command.argv[-2].partition("?")[0].rpartition("/")[2]
+        answer = self.answers[kind].pop(0)
+        yield b"HTTP/1.0 %d X\r\nA: b\r\n\r\n%s\nup 1000000 3.5\n" % (answer.status, answer.body)
+
+
+def page(*revisions: int, more: str = "") -> Answer:
+    items = [{"metadata": {"resourceVersion": str(each)}} for each in revisions]
+    return Answer(200, json.dumps({"metadata": {"continue": more}, "items": items}).encode())
+
+
+def asked(manifest: Manifest, verb: str, **answers: list[Answer]) -> Served:
+    """What comes of a step where the backup was made at revision 100."""
+    store, notebook = MemoryStore(), Notebook()
+    store.objects[manifest.manifest_key] = manifest.encode()
+    hosts = Speaking({"attic": Machine("attic", claim=("prove-1", 1, 1))}, answers)
+    work = ApiServing(
+        RecordedHosts(hosts, lambda _: notebook, time),
+        RecordedStores(MemoryStores(store), lambda _: notebook, time),
+        None,  # type: ignore[arg-type]
+        tick=lambda _: None,
+    )
+    chosen = Chosen(manifest.id, manifest.manifest_key, sha256(manifest.encode()).hexdigest())
+    told_: Served = ActivityEnvironment().run(getattr(work, verb), ProveTask(ON_TOP, verb, 7, chosen))
+    return told_
+
+
+class TestAsked:
+    LIVE = {"/registry/namespaces": Live(keys=4, leased=0), "/registry/secrets": Live(keys=3, leased=0)}  # noqa: RUF012
+
+    def test_what_it_has_written_itself_is_younger_and_counts_for_nothing(self) -> None:
+        pages = [page(1, 2, more="x"), page(100, 101)]
+        found = asked(
+            made().model_copy(update={"live": self.LIVE}), "ask", namespaces=[page(1, 2, 3, 4)], secrets=pages
+        )
+        assert (found.wrong, found.facts) == ("", {"namespaces": "4", "secrets": "3"})
+
+    def test_another_number_than_the_manifests_is_wrong(self) -> None:
+        found = asked(made().model_copy(update={"live": self.LIVE}), "ask", namespaces=[page(1, 2, 3, 101)])
+        assert found.wrong == "it tells 3 namespaces, the manifest has counted 4"
+
+    def test_where_the_manifest_has_not_counted_them_a_note_says_so(self) -> None:
+        found = asked(made(), "ask", namespaces=[page(1)], secrets=[page()])
+        assert (found.wrong, len(found.notes)) == ("", 2)
+
+    def test_what_it_cannot_decrypt_is_told_in_its_own_words(self) -> None:
+        refused = Answer(500, b'{"message": "unable to transform key"}')
+        found = asked(made(), "ask", namespaces=[page(1)], secrets=[refused])
+        assert found.wrong == "its secrets cannot be read: it answers 500: unable to transform key"
+
+    def test_where_clients_of_etcd_have_to_log_in_none_is_started(self) -> None:
+        found = asked(made().model_copy(update={"auth": True}), "serve")
+        assert found.wrong.startswith("clients have to log in")
 
 
 def test_its_scripts_are_ones() -> None:
