@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from temporalio import activity
@@ -119,19 +120,24 @@ class Probe:
         key = request.probe_key
 
         def read(etcd: Etcd) -> None:
-            there = etcd.get(key)
+            there = etcd.read(key)
             with one:
-                log.read(int(there or b"0"))
+                log.read(*((int(there.value), there.revision) if there else (0, 0)))
 
         def write(etcd: Etcd) -> None:
             number = log.acknowledged + 1
-            etcd.put(key, str(number).encode())
-            log.acknowledged = number
+            log.wrote(number, etcd.put(key, str(number).encode()))
+
+        def look_first(etcd: Etcd) -> None:
+            """What was lost meanwhile is seen before it is written over."""
+            read(etcd)
+            write(etcd)
 
         try:
             while not over.is_set():
                 why = self._try(log, one, ("etcd", "read"), lambda: clients.through_any(read))
-                why = self._try(log, one, ("etcd", "write"), lambda: clients.through_any(write)) or why
+                ask = look_first if why else write
+                why = self._try(log, one, ("etcd", "write"), partial(clients.through_any, ask)) or why
                 over.wait(AGAIN_S if why else EVERY_S)
         finally:
             clients.close()

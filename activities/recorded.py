@@ -11,7 +11,7 @@ from quorate.audit import Act
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Done, Ran, Tick
 from quorate.errors import Failed
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue
 from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.listing import PAGE_KEYS, Key
@@ -179,6 +179,9 @@ class RecordedEtcd:
 
     def get(self, key: str) -> bytes | None:
         return self.etcd.get(key)
+
+    def read(self, key: str) -> KeyValue | None:
+        return self.etcd.read(key)
 
     def delete(self, key: str) -> int:
         return self.pen.called(("etcd", "delete", key), lambda: self.etcd.delete(key))

@@ -49,6 +49,14 @@ class EtcdSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyValue:
+    """What a key holds, and the revision of the write that put it there."""
+
+    value: bytes
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class HashKV:
     """The hash of all keys at `revision`; comparable only at the same compact revision."""
 

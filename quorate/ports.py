@@ -10,7 +10,7 @@ from quorate.audit import Act
 from quorate.certificates import Certificate
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Surface, Tick
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue
 from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
 from quorate.known_hosts import HostKey
@@ -110,6 +110,8 @@ class Etcd(Protocol):
         """Put the key, many at once, until a write has a revision above `past`; the revision of the last."""
 
     def get(self, key: str) -> bytes | None: ...
+
+    def read(self, key: str) -> KeyValue | None: ...
 
     def delete(self, key: str) -> int: ...
 

@@ -26,6 +26,7 @@ class Log:
     unwatched: list[tuple[float, float]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     acknowledged: int = 0  # the number that the last acknowledged write had
+    revision: int = 0  # and its revision
 
     def tried(self, key: Key, since: float, until: float, why: str = "") -> None:
         """One try that took from then to then; `why` it failed, or nothing."""
@@ -43,11 +44,19 @@ class Log:
         elif waited_s >= WAITED_S:
             self.gaps.append(Gap(*key, since, until, f"it went through after {waited_s:.1f} s"))
 
-    def read(self, number: int) -> None:
-        """What the key holds: less than was acknowledged means that acknowledged writes are gone."""
-        if number < self.acknowledged:
-            self.lost.append(f"writes {number + 1} to {self.acknowledged} were acknowledged and are gone")
-            self.acknowledged = number
+    def wrote(self, number: int, revision: int) -> None:
+        self.acknowledged, self.revision = number, revision
+
+    def read(self, number: int, revision: int) -> None:
+        """What the key holds: from an older write than was acknowledged, and acknowledged writes are gone.
+
+        By the revision: a write that nobody answered in time may be carried out when its member has come back (seen:
+        25 s later, when a cut was lifted), and then the key holds its smaller number, though nothing is gone.
+        """
+        if revision >= self.revision:
+            return
+        self.lost.append(f"writes {number + 1} to {self.acknowledged} were acknowledged and are gone")
+        self.wrote(number, revision)
 
     def probed(self, now: float) -> Probed:
         still = [Gap(*key, since, None, why) for key, (since, why) in self.open.items()]
@@ -65,7 +74,11 @@ class Log:
 
     def note(self, now: float) -> dict[str, Any]:
         """For whoever goes on where this one was killed."""
-        return {"probed": PROBED.dump_python(self.probed(now), mode="json"), "acknowledged": self.acknowledged}
+        return {
+            "probed": PROBED.dump_python(self.probed(now), mode="json"),
+            "acknowledged": self.acknowledged,
+            "revision": self.revision,
+        }
 
 
 def resumed(note: dict[str, Any], now: float) -> Log:
@@ -82,4 +95,5 @@ def resumed(note: dict[str, Any], now: float) -> Log:
         unwatched=[*seen.unwatched, (seen.ended, now)],
         lost=list(seen.lost),
         acknowledged=int(note["acknowledged"]),
+        revision=int(note.get("revision", 0)),
     )

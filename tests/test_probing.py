@@ -44,15 +44,27 @@ def test_it_came_back_when_the_last_gap_since_then_ended() -> None:
 
 
 def test_acknowledged_writes_that_are_gone_are_named_once() -> None:
-    log = Log(100.0, acknowledged=12)
-    log.read(12)
-    log.read(9)
-    log.read(9)
+    log = Log(100.0, acknowledged=12, revision=50)
+    log.read(12, 50)
+    log.read(9, 41)
+    log.read(9, 41)
     assert log.probed(101.0).lost == ("writes 10 to 12 were acknowledged and are gone",)
+    log.wrote(10, 44)
+    log.read(0, 0)
+    assert log.probed(102.0).lost[1:] == ("writes 1 to 10 were acknowledged and are gone",)
+
+
+def test_a_write_that_is_carried_out_late_takes_none_away() -> None:
+    """The cut that kept it back is lifted: it is newer by its revision, whatever its number."""
+    log = Log(100.0)
+    log.wrote(12, 50)
+    log.read(4, 51)
+    assert log.probed(101.0).lost == ()
+    assert log.acknowledged == 12
 
 
 def test_whoever_goes_on_has_all_of_it_and_says_when_nobody_watched() -> None:
-    log = Log(100.0, acknowledged=3)
+    log = Log(100.0, acknowledged=3, revision=8)
     log.tried(WRITE, 100.0, 100.1)
     log.tried(WRITE, 101.0, 102.0, "away")
     log.tried(READ, 102.0, 102.2)
@@ -61,5 +73,5 @@ def test_whoever_goes_on_has_all_of_it_and_says_when_nobody_watched() -> None:
     probed = after.probed(111.0)
     assert probed.unwatched == ((103.0, 110.0),)
     assert probed.gaps == (Gap("etcd", "write", 101.0, 110.1, "away"),)
-    assert (probed.began, after.acknowledged) == (100.0, 3)
+    assert (probed.began, after.acknowledged, after.revision) == (100.0, 3, 8)
     assert {(each.verb, each.made, each.failed) for each in probed.tries} == {("write", 3, 1), ("read", 1, 0)}

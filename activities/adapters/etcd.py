@@ -24,7 +24,7 @@ from quorate.errors import (
     QuorateError,
     Unreachable,
 )
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue, MemberSeen
 from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd, Secrets
 
@@ -284,8 +284,12 @@ class GrpcEtcd:
             return max(revisions)
 
     def get(self, key: str) -> bytes | None:
+        there = self.read(key)
+        return there.value if there else None
+
+    def read(self, key: str) -> KeyValue | None:
         answer = self._call("KV/Range", rpc.RangeRequest(key=key.encode()), rpc.RangeResponse, self.call_s)
-        return answer.kvs[0].value if answer.kvs else None
+        return next((KeyValue(each.value, each.mod_revision) for each in answer.kvs), None)
 
     def delete(self, key: str) -> int:
         request = rpc.DeleteRangeRequest(key=key.encode())

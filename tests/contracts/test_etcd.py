@@ -19,7 +19,7 @@ from activities.adapters import etcd_rpc_pb2 as rpc
 from activities.adapters.etcd import KINDS, GrpcEtcd, GrpcEtcds, behind, mapped, translated
 from deploy.lab.process import wait
 from quorate.errors import BadInput, Corrupt, Failed, LoginRefused, Missing, QuorateError, Unreachable
-from quorate.etcd import EtcdTarget
+from quorate.etcd import EtcdTarget, KeyValue
 from quorate.ports import Etcd
 from quorate.snapshot import Examination, Facts, joined
 from quorate.walk import Walk
@@ -57,6 +57,18 @@ def test_a_write_is_read_by_the_next(etcd: Etcd) -> None:
     assert etcd.put("one", b"1") == before + 1
     assert etcd.get("one") == b"1"
     assert etcd.linearizable_revision() == before + 1
+
+
+def test_what_a_key_holds_tells_which_write_it_is_from(etcd: Etcd) -> None:
+    assert etcd.read("three") is None
+    first = etcd.put("three", b"3")
+    etcd.put("other", b"x")
+    assert etcd.read("three") == KeyValue(b"3", first)
+    second = etcd.put("three", b"4")
+    assert etcd.read("three") == KeyValue(b"4", second)
+    for key in ("three", "other"):
+        etcd.delete(key)
+    assert etcd.read("three") is None
 
 
 def test_what_is_deleted_by_its_prefix_is_gone_and_nothing_beside_it(etcd: Etcd) -> None:

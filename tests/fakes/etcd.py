@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from quorate.converge import Tick
 from quorate.errors import BadInput, Failed, Missing, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
+from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue, MemberSeen
 from quorate.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd
 from tests.fakes import database
@@ -145,6 +145,12 @@ class FakeEtcd:
     def get(self, key: str) -> bytes | None:
         self._writes()
         return self.cluster.keys().get(key)
+
+    def read(self, key: str) -> KeyValue | None:
+        self._writes()
+        written = {each: (value, at) for at, each, value in self.cluster.history}
+        value, at = written.get(key, (None, 0))
+        return None if value is None else KeyValue(value, at)
 
     def delete(self, key: str) -> int:
         self._writes()
