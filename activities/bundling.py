@@ -1,6 +1,5 @@
 """What a snapshot does not hold: read off the nodes, packed in memory, encrypted, stored and read back."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -199,5 +198,5 @@ def programs(seen: NodeSeen) -> dict[str, str]:
 def described(each: Packed) -> dict[str, object]:
     about: dict[str, object] = {"owner": f"{each.owner}:{each.group}", "mode": f"{each.mode:o}"}
     if each.data is not None:
-        about |= {"size_bytes": len(each.data), "sha256": hashlib.sha256(each.data).hexdigest()}
+        about |= {"size_bytes": len(each.data), "sha256": each.sha256}
     return about

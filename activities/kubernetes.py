@@ -34,10 +34,21 @@ class Kubernetes:
         """Every apiserver is ready and writes a Lease; each controller has taken its own since the restore."""
         started, began = self.clock.time(), self.clock.monotonic()
         with ExitStack() as stack:
-            nodes = [share.node for share in task.shares]
-            apis = {url: stack.enter_context(self.apis.at(task.kubeconfig, url, nodes)) for url in task.api_urls}
-            facts = self._facts(task, apis, began + task.patience_s)
+            facts = self._facts(task, self._at(task, stack), began + task.patience_s)
         return Receipt(started=started, duration_s=self.clock.monotonic() - began, facts=facts)
+
+    @activity.defn(name="kubernetes.ready", no_thread_cancel_exception=True)
+    def ready(self, task: ClusterTask) -> Receipt:
+        """Every apiserver of the plan is ready and writes a Lease."""
+        started, began = self.clock.time(), self.clock.monotonic()
+        with ExitStack() as stack:
+            for _ in self._serving(task, self._at(task, stack), began + task.patience_s):
+                pass
+        return Receipt(started=started, duration_s=self.clock.monotonic() - began)
+
+    def _at(self, task: ClusterTask, stack: ExitStack) -> dict[str, Api]:
+        nodes = [share.node for share in task.shares]
+        return {url: stack.enter_context(self.apis.at(task.kubeconfig, url, nodes)) for url in task.api_urls}
 
     def _facts(self, task: ClusterTask, apis: dict[str, Api], deadline: float) -> dict[str, str]:
         names = sorted(CONTROLLERS & {unit.role for share in task.shares for unit in share.control})

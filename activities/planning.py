@@ -8,7 +8,7 @@ from temporalio import activity
 
 from activities.pipeline import beaten
 from activities.surveys import PARALLEL, Surveyor, answer
-from quorate import freeze, replace_member, thaw, tidy
+from quorate import freeze, lay, replace_member, thaw, tidy
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node, node_of
 from quorate.converge import Clock
@@ -72,6 +72,16 @@ class Planning:
     @activity.defn(name="plan.replace-member")
     def plan_replace_member(self, request: RestoreRequest) -> Plan:
         return beaten(lambda _tick: self.replace_member(request), activity.heartbeat)
+
+    def lay(self, request: RestoreRequest) -> Plan:
+        """Refusal where the bundle cannot be opened: its first piece is, to find out."""
+        node = lay.node_for(request)
+        seen, manifest = self.surveyor.bundled(request)
+        return lay.plan(request, seen, manifest, self.hosts.survey(node, lay.look_of(request, manifest)))
+
+    @activity.defn(name="plan.lay")
+    def plan_lay(self, request: RestoreRequest) -> Plan:
+        return beaten(lambda _tick: self.lay(request), activity.heartbeat)
 
     def _hashes(self, request: RestoreRequest, seen: ClusterSeen) -> dict[str, HashKV | str]:
         """Of everybody who answers, at a revision that all of them have: each hash blocks its member's writes."""

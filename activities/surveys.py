@@ -12,12 +12,13 @@ from urllib.parse import urlsplit
 
 from activities.catalogued import Catalogued
 from activities.compression import unpacked
+from quorate import lay
 from quorate.case import Case
-from quorate.catalogue import Shelf, find, parse, read
+from quorate.catalogue import Manifest, Shelf, find, parse, read
 from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node, node_of
-from quorate.errors import BadInput, QuorateError
+from quorate.errors import BadInput, QuorateError, Refusal
 from quorate.etcd import EtcdSeen, EtcdTarget, quorum, target
 from quorate.former import former
 from quorate.image import tool_of
@@ -136,6 +137,21 @@ class Surveyor:
             seen = self._sealed(request, self._afresh(request, seen))
         case = Case(request.cluster, request.settings, seen, datetime.now(UTC))
         return replace(plan(request, seen), ways=ways(case))
+
+    def bundled(self, request: RestoreRequest) -> tuple[ClusterSeen, Manifest]:
+        """Everybody, and the backup whose bundle has the node, as it lies in the store now; Refusal if none opens."""
+        seen = self.survey(request.cluster, request.settings, request.store)
+        named = replace(request, snapshot=lay.origin(request, seen).id)
+        seen = self._afresh(named, seen)
+        manifest = lay.origin(named, seen)
+        if manifest.bundle and manifest.encryption:
+            store, identities = self.stores.at(request.store), request.settings.backup.identities
+            if why := self._unopened(store, manifest.bundle.key, identities):
+                raise Refusal(
+                    f"the bundle of {manifest.id} cannot be opened: {why}; nothing was changed",
+                    next=f"quorate keys ls {request.cluster}",
+                )
+        return seen, manifest
 
     def _afresh(self, request: RestoreRequest, seen: ClusterSeen) -> ClusterSeen:
         """With the manifest that is asked for as it lies in the store now: nothing that is remembered is restored."""

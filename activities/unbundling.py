@@ -7,6 +7,7 @@ from activities.compression import expanded
 from activities.sealed import opened
 from quorate.catalogue import Bundle, Manifest
 from quorate.errors import BadInput, QuorateError
+from quorate.plan import BundleRef
 from quorate.ports import Cipher, Store
 
 
@@ -46,9 +47,18 @@ def differing(store: Store, cipher: Cipher, manifest: Manifest, identities: tupl
 
 def pulled(store: Store, cipher: Cipher, manifest: Manifest, identities: tuple[str, ...]) -> Iterator[bytes]:
     """The tar; Corrupt before its last bytes where it is not the one that was stored."""
-    wanted = of(manifest)
+    return whole(store, cipher, of(manifest), manifest.recipients, identities)
+
+
+def whole(
+    store: Store,
+    cipher: Cipher,
+    wanted: Bundle | BundleRef,
+    recipients: tuple[str, ...],
+    identities: tuple[str, ...],
+) -> Iterator[bytes]:
     stored = proved(store.get(wanted.key), wanted.stored_sha256, wanted.key)
-    clear = opened(cipher, stored, manifest.recipients, identities, wanted.key)
+    clear = opened(cipher, stored, recipients, identities, wanted.key)
     return proved(expanded(clear, wanted.key), wanted.sha256, wanted.key)
 
 

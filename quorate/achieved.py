@@ -55,6 +55,7 @@ SENTENCES = {
     "frozen": "Everything is stopped, and does not start.",
     "thawed": "What ran before it was frozen runs again.",
     "tidied": "What the plan named is removed.",
+    "laid": "What was missing on the node is there again, as the bundle has it.",
     "refused": "It was refused before anything was changed.",
     "undone": "It failed, and everything is as it was before.",
     "held": "It stopped half way: bars and claims are on the nodes, and a person has to go on.",

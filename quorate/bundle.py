@@ -30,7 +30,7 @@ SETTINGS = (
 )
 # What a flag or a file may name and no blank node needs: data, logs, sockets, what the system makes itself.
 ELSEWHERE = ("/proc/", "/sys/", "/dev/", "/run/", "/var/run/", "/var/log/", "/var/lib/quorate/", "/usr/bin/")
-OURS = re.compile(r"/\d\d-quorate-[a-z-]+\.conf$|\.quorate-fenced$")
+OURS = re.compile(r"/\d\d-quorate-[a-z-]+\.conf$|\.quorate-fenced$|\.quorate-(?:lay|drill)-\w+$")
 AUTHORITY = re.compile(r"(^|[/.-])ca(-key\.pem|\.key)$")
 SIGNING = re.compile(r"^cluster-signing-.*key-file$")
 UNIT = "Id,FragmentPath,DropInPaths,EnvironmentFiles,User,Group,UnitFileState"

@@ -195,6 +195,7 @@ ENDS = {
     "thaw": (Outcome.THAWED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "replace-member": (Outcome.REPLACED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
     "tidy": (Outcome.TIDIED, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
+    "lay": (Outcome.LAID, Outcome.REFUSED, Outcome.UNDONE, Outcome.HELD),
 }
 WORTH = ("verified", "degraded", "suspect", "quarantined", "doubted", "damaged")
 

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     THAWED = "thawed"
     TIDIED = "tidied"
     REPLACED = "replaced"
+    LAID = "laid"
     REFUSED = "refused"
     UNDONE = "undone"
     HELD = "held"
@@ -29,6 +30,7 @@ EXIT = {
     Outcome.THAWED: 0,
     Outcome.TIDIED: 0,
     Outcome.REPLACED: 0,
+    Outcome.LAID: 0,
     Outcome.REFUSED: 4,
     Outcome.UNDONE: 9,
     Outcome.HELD: 10,
@@ -79,7 +81,7 @@ class RestoreRequest:
     incident: str = ""  # the glass is broken for it: nobody else is waited for
     from_kept: str = ""  # the operation whose kept data is taken instead
     older_than_s: float = 0.0  # what is kept longer goes; 0 is what the inventory says
-    member: str = ""  # who is replaced; "" for the one whose data is not that of the others
+    member: str = ""  # who is replaced, "" for the one whose data is not that of the others; or where files are laid
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Files of a node in a tar: fetched as one, taken apart, laid into another one under the node's name."""
 
+import hashlib
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ class Packed:
     gid: int
     mtime: int
     data: bytes | None = None
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(self.data or b"").hexdigest()
 
 
 def packing(files: Iterable[str], directories: Iterable[str]) -> Command:

@@ -15,6 +15,7 @@ from quorate.inventory import Store
 from quorate.joining import Joiner, Joining
 from quorate.kept import Removal, lives_of
 from quorate.kubelet import Kubelet
+from quorate.lacking import Lacking
 from quorate.mention import Mention
 from quorate.node import Claim, DataDir, Records
 from quorate.note import Note
@@ -33,7 +34,7 @@ Place = Literal["node", "cluster", "source", "rehearsal", "member"]
 ADDED_TO_TARGET = ("user", "password")  # likewise
 WAYS = ("certificate", "forward", "jump")  # to Ssh, likewise
 ADDED = ("admits", "keeps", "may_skip")  # to Step, since plans were approved without them
-ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent", "rehearsal", "replaced")  # likewise
+ADDED_TO_CHOSEN = ("signers", "source", "powered_off", "without", "absent", "rehearsal", "replaced", "bundle")
 ADDED_TO_SNAPSHOT = ("recipients", "identities")
 ADDED_TO_SOURCE, ADDED_TO_SCRATCH = ("operation",), ("beside", "member")
 ADDED_TO_SHARE = (
@@ -47,6 +48,8 @@ ADDED_TO_SHARE = (
     "unlists",
     "inherits",
     "pushed",
+    "lays",
+    "makes",
 )
 
 
@@ -103,6 +106,15 @@ class SnapshotRef:
 
 
 @dataclass(frozen=True, slots=True)
+class BundleRef:
+    """What lies beside a snapshot for the nodes; who can open that can open this."""
+
+    key: str
+    sha256: str
+    stored_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """A node's share of a plan: who it is, what runs there, what it is to become."""
 
@@ -128,6 +140,8 @@ class Share:
     unlists: tuple[Mention, ...] = ()  # files of an API server that name who is gone
     inherits: str = ""  # the operation that has claimed the node, was aborted, and gives way
     pushed: StoredTool | None = None  # out of the store
+    lays: tuple[tuple[str, str], ...] = ()  # files that are missing: where, and what of the bundle
+    makes: tuple[str, ...] = ()  # folders for them that are missing too
     note: str = ""  # what runs, to be known while it is frozen; measured, so the digest leaves it out
 
     def data(self, operation: str) -> DataDir:
@@ -170,6 +184,7 @@ class Chosen:
     signers: tuple[Signer, ...] = ()
     rehearsal: FromMember | None = None  # on whose node etcd runs on a copy of what is staged, to log in to it
     replaced: Replaced | None = None
+    bundle: BundleRef | None = None  # whose files are laid
 
     def digest(self) -> str:
         return hashlib.sha256(canonical(self.covered()).encode()).hexdigest()
@@ -257,6 +272,7 @@ class NodeTask:
     leaves: tuple[tuple[str, str], ...] = ()  # files at the operation's home on the node, for whoever takes over
     replaced: Replaced | None = None
     size_bytes: int = 0  # of the database that a member takes over from the others
+    bundle: BundleRef | None = None
 
     @property
     def records(self) -> Records:
@@ -318,6 +334,10 @@ class NodeTask:
     @property
     def tool(self) -> str:
         return self.pushed.path if self.pushed else self.copied.tool or self.share.tool
+
+    @property
+    def lacking(self) -> Lacking:
+        return Lacking(self.share.lays, self.share.makes, self.operation)
 
     @property
     def note(self) -> Note:
@@ -489,6 +509,7 @@ class Plan:
             absent=self.chosen.absent if step.key == "shut-out" else None,
             replaced=self.chosen.replaced if step.place == "member" else None,
             size_bytes=self.size_bytes,
+            bundle=self.chosen.bundle,
         )
 
     def _cluster_task(self, step: Step, turn: int, actor: str) -> ClusterTask:

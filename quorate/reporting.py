@@ -47,6 +47,7 @@ WHAT = {
     "freeze": "Freeze",
     "thaw": "Thaw",
     "tidy": "Tidy",
+    "lay": "Files laid from a bundle",
 }
 
 

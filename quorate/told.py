@@ -37,7 +37,7 @@ class Provenance:
 
 
 NOUNS = {"prove": "proof by a restore", "verify": "verification", "prune": "retention run", "tidy": "tidying up"}
-NOUNS |= {"replace-member": "member replacement"}
+NOUNS |= {"replace-member": "member replacement", "lay": "laying of files"}
 DONE = frozenset(outcome.value for outcome, code in EXIT.items() if code == 0)
 UNKNOWN, NOT_KNOWN = Provenance(), Lost()
 

@@ -5,7 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from quorate import backup, drill, freeze, prove, prune, replace_gates, replace_member, restore, thaw, tidy, verify
+from quorate import (
+    backup,
+    drill,
+    freeze,
+    lay,
+    prove,
+    prune,
+    replace_gates,
+    replace_member,
+    restore,
+    thaw,
+    tidy,
+    verify,
+)
 from quorate.errors import kinds
 from quorate.gates import GATES, IDS
 from quorate.inventory import Component, EtcdSettings
@@ -34,6 +47,7 @@ from worker.cli.results import (
     BACKUP_EXIT,
     BACKUP_FIELDS,
     FENCE_FIELDS,
+    LAY_FIELDS,
     PROVE_FIELDS,
     PRUNE_FIELDS,
     REPLACE_FIELDS,
@@ -49,6 +63,7 @@ STEPS = {
     "freeze": freeze.STEPS,
     "thaw": thaw.STEPS,
     "tidy": tidy.STEPS,
+    "lay": lay.STEPS,
     "replace-member": replace_member.STEPS,
     "prune": prune.STEPS,
     "verify": verify.STEPS,
@@ -62,6 +77,7 @@ OPERATION_FIELDS = (
     BACKUP_FIELDS,
     RESTORE_FIELDS,
     FENCE_FIELDS,
+    LAY_FIELDS,
     REPLACE_FIELDS,
     PRUNE_FIELDS,
     VERIFY_FIELDS,
@@ -267,6 +283,7 @@ class TestReadme:
             BACKUP_FIELDS,
             RESTORE_FIELDS,
             FENCE_FIELDS,
+            LAY_FIELDS,
             REPLACE_FIELDS,
             REPLACE_PLAN_FIELDS,
             PLAN_FIELDS,

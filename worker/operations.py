@@ -68,7 +68,7 @@ LISTED = 500
 POLLED_S = 90  # a poll lasts a minute
 NODES = "op"
 SLOTS = {  # what changes nodes shares one lock; the rest runs beside it
-    **dict.fromkeys(("restore", "freeze", "thaw", "tidy", "replace-member"), NODES),
+    **dict.fromkeys(("restore", "freeze", "thaw", "tidy", "replace-member", "lay"), NODES),
     "backup": "backup",
     "prune": "prune",
     "verify": "verify",

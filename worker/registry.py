@@ -12,6 +12,7 @@ from activities.drilling import Drilling
 from activities.due import Outset
 from activities.forwarded import ForwardedApis
 from activities.kubernetes import Kubernetes
+from activities.laying import Laying
 from activities.listings import Listings
 from activities.members import Members
 from activities.mistakes import Mistakes
@@ -31,6 +32,7 @@ from workflows.drill import Drill
 from workflows.drill_due import WhenDrillDue
 from workflows.due import BackupDue
 from workflows.freeze import Freeze
+from workflows.lay import Lay
 from workflows.prove import Prove
 from workflows.prune import Prune
 from workflows.replace_member import ReplaceMember
@@ -47,6 +49,7 @@ WORKFLOWS = (
     Thaw,
     Tidy,
     ReplaceMember,
+    Lay,
     Prune,
     Verify,
     Prove,
@@ -63,6 +66,7 @@ def steps(wiring: Wiring) -> Activities:
     etcds = RecordedEtcds(wiring.etcds, journals, time)
     stores = RecordedStores(wiring.stores, journals, time)
     nodes = Nodes(hosts, stores, wiring.cipher, time)
+    laying = Laying(hosts, stores, wiring.cipher, time)
     members = Members(hosts, etcds, wiring.hosts, time)
     snapshots = Snapshots(etcds, stores, hosts, wiring.cipher, wiring.signing, wiring.uploads)
     replacing = Replacing(etcds, time)
@@ -81,7 +85,11 @@ def steps(wiring: Wiring) -> Activities:
         wiring.planning.plan_thaw,
         wiring.planning.plan_tidy,
         wiring.planning.plan_replace_member,
+        wiring.planning.plan_lay,
         *(getattr(nodes, verb) for verb in VERBS),
+        laying.lay,
+        laying.unlay,
+        laying.settle,
         members.same,
         members.verify,
         replacing.weigh,
@@ -94,6 +102,7 @@ def steps(wiring: Wiring) -> Activities:
         listings.before,
         listings.differ,
         kubernetes.verify,
+        kubernetes.ready,
         drilling.look,
         drilling.steady,
         drilling.lay,

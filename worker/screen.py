@@ -23,7 +23,7 @@ class Paint:
 
     def state(self, word: str) -> str:
         good, bad = (
-            {"OK", "ok", "active", "done", "verified", "restored", "thawed", "tidied"},
+            {"OK", "ok", "active", "done", "verified", "restored", "thawed", "tidied", "laid"},
             {"FAIL", "failed", "held", "silent"},
         )
         colour = "green" if word in good else "red" if word in bad else "cyan" if word == "NOTE" else "yellow"

@@ -21,6 +21,7 @@ from worker.cli import (
     inspecting,
     keyring,
     kit,
+    lay,
     operations,
     plan,
     replace_member,
@@ -69,6 +70,7 @@ app.command()(freeze.thaw)
 app.command(replace_member.VERB)(replace_member.replace_member)
 plan.app.command(replace_member.VERB)(replace_member.plan_replace_member)
 app.command()(tidy.tidy)
+app.command()(lay.lay)
 app.command()(operations.approve)
 app.command()(operations.watch)
 app.command()(operations.retry)

@@ -37,6 +37,7 @@ BACKUP_FIELDS = (
     "stored_sha256",
 )
 FENCE_FIELDS = ("operation", "outcome", "duration_s", "steps")  # of a freeze and a thaw, which move no data
+LAY_FIELDS = ("operation", "outcome", "snapshot", "member", "duration_s", "steps")
 REPLACE_FIELDS = ("operation", "outcome", "member", "duration_s", "steps")
 OF_DATA = (
     "snapshot",
@@ -112,7 +113,8 @@ def exit_code(result: "RestoreResult") -> int:
 def restore_object(result: "RestoreResult", here: Given) -> dict[str, Any]:
     data: dict[str, Any] = plain(result)
     if not restores(result.operation):
-        data = {key: value for key, value in data.items() if key not in OF_DATA}
+        kept = LAY_FIELDS if kind_of(result.operation) == "lay" else ()
+        data = {key: value for key, value in data.items() if key not in OF_DATA or key in kept}
     if not data["member"]:
         del data["member"]  # nobody is, but in one runbook
     if result.error:
@@ -192,6 +194,7 @@ MEANING = {
     "thawed": "what ran before it was frozen runs again",
     "replaced": "the member has its vote and holds what the others hold; its data of before is kept beside the new",
     "tidied": "what the plan named is removed",
+    "laid": "what was missing is there as the bundle has it; what was there is as it was",
     "refused": "nothing was changed",
     "undone": "everything is as it was before",
     "held": "ended half way: bars and claims stay on the nodes, so nothing else begins there",

@@ -1,0 +1,251 @@
+"""What a node has lost is laid out of a bundle, and nothing that is there is touched."""
+
+import io
+import tarfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.catalogue import Bundle, Manifest
+from quorate.cluster import ClusterSeen
+from quorate.command import Command
+from quorate.converge import Await, Left
+from quorate.errors import BadInput, Busy, CommandFailed, Refusal
+from quorate.inventory import Component
+from quorate.lacking import Lacking, above, summed, sums, target
+from quorate.lay import STEPS, member_of, missing, origin, own_urls, plan
+from quorate.operation import RestoreRequest
+from quorate.packed import Packed
+from quorate.plan import BundleRef, Plan
+from quorate.seen import NodeSeen, PathSeen
+from tests.fences import Fences
+from tests.manifests import manifest
+
+PKI = "/etc/kubernetes/pki"
+KEY, CRT, UNIT = f"{PKI}/apiserver.key", f"{PKI}/apiserver.crt", "/etc/systemd/system/kube-apiserver.service"
+MANIFEST = "/etc/kubernetes/manifests/kube-apiserver.yaml"
+LACKING = Lacking(((KEY, KEY), (CRT, CRT)), (PKI,), "lay-1")
+
+
+def packed(path: str, text: str = "", mode: int = 0o600) -> Packed:
+    return Packed(path, mode, "root", "root", 0, 0, 0, text.encode() or None)
+
+
+HELD = {PKI: packed(PKI, mode=0o755), KEY: packed(KEY, "key"), CRT: packed(CRT, "crt", 0o644)}
+
+SUMS = {path: HELD[path].sha256 for path in (KEY, CRT)}
+
+
+def there(**paths: str) -> NodeSeen:
+    """Paths by the inode that they are."""
+    return NodeSeen(paths={path: seen_as(path, inode) for path, inode in paths.items()})
+
+
+def seen_as(path: str, inode: str) -> PathSeen:
+    return PathSeen("regular file", "root:root", "644" if path.startswith(CRT) else "600", "1", 3, inode)
+
+
+def words(left: Left[Command]) -> list[str]:
+    assert not isinstance(left, Await)
+    return [str(act) for act in left]
+
+
+class TestLaying:
+    def test_only_what_is_missing_is_sent_under_a_second_name_with_owner_and_mode(self) -> None:
+        seen = there(**{CRT: "1"})
+        whole = b"".join(LACKING.tar(LACKING.absent(seen), HELD, seen))
+        with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+            found = [(each.name, each.isdir(), each.mode, each.uname) for each in tar]
+        assert found == [(PKI[1:], True, 0o755, "root"), (f"{KEY[1:]}.quorate-lay-1", False, 0o600, "root")]
+
+    def test_a_folder_that_is_there_is_not_sent(self) -> None:
+        seen = there(**{PKI: "9"})
+        whole = b"".join(LACKING.tar(LACKING.absent(seen), HELD, seen))
+        with tarfile.open(fileobj=io.BytesIO(whole)) as tar:
+            assert not any(each.isdir() for each in tar)
+
+    def test_a_name_is_given_by_a_link_which_overwrites_nothing_once_it_is_on_the_disk(self) -> None:
+        seen = there(**{KEY: "1", f"{KEY}.quorate-lay-1": "2", f"{CRT}.quorate-lay-1": "3"})
+        synced, link, names = LACKING.place(seen, 0)  # type: ignore[misc]
+        assert str(synced).startswith(f"sync {CRT}.quorate-lay-1 ")
+        assert (str(link), link.given) == (f"ln -T {CRT}.quorate-lay-1 {CRT}", (f"{CRT}.quorate-lay-1", f"!{CRT}"))
+        assert str(names) == f"sync {PKI}"
+
+    def test_a_unit_is_made_known_to_systemd(self) -> None:
+        unit = Lacking(((UNIT, UNIT),), (), "lay-1")
+        assert words(unit.place(there(**{f"{UNIT}.quorate-lay-1": "1"}), 0))[-1] == "systemctl daemon-reload"
+
+    def test_nothing_is_left_when_everything_has_its_name(self) -> None:
+        names = {KEY: "1", f"{KEY}.quorate-lay-1": "1", CRT: "2", f"{CRT}.quorate-lay-1": "2"}
+        assert LACKING.absent(there(**names)) == ()
+        assert LACKING.place(there(**names), 0) == ()
+
+    def test_the_second_names_go_and_what_was_laid_stays(self) -> None:
+        seen = there(**{KEY: "1", f"{KEY}.quorate-lay-1": "1", CRT: "2"})
+        assert words(LACKING.settle(seen, 0)) == [f"rm -f {KEY}.quorate-lay-1", f"sync {PKI}"]
+        assert LACKING.settle(there(**{KEY: "1", CRT: "2"}), 0) == ()
+
+
+class TestTakingBack:
+    def test_only_what_is_one_file_under_both_names_is_ours(self) -> None:
+        seen = there(**{PKI: "9", KEY: "1", f"{KEY}.quorate-lay-1": "1", CRT: "2", f"{CRT}.quorate-lay-1": "3"})
+        assert words(LACKING.take_back(seen, 0)) == [
+            f"rm -f {KEY}",
+            f"rm -f {KEY}.quorate-lay-1 {CRT}.quorate-lay-1",
+            f"rmdir --ignore-fail-on-non-empty {PKI}",
+        ]
+
+    def test_what_another_has_put_there_stays(self) -> None:
+        assert LACKING.take_back(there(**{KEY: "1", CRT: "2"}), 0) == ()
+
+
+class TestLookingAgain:
+    def test_what_is_as_the_bundle_has_it_passes(self) -> None:
+        LACKING.check(HELD, there(**{KEY: "1", CRT: "2"}), SUMS)
+
+    @pytest.mark.parametrize(
+        ("seen", "found", "said"),
+        [
+            (there(**{CRT: "2"}), SUMS, f"{KEY}: not there"),
+            (there(**{KEY: "1", CRT: "2"}), {**SUMS, CRT: "0"}, f"{CRT}: another content"),
+            (
+                NodeSeen(paths={KEY: replace(seen_as(KEY, "1"), mode="644"), CRT: seen_as(CRT, "2")}),
+                SUMS,
+                f"{KEY}: root:root 644, in the bundle root:root 600",
+            ),
+        ],
+    )
+    def test_what_is_not_is_named_with_what_differs(self, seen: NodeSeen, found: dict[str, str], said: str) -> None:
+        with pytest.raises(CommandFailed, match="not as the bundle has it") as raised:
+            LACKING.check(HELD, seen, found)
+        assert said in str(raised.value)
+
+    def test_sums_are_read_as_sha256sum_prints_them(self) -> None:
+        assert str(sums((KEY, CRT))) == f"sha256sum -- {KEY} {CRT}"
+        assert summed(f"ab  {KEY}\ncd  {CRT}\n") == {KEY: "ab", CRT: "cd"}
+
+
+def holding(*files: str, node: str = "a", **changes: Any) -> Manifest:
+    whole = manifest()
+    bundle = Bundle(
+        key=f"{whole.directory}/bundle.tar.zst",
+        size_bytes=1,
+        sha256="0" * 64,
+        stored_bytes=1,
+        stored_sha256="1" * 64,
+        files=dict.fromkeys(files, (node,)),
+    )
+    return whole.model_copy(update={"bundle": bundle, **changes})
+
+
+@pytest.fixture
+def dry(tmp_path: Path) -> Fences:
+    return Fences(None, tmp_path)  # type: ignore[arg-type]
+
+
+def asked(dry: Fences, **changes: Any) -> RestoreRequest:
+    return dry.request("lay", **{"member": "a", "overrides": (), **changes})
+
+
+def planned(dry: Fences, paths: Iterable[str] = (), **changes: Any) -> Plan:
+    return plan(asked(dry, **changes), dry.seen, holding(KEY, CRT), there(**dict.fromkeys(paths, "1")))
+
+
+class TestPlanning:
+    def test_what_is_missing_is_laid_on_that_node_alone_and_its_control_plane_starts(self, dry: Fences) -> None:
+        whole = planned(dry, (CRT, PKI, "/etc", "/etc/kubernetes"))
+        (share,) = whole.chosen.shares
+        assert (share.member, share.lays, share.makes) == ("a", ((KEY, KEY),), ())
+        assert whole.chosen.bundle == BundleRef(f"{manifest().directory}/bundle.tar.zst", "0" * 64, "1" * 64)
+        assert whole.chosen.snapshot.id == manifest().id
+        assert whole.chosen.steps == STEPS
+
+    def test_folders_that_are_missing_too_are_made(self, dry: Fences) -> None:
+        (share,) = planned(dry, ("/etc",)).chosen.shares
+        assert share.makes == ("/etc/kubernetes", PKI)
+
+    def test_what_is_laid_and_out_of_which_bundle_is_what_is_approved(self, dry: Fences) -> None:
+        digests = {planned(dry).chosen.digest(), planned(dry, (CRT,)).chosen.digest()}
+        other = replace(planned(dry).chosen, bundle=BundleRef("other", "2" * 64, "3" * 64))
+        assert len({*digests, other.digest()}) == 3
+
+    def test_without_a_control_plane_nothing_is_started(self, dry: Fences) -> None:
+        settings = dry.settings.model_copy(update={"control_plane": (), "kubernetes": None})
+        whole = planned(dry, settings=settings)
+        assert [step.key for step in whole.chosen.steps] == ["claim", "lay", "settle", "release"]
+
+    def test_a_manifest_is_laid_where_no_kubelet_reads_it_and_one_that_is_fenced_is_there(self, dry: Fences) -> None:
+        api = Component(role="kube-apiserver", manifest=MANIFEST)
+        request = asked(dry, settings=dry.settings.model_copy(update={"control_plane": (api,)}))
+        fenced = "/etc/kubernetes/kube-apiserver.yaml.quorate-fenced"
+        assert missing(request, holding(MANIFEST), NodeSeen())[0] == ((fenced, MANIFEST),)
+        assert missing(request, holding(MANIFEST), there(**{fenced: "1"}))[0] == ()
+        assert missing(request, holding(MANIFEST), there(**{MANIFEST: "1"}))[0] == ()
+        assert target(KEY, (MANIFEST,)) == KEY
+
+    def test_where_nothing_is_missing_nothing_is_begun(self, dry: Fences) -> None:
+        with pytest.raises(Refusal, match="nothing is missing on a of what demo/.* holds of it; nothing was changed"):
+            planned(dry, (KEY, CRT))
+
+    def test_a_node_that_is_frozen_is_thawed_first(self, dry: Fences) -> None:
+        etcd = dry.machines["a"].units["etcd.service"]
+        drop_in, flag = (
+            "/etc/systemd/system/etcd.service.d/00-quorate-fence.conf",
+            "/var/lib/quorate/fence/etcd.service",
+        )
+        dry.machines["a"].files |= {drop_in: f"AssertPathExists=!{flag}", flag: ""}
+        etcd.state, etcd.loaded = "inactive", (drop_in,)
+        with pytest.raises(Refusal, match="a is frozen") as raised:
+            planned(dry)
+        assert raised.value.next == "quorate thaw demo"
+
+    def test_a_node_that_an_operation_has_is_left_alone(self, dry: Fences) -> None:
+        dry.machines["a"].claim = ("restore-9", 1, 1)
+        with pytest.raises(Busy, match="restore-9 has claimed a"):
+            planned(dry)
+
+    def test_a_node_that_is_silent_is_not_guessed_at(self, dry: Fences) -> None:
+        dry.machines["a"].away = True
+        with pytest.raises(Refusal, match="a cannot be looked at: does not answer"):
+            planned(dry)
+
+    def test_a_node_that_there_is_not_is_told_with_those_that_there_are(self, dry: Fences) -> None:
+        with pytest.raises(BadInput, match="demo has no node 'z'; it has a, b, c"):
+            member_of(asked(dry, member="z"))
+
+    def test_of_all_api_servers_its_own_is_waited_for(self, dry: Fences) -> None:
+        (member, *_) = dry.settings.members
+        both = ("https://127.0.0.1:6443", "https://127.0.0.2:6443")
+        assert tuple(own_urls(both, member)) == both[:1]
+        assert tuple(own_urls(both[1:], member)) == both[1:]
+
+
+class TestOrigin:
+    def seen(self, *manifests: Manifest, **changes: Any) -> ClusterSeen:
+        return ClusterSeen({}, {}, manifests=manifests, **changes)
+
+    def test_it_is_the_newest_whose_bundle_has_the_node(self, dry: Fences) -> None:
+        mine, other = holding(KEY), holding(KEY, node="b", id="demo/20261122T104500Z-42")
+        assert origin(asked(dry), self.seen(mine, other, manifest())) == mine
+
+    @pytest.mark.parametrize("snapshot", ["latest", "demo/20261121T104500Z-41"])
+    def test_without_one_a_backup_is_the_next_thing_to_do(self, dry: Fences, snapshot: str) -> None:
+        with pytest.raises(Refusal, match="bundle") as raised:
+            origin(asked(dry, snapshot=snapshot), self.seen(holding(KEY, node="b")))
+        assert raised.value.next == "quorate backup demo"
+
+    def test_one_that_nobody_vouches_for_lays_nothing_even_by_its_name(self, dry: Fences) -> None:
+        mine = holding(KEY)
+        with pytest.raises(Refusal, match="nobody signed it; nothing was changed"):
+            origin(asked(dry, snapshot=mine.id), self.seen(mine, doubted={mine.id: "nobody signed it"}))
+
+    def test_a_store_that_is_away_is_said_to_be(self, dry: Fences) -> None:
+        with pytest.raises(Refusal, match="the store cannot be read: no route"):
+            origin(asked(dry), self.seen(store="no route"))
+
+
+def test_folders_are_told_from_the_outermost_in() -> None:
+    assert above((KEY, UNIT)) == ("/etc", "/etc/kubernetes", PKI, "/etc/systemd", "/etc/systemd/system")

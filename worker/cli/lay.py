@@ -1,0 +1,99 @@
+"""`quorate lay`: what a node has lost comes out of a backup's bundle, and its control plane starts again."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.options import (
+    Actor,
+    As,
+    ClusterName,
+    Output,
+    Patience,
+    actor,
+    contract,
+    duration,
+    given,
+    paint,
+    say,
+)
+from worker.cli.plan import Snapshot, step_lines
+from worker.cli.restore import Confirm, as_shown, confirmable, confirmed, standing
+from worker.cli.results import LAY_FIELDS, told
+from worker.cli.waiting import HOUR, Waiting
+
+if TYPE_CHECKING:
+    from quorate.operation import RestoreRequest
+    from quorate.plan import Plan
+    from worker.settings import Settings
+
+VERB = "lay"
+NodeName = Annotated[str, typer.Option("--node", metavar="NODE", help="Where files are missing.")]
+
+
+def lay(
+    ctx: typer.Context,
+    cluster: ClusterName,
+    *,
+    node: NodeName,
+    snapshot: Snapshot = "latest",
+    confirm: Confirm = "",
+    wait_timeout: Patience = HOUR,
+    who: Actor = "",
+    output: As = Output.TABLE,
+) -> int:
+    """Lay the files that a node has lost, out of a backup's bundle; what is there is not touched."""
+    from worker.operations import no_daemon
+
+    here = given(ctx)
+    with contract(here, output, {**dict.fromkeys(LAY_FIELDS), "steps": []}) as fields:
+        patience_s, wiring = duration(wait_timeout), here.wiring()
+        request = request_for(wiring.settings, cluster, node, snapshot, actor(who))
+        confirmable(cluster, confirm, f"{VERB} --node {node}")
+        somebody = standing(wiring.settings, cluster)
+        plan = wiring.planning.lay(request)
+        if output is Output.TABLE:
+            say(page(plan))
+        if not somebody:
+            raise no_daemon(wiring.settings)
+        confirmed(cluster, confirm, fields, VERB)
+        waiting = Waiting(here, output, patience_s, fields)
+        result = waiting.begin(wiring.settings, VERB, as_shown(request, plan))
+    return told(result, here, output)
+
+
+def request_for(settings: "Settings", cluster: str, node: str, snapshot: str, who: str) -> "RestoreRequest":
+    """BadInput for a node that there is none."""
+    from quorate.lay import member_of
+    from quorate.operation import RestoreRequest
+    from worker.operations import new_id
+
+    request = RestoreRequest(
+        operation=new_id(VERB),
+        cluster=cluster,
+        settings=settings.cluster(cluster),
+        store=settings.store(cluster),
+        snapshot=snapshot,
+        actor=who,
+        member=node,
+    )
+    member_of(request)
+    return request
+
+
+def page(plan: "Plan") -> str:
+    """Every file by its name: whoever approves it knows what the node gets."""
+    chosen, colour = plan.chosen, paint()
+    (share,) = chosen.shares
+    files = "\n".join(f"  {at}" for at, _ in share.lays)
+    starts = ", ".join(unit.unit for unit in share.control) or "nothing"
+    return "\n\n".join(
+        (
+            colour(f"LAY {chosen.cluster} {share.member}", "bold"),
+            "seen now:\n" + "\n".join(f"  {line}" for line in plan.seen),
+            f"laid on {share.member} ({share.node.host}), out of the bundle of {chosen.snapshot.id}:\n{files}",
+            f"starts then, where it does not run: {starts}",
+            "steps:\n" + step_lines(plan),
+            f"digest {chosen.digest()}",
+        )
+    )
