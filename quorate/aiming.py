@@ -1,20 +1,22 @@
 """On whom a fault is laid, and what is done there; whether it may begin at all by what was seen."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from quorate.bundle import PKI, named_in
 from quorate.clients import NFT
 from quorate.command import node_of
 from quorate.drill import DrillRequest, FaultTask, Situation
 from quorate.errors import Refusal
 from quorate.etcd import quorum
-from quorate.fault import DRILL, MARGIN_S, Cut, Laid, Stopped, Wiped
+from quorate.fault import DRILL, MARGIN_S, Cut, Hidden, Laid, Stopped, Wiped
 from quorate.inventory import Member, Store
 from quorate.measure import Check, failed
 from quorate.node import Claim
 from quorate.scenario import Fault, Stage, Steady
 
+API, ETCD, KEYS = "kube-apiserver", "etcd", f"{PKI[0]}/"
 NOBODY = "http://127.0.0.1:9"  # discard: nobody answers there
 
 
@@ -32,6 +34,8 @@ def aim(fault: Fault, situation: Situation) -> tuple[str, ...]:
             found = (*((leader,) if leader else ()), *others)[: quorum(len(names))]
         case name:
             found = (name,)
+    if found and fault.kind == "lose-api":
+        found = (*found, *(name for name in names if name not in found))
     if not found:
         raise Refusal(f"there is no {fault.at} to lay the fault on; nothing was broken")
     return found
@@ -58,7 +62,35 @@ def laid(request: DrillRequest, number: int, stage: Stage, name: str, situation:
             if name not in situation.firewalls:
                 raise Refusal(f"{name} has no {NFT}, by which it would be cut from its peers; nothing was broken")
             what = Cut(peer_ports(settings.members), timer, gone.after_s)
+        case "lose-api":
+            what = without_api(gone, name, aim(stage.fault, situation)[0], situation, request.operation)
     return FaultTask(request, "lay", 0, replace(node, cluster=DRILL), what, number)
+
+
+def without_api(gone: Stopped, name: str, victim: str, situation: Situation, operation: str) -> Stopped | Hidden:
+    """Refusal where the bundle has nothing that could be laid again, or nobody knows the API server."""
+    exposed = situation.exposed
+    if exposed is None or name not in exposed.processes:
+        raise Refusal(f"nobody knows what runs the API server of {name}; nothing was broken")
+    stopped = replace(gone, process=exposed.processes[name])
+    if name != victim:
+        return stopped
+    if not (files := exposed.files.get(name, ())):
+        raise Refusal(
+            f"the bundle of {exposed.snapshot} holds no file of {name} that its API server needs and etcd does not; "
+            "nothing was broken",
+            next=f"quorate snapshots show {exposed.snapshot}",
+        )
+    return Hidden(stopped, files, operation)
+
+
+def needed(held: Iterable[str], flags: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+    """Of the files that a bundle holds: what the API server is told, and keys beside that, but nothing of etcd's.
+
+    etcd reads its certificates anew for every connection, so one of its own that is gone stops it from serving.
+    """
+    told, etcds = (set(named_in({program: flags.get(program, {})})) for program in (API, ETCD))
+    return tuple(sorted(each for each in held if each not in etcds and (each in told or each.startswith(KEYS))))
 
 
 def peer_ports(members: Iterable[Member]) -> tuple[int, ...]:

@@ -63,7 +63,7 @@ class DrillRequest:
     scenario: Scenario
     actor: str = ""
     prove: ProveRequest | None = None  # its own operation is named when it begins; so is that of a restore
-    restore: RestoreRequest | None = None
+    restore: RestoreRequest | None = None  # of whatever changes nodes
     backup: BackupRequest | None = None
     second: Store | None = None  # the first that has copies
     confirmed: str = ""  # who has said yes beforehand to whatever plan its restore will have
@@ -94,6 +94,15 @@ class MemberState:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposed:
+    """What each node supervises its API server with, and which of its files the bundle of that backup holds."""
+
+    snapshot: str
+    processes: dict[str, Systemd | StaticPod] = field(default_factory=dict)
+    files: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Situation:
     """Who is there, what each node supervises etcd with, and who has the nodes."""
 
@@ -103,6 +112,7 @@ class Situation:
     mounted: tuple[str, ...] = ()  # nodes whose data directory is a mount point, which cannot be renamed
     holders: dict[str, str] = field(default_factory=dict)  # by node, the operation that has claimed it
     silent: dict[str, str] = field(default_factory=dict)  # nodes that cannot be logged in to, and why
+    exposed: Exposed | None = None  # looked at where a stage takes the API servers away
 
     @property
     def leader(self) -> str:
@@ -233,6 +243,7 @@ KEY_TITLES = {
     "delete": "delete all of it, by mistake",
 }
 KEYS_S = 120.0
+EXPOSED_TITLE = "look what the newest bundle holds of every API server"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """What a drill breaks on a node, and how that is undone: by us, and by the node itself where nobody of ours is left.
 
 Each fault lays its own removal first: a timer on the node, which lifts the fault when its time is over. So a worker
-that dies, or a network that is gone, leaves nothing broken. A reboot lifts it too: nothing of it survives one.
+that dies, or a network that is gone, leaves nothing broken. A reboot lifts it too, timer and all; only what was put
+aside under another name stays there until the drill goes on, or a person puts it back.
 """
 
 import shlex
@@ -19,6 +20,7 @@ from quorate.supervisor import Supervised, Together
 
 DRILL = "drill"  # as which cluster a node is claimed for one: whoever has it for an operation is not in its way
 TABLE = "inet quorate_drill"
+ANOTHER = "was another one: "  # said of what was laid in the place of a file that had been put aside
 MARGIN_S = 30.0  # that the timer waits longer than we do
 POLL_S = 0.2
 
@@ -182,6 +184,70 @@ class Wiped:
 
 
 @dataclass(frozen=True, slots=True)
+class Hidden:
+    """A process does not run, and files that it needs are out of its sight: each under another name beside its own.
+
+    What has been laid in the place of one stays where it is the very same; else the one that was there comes back.
+    """
+
+    stopped: Stopped
+    files: tuple[str, ...]
+    operation: str
+
+    @property
+    def asides(self) -> tuple[str, ...]:
+        return tuple(map(self.aside, self.files))
+
+    def aside(self, path: str) -> str:
+        return f"{path}.quorate-{self.operation}"
+
+    @property
+    def what(self) -> str:
+        return f"{self.stopped.what}, {len(self.files)} of its files are out of sight"
+
+    @property
+    def put_back(self) -> str:
+        """Says which were other ones; a rename leaves no moment without a file."""
+        return (
+            f'for f in {shlex.join(self.files)}; do a=$f.quorate-{self.operation}; [ -e "$a" ] || continue; '
+            'if cmp -s "$a" "$f" && [ "$(stat -c %U:%G:%a "$a")" = "$(stat -c %U:%G:%a "$f")" ]; then rm -f "$a"; '
+            f'else [ ! -e "$f" ] || echo "{ANOTHER}$f"; mv -fT "$a" "$f"; fi; done'
+        )
+
+    @property
+    def compare(self) -> Command:
+        return Command(("sh", "-c", self.put_back))
+
+    @property
+    def script(self) -> str:
+        """On the node; not where an operation has it: then what it has laid is not done yet."""
+        return f"[ -e {shlex.quote(self.stopped.claim)} ] || {{ {self.put_back}; }}; {self.stopped.script}"
+
+    @property
+    def back(self) -> Timer:
+        return Timer(self.stopped.timer, self.stopped.after_s, self.script)
+
+    def look(self) -> Look:
+        return self.stopped.look() | Look(paths=(*self.files, *self.asides))
+
+    def lay(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        """Whatever is there under its other name was put there before."""
+        if timer := self.back.set(seen):
+            return timer
+        if left := self.stopped.lay(seen, waited_s):
+            return left
+        return tuple(rename(each, self.aside(each)) for each in self.files if self.aside(each) not in seen.paths)
+
+    def lift(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
+        """The files first. Refusal while an operation has the node: it may be about to lay them."""
+        if self.stopped.claim in seen.paths:
+            raise Refusal(f"an operation has the node, so its files stay under {self.aside('*')} until it is over")
+        if any(seen.has(*self.asides)):
+            return (self.compare,)
+        return self.stopped.lift(seen, waited_s)
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """No packet between this node and the peers' ports of any other, in either direction."""
 
@@ -224,7 +290,7 @@ class Cut:
         return f"table {TABLE} {{\n{chains}}}\n"
 
 
-Laid: TypeAlias = Stopped | Wiped | Cut
+Laid: TypeAlias = Stopped | Wiped | Hidden | Cut
 
 
 def by_hand(node: Node, laid: Laid) -> str:

@@ -14,7 +14,7 @@ from quorate.prove import ProveRequest
 from quorate.prove import request as prove_request
 from quorate.scenario import Scenario
 
-CHANGES = ("restore", "replace-member")  # what changes nodes, planned and approved as ever
+CHANGES = ("restore", "replace-member", "lay")  # what changes nodes, planned and approved as ever
 
 
 def request(

@@ -5,13 +5,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from quorate.inventory import Duration, Name, Strict
+from quorate.measure import Surface
 from quorate.reading import mistake, opened, refuse, telling
 
 Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apiserver"]
 Expected = Literal["another-leader", "majority-serves", "minority-refuses"]
-Proof = Literal["write-gap", "read-gap", "nothing-lost", "backup-proved", "restored", "replaced", "rto", "rpo"]
-Kind = Literal["stop", "kill", "cut", "wipe"]
-Run = Literal["prove", "backup", "restore", "replace-member"]
+Proof = Literal[
+    "write-gap", "read-gap", "nothing-lost", "backup-proved", "restored", "replaced", "laid", "rto", "rpo"
+]
+Kind = Literal["stop", "kill", "cut", "wipe", "lose-api"]
+Run = Literal["prove", "backup", "restore", "replace-member", "lay"]
 BOUNDED = ("write-gap", "read-gap")
 
 
@@ -19,6 +22,7 @@ class Fault(Strict):
     """`stop` or `kill`: etcd does not run there; `cut`: no other member is reached from there, nor reaches it.
 
     One that is killed has no time to take its leave. `wipe`: it is killed, and its data is out of its sight.
+    `lose-api`: no API server runs on any node, and there the files are out of its sight that the newest bundle holds.
     `at` is leader, follower, majority or the name of a member; who that is, is looked at when the fault is laid.
     """
 
@@ -60,6 +64,10 @@ class Stage(Strict):
             raise ValueError("expected store: away only with run: backup")
         if self.store == "second" and self.run != "restore":
             raise ValueError("expected store: second only with run: restore")
+        if (self.run == "lay") != (self.fault is not None and self.fault.kind == "lose-api"):
+            raise ValueError("expected run: lay with the fault lose-api, and with nothing else")
+        if self.fault and self.fault.kind == "lose-api" and self.fault.at == "majority":
+            raise ValueError("expected lose-api at one member")
         if self.mistake and (self.fault or self.run != "restore"):
             raise ValueError("expected mistake with run: restore, and without a fault")
         if self.expect and (self.fault is None or self.run):
@@ -122,6 +130,12 @@ class Scenario(Strict):
     def faults(self) -> bool:
         """Whether it breaks anything."""
         return any(stage.fault or stage.mistake for stage in self.stages)
+
+    @property
+    def lost(self) -> Surface:
+        """Through what nobody gets any further while it lasts."""
+        api = any(stage.fault and stage.fault.kind == "lose-api" for stage in self.stages)
+        return "apiserver" if api else "etcd"
 
 
 def parse(text: str, name: str) -> Scenario:

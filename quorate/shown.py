@@ -4,19 +4,35 @@ from collections.abc import Mapping
 
 from quorate.aiming import NOBODY
 from quorate.backup import BackupResult
+from quorate.converge import Ran
 from quorate.drill import DrillRequest, Fingerprint, Spoiled
+from quorate.fault import ANOTHER, Hidden
 from quorate.measure import Check
 from quorate.notices import TOLD
 from quorate.operation import Outcome, RestoreResult
 from quorate.prove import ProveResult
 from quorate.scenario import Mistake
 
+WANTED = {"restore": Outcome.RESTORED, "replace-member": Outcome.REPLACED, "lay": Outcome.LAID}
+
 
 def changed(stage: str, ended: RestoreResult) -> Check:
     """Whether it has ended as what it was begun for."""
-    wanted = Outcome.REPLACED if ended.member else Outcome.RESTORED
+    kind = ended.operation.rpartition("-")[0]
     said = f"{ended.outcome}: {ended.error.message}" if ended.error else str(ended.outcome)
-    return Check(f"{stage}: {ended.operation.rpartition('-')[0]}", str(wanted), said, ended.outcome is wanted)
+    return Check(f"{stage}: {kind}", str(WANTED[kind]), said, ended.outcome is WANTED[kind])
+
+
+def same_files(stage: str, laid: Hidden, ran: tuple[Ran, ...]) -> Check:
+    """Whether what was laid is what had been there, as the node has compared them when it put them back."""
+    expected = f"all {len(laid.files)} are what they were before"
+    compared = [each.tail for each in ran if each.act == str(laid.compare)]
+    if not compared:
+        return Check(f"{stage}: files", expected, "the node had lifted the fault by itself", None)
+    others = [line for tail in compared for line in tail.splitlines() if line.startswith(ANOTHER)]
+    return Check(
+        f"{stage}: files", expected, "; ".join(others) or f"{len(laid.files)} of {len(laid.files)}", not others
+    )
 
 
 def keys_back(stage: str, before: Fingerprint, deleted: Fingerprint, after: Fingerprint) -> tuple[Check, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from quorate.drill import Drilled, DrillRequest, DrillResult, Verdict
-from quorate.measure import Check, Clock, Probed, failed
+from quorate.measure import Check, Clock, Probed, Surface, failed
 from quorate.prove import ProveResult, unserved
 from quorate.scenario import Proven
 from quorate.shown import api_served
@@ -11,7 +11,7 @@ from quorate.shown import api_served
 
 def result(request: DrillRequest, seen: Drilled) -> DrillResult:
     """The verdict, from what was seen and from nothing else."""
-    clock = clocked(seen)
+    clock = clocked(seen, request.scenario.lost)
     proofs = tuple(proved(each, request, seen, clock) for each in request.scenario.proof)
     checks = (*seen.checks, *proofs, *(api_served(seen.proved.unserved, seen.proved.facts) if seen.proved else ()))
     left = [each for each in seen.resources if each.removal]
@@ -57,8 +57,11 @@ def verdict(seen: Drilled, checks: Iterable[Check], findings: tuple[str, ...]) -
     return Verdict.FINDINGS if findings else Verdict.PASSED
 
 
-def clocked(seen: Drilled) -> Clock:
-    """By the probe, or by the etcd in the sandbox; None for whatever neither of them has seen."""
+def clocked(seen: Drilled, lost: Surface = "etcd") -> Clock:
+    """By the probe, or by the etcd in the sandbox; None for whatever neither of them has seen.
+
+    The first write is one through what was lost.
+    """
     if seen.declared is None:
         times: Mapping[str, float] = seen.proved.times if seen.proved else {}
         return Clock(
@@ -79,7 +82,7 @@ def clocked(seen: Drilled) -> Clock:
         started=seen.approved or since,
         quorum=probed.back(since, "etcd", "read"),
         readyz=probed.back(since, "apiserver", "read"),
-        first_write=probed.back(since, "etcd", "write"),
+        first_write=probed.back(since, lost, "write"),
         workload=None
         if any(gap.until is None for gap in gaps)
         else max((g.until or 0.0 for g in gaps), default=since),
@@ -96,10 +99,11 @@ def proved(proven: Proven, request: DrillRequest, seen: Drilled, clock: Clock) -
             return lost_check(seen.probed)
         case "backup-proved":
             return proof_check(seen.proved)
-        case "restored" | "replaced" as wanted:
+        case "restored" | "replaced" | "laid" as wanted:
             done = seen.restored is not None and seen.restored.outcome == wanted
             said = f"{seen.restored.operation}: {seen.restored.outcome}" if seen.restored else "nothing was"
-            return Check(wanted, f"{wanted}, and verified on every member", said, done)
+            where = "compared with the bundle" if wanted == "laid" else "verified on every member"
+            return Check(wanted, f"{wanted}, and {where}", said, done)
         case "rto":
             return bound_check("rto", clock.rto_s, objectives.rto if objectives else None)
         case "rpo":

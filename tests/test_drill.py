@@ -6,19 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from quorate.aiming import aim, held_by, laid, steady_of, unsteady
+from quorate.aiming import aim, held_by, laid, needed, steady_of, unsteady
 from quorate.cluster import Silence
+from quorate.converge import Ran
 from quorate.coverage import Held, covered
-from quorate.drill import Drilled, DrillRequest, DrillResult, Lost, MemberState, Situation, Verdict
+from quorate.drill import Drilled, DrillRequest, DrillResult, Exposed, Lost, MemberState, Situation, Verdict
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, HashKV
-from quorate.fault import Cut, Stopped
+from quorate.fault import ANOTHER, Cut, Hidden, Stopped
 from quorate.inventory import Inventory
 from quorate.measure import Check, Gap, Probed, Resource, Tries
+from quorate.operation import Outcome, RestoreResult
 from quorate.permitted import request
 from quorate.prove import ProveResult, unserved
 from quorate.reading import parse
 from quorate.scenario import Fault, Proven
+from quorate.shown import changed, same_files
 from quorate.steadiness import Told
 from quorate.steadiness import checks as steadiness
 from quorate.supervisor import Systemd
@@ -37,6 +40,12 @@ MEMBERS = tuple(MemberState(name, name == "b", f"id-{name}", "3.6.14") for name 
 THERE = Situation(
     MEMBERS, {name: Systemd("etcd", "etcd.service", (2379,)) for name in "abc"}, firewalls=("a", "b", "c")
 )
+
+
+LOSS, PKI = scenario("control-plane-loss"), "/etc/kubernetes/pki"
+KEY = f"{PKI}/apiserver.key"
+API = Systemd("kube-apiserver", "kube-apiserver.service", (6443,))
+LOST = replace(THERE, exposed=Exposed("demo/1", dict.fromkeys("abc", API), dict.fromkeys("abc", (KEY,))))
 
 
 def inventory(text: str = ALLOWED) -> Inventory:
@@ -119,6 +128,34 @@ class TestAiming:
         assert task.laid.ports == (1,)
         with pytest.raises(Refusal, match="a has no /usr/sbin/nft"):
             laid(asked(), 1, stage, "a", replace(THERE, firewalls=()))
+
+    def test_every_api_server_is_killed_and_one_loses_the_files_that_a_bundle_can_give_back(self) -> None:
+        stage = LOSS.stages[0]
+        assert stage.fault and aim(stage.fault, LOST) == ("a", "b", "c")
+        first, *others = (laid(asked(), 1, stage, name, LOST).laid for name in "abc")
+        assert isinstance(first, Hidden)
+        assert (first.files, first.stopped.process, first.stopped.how) == ((KEY,), API, "kill")
+        assert [(type(each), each.process) for each in others if isinstance(each, Stopped)] == [(Stopped, API)] * 2
+
+    @pytest.mark.parametrize(
+        ("exposed", "said"),
+        [
+            (Exposed("demo/1", {"b": API}, {"a": ("x",)}), "nobody knows what runs the API server of a"),
+            (Exposed("demo/1", {"a": API}, {"a": ()}), "the bundle of demo/1 holds no file of a"),
+        ],
+    )
+    def test_what_could_not_be_mended_is_not_broken(self, exposed: Exposed, said: str) -> None:
+        with pytest.raises(Refusal, match=f"{said}.*; nothing was broken"):
+            laid(asked(), 1, LOSS.stages[0], "a", replace(LOST, exposed=exposed))
+
+    def test_what_etcd_is_told_stays_for_it_reads_it_anew_for_every_connection(self) -> None:
+        flags = {
+            "kube-apiserver": {"etcd-cafile": f"{PKI}/etcd/ca.crt", "audit-policy-file": "/etc/audit.yaml"},
+            "etcd": {"trusted-ca-file": f"{PKI}/etcd/ca.crt", "cert-file": f"{PKI}/etcd/server.crt"},
+            "kube-scheduler": {"kubeconfig": "/etc/kubernetes/scheduler.conf"},
+        }
+        told = (f"{PKI}/etcd/ca.crt", f"{PKI}/etcd/server.crt", "/etc/audit.yaml", "/etc/kubernetes/scheduler.conf")
+        assert needed((KEY, *told), flags) == ("/etc/audit.yaml", KEY)
 
     def test_nodes_that_somebody_has_or_that_nobody_reaches_keep_it_from_beginning(self) -> None:
         assert held_by(THERE) == ""
@@ -249,6 +286,36 @@ class TestVerdict:
         told = result(asked(), replace(SEEN, stopped="cancelled by bob"))
         assert told.outcome is Verdict.STOPPED
         assert told.findings[0] == "stopped early: cancelled by bob"
+
+
+class TestLaid:
+    HIDE = Hidden(Stopped(API, "t", 1.0, "/claim", "kill"), (KEY,), "drill-1")
+
+    def ran(self, *said: str) -> tuple[Ran, ...]:
+        return tuple(Ran(str(self.HIDE.compare), 0, each) for each in said)
+
+    @pytest.mark.parametrize(
+        ("said", "passed"), [(("",), True), ((f"{ANOTHER}{KEY}",), False), (("", ""), True), ((), None)]
+    )
+    def test_whether_they_are_the_same_files_is_what_the_node_has_compared(
+        self, said: tuple[str, ...], passed: bool | None
+    ) -> None:
+        assert same_files("stage 1", self.HIDE, self.ran(*said)).passed is passed
+
+    @pytest.mark.parametrize("outcome", [Outcome.LAID, Outcome.UNDONE, Outcome.REFUSED])
+    def test_only_what_is_laid_counts_and_is_told_as_that(self, outcome: Outcome) -> None:
+        ended = RestoreResult("lay-1", outcome, "demo/1", 1, member="a")
+        check = changed("stage 1", ended)
+        assert (check.id, check.expected, check.passed) == ("stage 1: lay", "laid", outcome is Outcome.LAID)
+
+    def test_it_is_over_when_an_api_server_takes_a_write_again(self) -> None:
+        gap = Gap("apiserver", "write", 11.0, 25.0)
+        tries = (Tries("etcd", "write", 9, 0), Tries("apiserver", "write", 9, 2))
+        probed = Probed(1.0, 30.0, tries, (gap,))
+        held = replace(asked(), scenario=LOSS)
+        told = result(held, Drilled(5.0, 30.0, declared=10.0, probed=probed))
+        assert told.clock.rto_s == 15.0
+        assert result(asked(), Drilled(5.0, 30.0, declared=10.0, probed=probed)).clock.rto_s == 0.0
 
 
 class TestProved:

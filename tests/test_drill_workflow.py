@@ -15,14 +15,25 @@ from temporalio.worker import Worker
 
 from activities.boundary import Boundary
 from quorate.converge import Receipt
-from quorate.drill import DrillRequest, DrillResult, Fingerprint, Lost, MemberState, Situation, Verdict, Watched
+from quorate.drill import (
+    DrillRequest,
+    DrillResult,
+    Exposed,
+    Fingerprint,
+    Lost,
+    MemberState,
+    Situation,
+    Verdict,
+    Watched,
+)
 from quorate.due import Situation as Server
 from quorate.errors import CommandFailed, Refusal
 from quorate.measure import Check, Gap, Probed, Tries
+from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.permitted import request
 from quorate.reading import parse
 from quorate.records import Entry
-from quorate.scenario import Scenario
+from quorate.scenario import Fault, Scenario
 from quorate.supervisor import Systemd
 from tests.test_drill import ALLOWED
 from tests.test_prove import Attic
@@ -31,8 +42,16 @@ from workflows.drill import Drill
 from workflows.patience import STEPS_QUEUE, STREAMS_QUEUE
 from workflows.prove import Prove
 
-SANDBOX = ALLOWED + "    sandbox: {host: 10.9.9.9}\n"
-FAILOVER, NIGHTLY = scenario("leader-failover"), scenario("restore-sandbox")
+SANDBOX = (
+    ALLOWED
+    + "    sandbox: {host: 10.9.9.9}\n"
+    + "    control_plane: [{role: kube-apiserver, unit: kube-apiserver.service}]\n"
+    + '    kubernetes: {kubeconfig: "file:/admin", api_urls: ["https://127.0.0.1:6443"]}\n'
+)
+FAILOVER, NIGHTLY, LOSS = (scenario(each) for each in ("leader-failover", "restore-sandbox", "control-plane-loss"))
+API = Systemd("kube-apiserver", "kube-apiserver.service", (6443,))
+KEY = "/etc/kubernetes/pki/apiserver.key"
+EXPOSED = Exposed("demo/1", dict.fromkeys("abc", API), dict.fromkeys("abc", (KEY,)))
 THERE = Situation(
     members=tuple(MemberState(name, name == "b", f"id-{name}") for name in "abc"),
     processes={name: Systemd("etcd", "etcd.service", (2379,)) for name in "abc"},
@@ -58,6 +77,17 @@ class NoBackup:
         raise ApplicationError("the store is away", type="unreachable", non_retryable=True)
 
 
+@workflow.defn(name="lay", sandboxed=False)
+class FakeLay:
+    """One that ends as the member's name says."""
+
+    @workflow.run
+    async def run(self, asked: RestoreRequest) -> RestoreResult:
+        assert (asked.snapshot, asked.cluster) == ("demo/1", "demo")
+        outcome = Outcome.LAID if asked.member == "a" else Outcome.UNDONE
+        return RestoreResult(asked.operation, outcome, asked.snapshot, 1, member=asked.member)
+
+
 @dataclass
 class Hall:
     """Activities that answer as they are told, and what they were asked."""
@@ -78,6 +108,7 @@ class Hall:
             "delete": Fingerprint(),
             "fingerprint": Fingerprint(100, "digest"),
             "lost": Lost(0.0, 10.0),
+            "exposed": EXPOSED,
         }
         steps = [self.step(name, answer) for name, answer in usual.items()]
         return [*steps, self.situation(), self.seal()]
@@ -131,7 +162,7 @@ class Hall:
         flows = Worker(
             client,
             task_queue=STEPS_QUEUE,
-            workflows=[Drill, Prove, NoBackup],
+            workflows=[Drill, Prove, NoBackup, FakeLay],
             activities=self.activities(),
             interceptors=[Boundary()],
             max_cached_workflows=0,
@@ -233,6 +264,42 @@ class TestWorkflow:
             ended = await handle.result()
         assert (ended.outcome, "delete" in hall.asked) == (Verdict.FAILED, False)
         assert ended.findings[0] == "stage 1: backup: the store is away, expected it ends"
+
+    async def test_api_servers_that_are_lost_are_mended_out_of_the_bundle_that_was_looked_at(
+        self, temporal: WorkflowEnvironment
+    ) -> None:
+        hall = Hall()
+        async with hall.begun(temporal.client, asked(LOSS)) as handle:
+            ended = await handle.result()
+        every = ["look", "steady", "look", "exposed", "lay", "lay", "lay", "lift", "lift", "lift", "steady", "clean"]
+        assert hall.asked == every
+        checks = {each.id: each.passed for each in ended.checks}
+        assert (checks["stage 1: lay"], checks["laid"], checks["stage 1: files"]) == (True, True, None)
+        assert sorted(each.name for each in ended.resources) == [
+            "kube-apiserver.service is killed",
+            "kube-apiserver.service is killed",
+            "kube-apiserver.service is killed, 1 of its files are out of sight",
+        ]
+
+    async def test_what_could_not_be_laid_fails_it_and_the_fault_is_lifted(
+        self, temporal: WorkflowEnvironment
+    ) -> None:
+        stage = LOSS.stages[0].model_copy(update={"fault": Fault(kind="lose-api", at="c")})
+        hall = Hall()
+        async with hall.begun(temporal.client, asked(LOSS.model_copy(update={"stages": (stage,)}))) as handle:
+            ended = await handle.result()
+        assert hall.asked[-5:] == ["lift", "lift", "lift", "steady", "clean"]
+        assert (ended.outcome, ended.findings[0]) == (Verdict.FAILED, "stage 1: lay: undone, expected laid")
+
+    async def test_where_no_bundle_could_mend_it_nothing_is_broken(self, temporal: WorkflowEnvironment) -> None:
+        hall = Hall({"exposed": [Refusal("no backup that counts has a bundle; nothing was broken")]})
+        async with hall.begun(temporal.client, asked(LOSS)) as handle:
+            ended = await handle.result()
+        assert "lay" not in hall.asked
+        assert (ended.outcome, ended.findings[0]) == (
+            Verdict.STOPPED,
+            "stopped early: no backup that counts has a bundle; nothing was broken",
+        )
 
     async def test_a_night_in_the_sandbox_lays_nothing_and_is_measured_by_the_proof(
         self, temporal: WorkflowEnvironment

@@ -1,7 +1,9 @@
 """A fault lays its own removal first, and is lifted whatever it was half way."""
 
 import shlex
+import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -9,7 +11,7 @@ from quorate.clients import NFT
 from quorate.command import Command, Node
 from quorate.converge import Await, Left
 from quorate.errors import Refusal
-from quorate.fault import TABLE, Cut, Stopped, Wiped, by_hand
+from quorate.fault import ANOTHER, TABLE, Cut, Hidden, Stopped, Wiped, by_hand
 from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from quorate.static_pod import StaticPod
 from quorate.supervisor import Systemd
@@ -105,6 +107,59 @@ class TestWiping:
     def test_the_node_puts_it_back_by_itself_unless_somebody_has_it(self) -> None:
         back = f"[ -e {CLAIM} ] || [ -e {self.LIVE} ] || mv -T {self.LIVE}.drill-1 {self.LIVE}"
         assert self.WIPE.script == f"{back}; [ -e {CLAIM} ] || {{ systemctl start etcd.service; }}"
+
+
+class TestHiding:
+    KEY, CRT = "/etc/kubernetes/pki/apiserver.key", "/etc/kubernetes/pki/apiserver.crt"
+    HIDE = Hidden(replace(STOP, how="kill"), (KEY, CRT), "drill-1")
+
+    def test_the_process_is_gone_before_each_file_gets_another_name_beside_its_own(self) -> None:
+        assert words(self.HIDE.lay(seen(self.KEY, self.CRT), 0))[0].startswith("systemd-run ")
+        assert words(self.HIDE.lay(seen(self.KEY, self.CRT, timer=True), 0))[0].startswith("systemctl kill ")
+        first = self.HIDE.lay(seen(self.HIDE.aside(self.KEY), self.CRT, etcd="failed", timer=True), 0)
+        assert words(first) == [f"mv -T {self.CRT} {self.CRT}.quorate-drill-1"]
+        assert self.HIDE.lay(seen(*self.HIDE.asides, etcd="failed", timer=True), 0) == ()
+
+    def test_they_are_compared_and_put_back_before_it_starts_and_the_timer_goes_last(self) -> None:
+        hidden = seen(*self.HIDE.asides, etcd="failed", timer=True)
+        assert self.HIDE.lift(hidden, 0) == (self.HIDE.compare,)
+        back = seen(self.KEY, self.CRT, etcd="inactive", timer=True)
+        assert "systemctl start etcd.service" in words(self.HIDE.lift(back, 0))[0]
+        assert words(self.HIDE.lift(seen(self.KEY, timer=True), 0)) == ["systemctl stop quorate-drill-1-1.timer"]
+        assert self.HIDE.lift(seen(self.KEY, self.CRT), 0) == ()
+
+    def test_while_an_operation_has_the_node_they_stay_and_that_is_said(self) -> None:
+        with pytest.raises(Refusal, match=r"\*\.quorate-drill-1 until it is over"):
+            self.HIDE.lift(seen(*self.HIDE.asides, CLAIM), 0)
+
+    def test_the_node_puts_them_back_by_itself_unless_somebody_has_it(self) -> None:
+        assert self.HIDE.script.startswith(f"[ -e {CLAIM} ] || {{ for f in {self.KEY} {self.CRT}; do ")
+        assert self.HIDE.script.endswith(f"; [ -e {CLAIM} ] || {{ systemctl start etcd.service; }}")
+
+    def test_what_was_there_is_back_whatever_has_been_laid_in_its_place(self, tmp_path: Path) -> None:
+        """The script itself, on files: laid again the same, laid again another, not laid, put back before."""
+        same, other, gone, back = (str(tmp_path / name) for name in ("same", "an other", "gone", "back"))
+        hide = Hidden(STOP, (same, other, gone, back), "drill-1")
+        for path in (same, other, gone):
+            Path(hide.aside(path)).write_text("as it was")
+        for path, text in ((same, "as it was"), (other, "an older one"), (back, "as it was")):
+            Path(path).write_text(text)
+        laid = Path(same).stat().st_ino
+        for said in (f"{ANOTHER}{other}\n", ""):
+            done = subprocess.run(hide.compare.argv, capture_output=True, text=True, check=True)
+            assert {Path(path).read_text() for path in hide.files} == {"as it was"}
+            assert not any(Path(path).exists() for path in hide.asides)
+            assert Path(same).stat().st_ino == laid
+            assert done.stdout == said
+
+    def test_another_mode_is_another_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        hide = Hidden(STOP, (str(path),), "drill-1")
+        for each, mode in ((path, 0o644), (Path(hide.aside(str(path))), 0o600)):
+            each.write_text("key")
+            each.chmod(mode)
+        assert ANOTHER in subprocess.run(hide.compare.argv, capture_output=True, text=True, check=True).stdout
+        assert path.stat().st_mode & 0o777 == 0o600
 
 
 class TestLifting:

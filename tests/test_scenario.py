@@ -33,13 +33,18 @@ def test_only_what_breaks_something_has_faults() -> None:
     assert scenario("leader-failover").faults
 
 
+def test_what_it_is_measured_by_is_what_is_lost() -> None:
+    assert scenario("control-plane-loss").lost == "apiserver"
+    assert {scenario(name).lost for name in ours()} == {"apiserver", "etcd"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
         (
             "kind: stop",
             "kind: melt",
-            "q.yaml:9: stages.0.fault.kind: must be 'stop', 'kill', 'cut' or 'wipe', found 'melt'",
+            "q.yaml:9: stages.0.fault.kind: must be 'stop', 'kill', 'cut', 'wipe' or 'lose-api', found 'melt'",
         ),
         ("steady: [quorum]", "steady: [calm]", "q.yaml:6: steady.0: must be 'quorum'"),
         ("    hold: 5s", "    hold: soon", "q.yaml:10: stages.0.hold: expected a duration"),
@@ -47,6 +52,8 @@ def test_only_what_breaks_something_has_faults() -> None:
         ("title: One is stopped\nhypo", "hypo", "q.yaml:1: title: is missing"),
         ("needs: {members: 3}", "colour: red", "q.yaml:5: colour: no such field"),
         ("    fault: {kind: stop, at: follower}\n", "", "q.yaml:8: stages.0: expected a fault, run, or both"),
+        ("kind: stop", "kind: lose-api", "q.yaml:8: stages.0: expected run: lay with the fault lose-api"),
+        ("    hold: 5s\n", "    run: lay\n", "q.yaml:8: stages.0: expected run: lay with the fault lose-api"),
         (", at_most: 2s", "", "q.yaml:13: proof.0: expected at_most with write-gap and read-gap"),
         ("needs: {members: 3}", "title: twice", "q.yaml:5: title: appears twice"),
     ],
@@ -72,7 +79,7 @@ def test_what_is_no_scenario_at_all_is_bad_input(text: str) -> None:
 
 
 def test_one_that_is_not_there_is_told_with_those_that_are() -> None:
-    with pytest.raises(BadInput, match="known: bad-backup, data-loss"):
+    with pytest.raises(BadInput, match="known: bad-backup, control-plane-loss, data-loss"):
         scenario("nightmare")
     with pytest.raises(BadInput, match="cannot be read"):
         scenario("/nowhere/mine.yaml")

@@ -10,6 +10,7 @@ from activities.bundling import Bundling
 from activities.copying import Copying
 from activities.drilling import Drilling
 from activities.due import Outset
+from activities.exposing import Exposing
 from activities.forwarded import ForwardedApis
 from activities.kubernetes import Kubernetes
 from activities.laying import Laying
@@ -76,6 +77,7 @@ def steps(wiring: Wiring) -> Activities:
     approvals = Approvals(wiring.signatures, journals, time)
     prompt = (wiring.prompt_etcds, ForwardedApis(wiring.prompt_apis, wiring.hosts))
     drilling = Drilling(hosts, etcds, *prompt, stores, wiring.ticks, time, wiring.shelf)
+    exposing = Exposing(hosts, stores, wiring.signatures, time, wiring.shelf)
     mistakes = Mistakes(etcds, time)
     return [
         wiring.planning.plan_restore,
@@ -110,6 +112,7 @@ def steps(wiring: Wiring) -> Activities:
         drilling.lift,
         drilling.clean,
         drilling.lost,
+        exposing.exposed,
         Approving().approve,
         mistakes.write,
         mistakes.fingerprint,

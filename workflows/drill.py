@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from quorate.converge import Receipt
     from quorate.drill import (
         BY_KEY,
+        EXPOSED_TITLE,
         FAULT_S,
         KEY_TITLES,
         KEYS_S,
@@ -26,6 +27,7 @@ with workflow.unsafe.imports_passed_through():
         DrillRequest,
         DrillResult,
         DrillTask,
+        Exposed,
         FaultTask,
         Fingerprint,
         Lost,
@@ -37,10 +39,11 @@ with workflow.unsafe.imports_passed_through():
         WatchTask,
     )
     from quorate.errors import Refusal
-    from quorate.fault import by_hand
+    from quorate.fault import Hidden, by_hand
     from quorate.measure import Check, Probed, Resource
+    from quorate.operation import Outcome
     from quorate.scenario import Stage
-    from quorate.shown import keys_back, not_back, refused_twin
+    from quorate.shown import keys_back, not_back, refused_twin, same_files
     from quorate.verdict import result
     from workflows import patience
     from workflows.children import said
@@ -125,7 +128,7 @@ class Drill(Stages):
         """Laid on all, watched or mended by an operation, lifted in every ending; then waited for."""
         assert stage.fault
         try:
-            situation = await self.situation()
+            situation = await self.exposed(number, stage, await self.situation())
             victims = aim(stage.fault, situation)
             faults = {name: laid(self.request, number, stage, name, situation) for name in victims}
         except (ActivityError, Refusal) as error:
@@ -231,11 +234,13 @@ class Drill(Stages):
     async def lifted(self, number: int, stage: Stage, fault: FaultTask, resource: Resource) -> Resource:
         """Tried for long: what could not be lifted is told with the command that lifts it."""
         try:
-            await self.fault(number, stage, "lift", resource.place, fault)
+            lifted = await self.fault(number, stage, "lift", resource.place, fault)
         except ActivityError as error:
             left = f"{resource.name} on {resource.place} could not be lifted: {said(error)}"
             self.note(stopped=left)  # nothing more is broken before this is mended
             return replace(resource, removal=by_hand(fault.node, fault.laid))
+        if isinstance(fault.laid, Hidden) and self.seen.restored and self.seen.restored.outcome is Outcome.LAID:
+            self.note(checks=(same_files(f"stage {number}", fault.laid, lifted.ran),))
         return replace(resource, destroyed=workflow.time())
 
     async def fault(self, number: int, stage: Stage, key: str, name: str, fault: FaultTask) -> Receipt:
@@ -249,6 +254,16 @@ class Drill(Stages):
     async def situation(self) -> Situation:
         task = DrillTask(self.request, "look", self.next())
         return await self.step("look", BY_KEY["look"].title, "drill.look", task, Situation, LOOK_S)
+
+    async def exposed(self, number: int, stage: Stage, situation: Situation) -> Situation:
+        """With what there is of the API servers, where they are taken away."""
+        if stage.run != "lay":
+            return situation
+        task = DrillTask(self.request, "exposed", self.next())
+        title = f"{stage.title}: {EXPOSED_TITLE}"
+        exposed = await self.step(f"exposed-{number}", title, "drill.exposed", task, Exposed, LOOK_S)
+        self.bundled = exposed.snapshot
+        return replace(situation, exposed=exposed)
 
     async def steady(self, when: str, patience_s: float) -> tuple[Check, ...]:
         wanted = steady_of(self.request)
@@ -277,9 +292,10 @@ class Drill(Stages):
 
     async def worked_out(self) -> None:
         """Of what was proved when it began; of what was restored when the first fault was laid."""
-        snapshot = next(each.snapshot for each in (self.seen.restored, self.seen.proved) if each)
-        if not snapshot:
+        done = self.seen.restored or self.seen.proved
+        if not done or not done.snapshot or self.bundled:  # what is laid takes back no write
             return
+        snapshot = done.snapshot
         at = self.seen.declared or self.seen.began
         task = DrillTask(self.request, "lost", self.next(), snapshot=snapshot, declared=at)
         try:

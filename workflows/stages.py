@@ -53,7 +53,7 @@ class Stages:
         self.titles: dict[str, str] = {}
         self.title = STEPS[0].title
         self.work: asyncio.Task[None] | None = None
-        self.cancelled_by = ""
+        self.cancelled_by = self.bundled = ""
 
     async def carried_out(self, number: int, stage: Stage, victim: str = "") -> None:
         """The same workflow as ever, as an operation of its own; cancelled with this one."""
@@ -107,8 +107,10 @@ class Stages:
         """Its plan is made, approved and carried out as in an incident."""
         assert self.request.restore
         assert stage.run
-        member = victim if stage.run == "replace-member" else ""
+        member = "" if stage.run == "restore" else victim
         asked = replace(self.request.restore, operation=self.begins(stage.run), member=member)
+        if stage.run == "lay":  # of a newer one the bundle would lack what is out of sight
+            asked = replace(asked, snapshot=self.bundled)
         if stage.store == "second":
             assert self.request.second
             asked = replace(asked, store=self.request.second)
