@@ -27,7 +27,7 @@ STEPS = (
         "nodes.start",
         roles="control-plane",
         commits=True,
-        patience_s=180,
+        patience_s=120,
         expected_s=8,
     ),
     Step("ready", "Wait until its API server is ready", "kubernetes.ready", "cluster", patience_s=120, expected_s=5),

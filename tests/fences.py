@@ -1,22 +1,27 @@
 """Freezing, thawing and restoring machines of memory, by plans that the real planners make of what is seen there."""
 
 import asyncio
+import hashlib
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import zstandard
 from temporalio import activity
 from temporalio.client import WorkflowHandle
 
 from activities.planning import Planning
-from quorate import replace_member, restore, tidy
+from quorate import lay, replace_member, restore, tidy
+from quorate.bundle import Gathered, tar
+from quorate.catalogue import Bundle
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import node_of
 from quorate.etcd import EtcdSeen, MemberSeen
 from quorate.inventory import Cluster, Component, Kubernetes
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import RestoreRequest, RestoreResult
+from quorate.packed import Packed
 from quorate.plan import Plan
 from quorate.tidy import Judged
 from tests.factory import LIVE, etcd_seen, inventory, snapshot
@@ -24,6 +29,7 @@ from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.manifests import manifest
 from tests.world import World
 from workflows.freeze import Freeze
+from workflows.lay import Lay
 from workflows.patience import STEPS_QUEUE
 from workflows.replace_member import ReplaceMember
 from workflows.restore import Restore
@@ -31,10 +37,38 @@ from workflows.thaw import Thaw
 from workflows.tidy import Tidy
 
 Handle = WorkflowHandle[Any, RestoreResult]
-WORKFLOWS = {"freeze": Freeze, "thaw": Thaw, "tidy": Tidy, "restore": Restore, "replace-member": ReplaceMember}
+WORKFLOWS = {
+    "freeze": Freeze,
+    "thaw": Thaw,
+    "tidy": Tidy,
+    "restore": Restore,
+    "replace-member": ReplaceMember,
+    "lay": Lay,
+}
 API = Component(role="kube-apiserver", unit="kube-apiserver.service")
 NOWHERE = Path("/srv")  # in every digest, so not where a history happens to be recorded
 SCHEDULER = Component(role="kube-scheduler", unit="kube-scheduler.service")
+
+
+PKI = "/etc/kubernetes/pki"
+KEYS = tuple(
+    Packed(path, 0o700, "etcd", "etcd", 0, 0, 0, text)
+    for path, text in ((PKI, None), (f"{PKI}/ca.crt", b"an authority"), (f"{PKI}/sa.key", b"a key"))
+)
+TAR = b"".join(tar("", (Gathered("a", {}, KEYS),)))
+OBJECT = zstandard.compress(TAR)
+BUNDLED = manifest().model_copy(
+    update={
+        "bundle": Bundle(
+            key=f"{manifest().directory}/bundle.tar.zst",
+            size_bytes=len(TAR),
+            sha256=hashlib.sha256(TAR).hexdigest(),
+            stored_bytes=len(OBJECT),
+            stored_sha256=hashlib.sha256(OBJECT).hexdigest(),
+            files={f"{PKI}/ca.crt": ("a",), f"{PKI}/sa.key": ("a",)},
+        )
+    }
+)
 
 
 def running(name: str) -> Machine:
@@ -80,6 +114,10 @@ class Fences(World):
     machines: dict[str, Machine] = field(default_factory=lambda: {name: running(name) for name in "abc"})
     rows: tuple[Judged, ...] = ()  # what a tidy is told that the nodes keep
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.shelf.objects[f"{manifest().directory}/bundle.tar.zst"] = OBJECT
+
     @property
     def settings(self) -> Cluster:
         kubernetes = Kubernetes(kubeconfig="file:/admin", api_urls=("https://127.0.0.1:6443",))
@@ -117,9 +155,9 @@ class Fences(World):
             inventory(NOWHERE).stores["here"],
             "latest" if kind == "restore" else "",
             "ann",
-            overrides=() if kind in {"thaw", "replace-member"} else ("quorum-healthy",),
+            overrides=() if kind in {"thaw", "replace-member", "lay"} else ("quorum-healthy",),
             reason="a test",
-            member="a" if kind == "replace-member" else "",
+            member="a" if kind in {"replace-member", "lay"} else "",
         )
         return replace(asked, **changes)
 
@@ -129,6 +167,10 @@ class Fences(World):
             whole = replace(whole, chosen=replace(whole.chosen, snapshot=snapshot()), refusals=())
         elif kind == "replace-member":
             whole = replace_member.plan(request, self.as_one(self.seen), {})
+        elif kind == "lay":
+            node = node_of("demo", self.settings, lay.member_of(request))
+            seen = FakeHosts(self.machines).survey(node, lay.look_of(request, BUNDLED))
+            whole = lay.plan(request, self.seen, BUNDLED, seen)
         else:
             whole = (
                 tidy.plan(request, self.seen, self.rows) if kind == "tidy" else getattr(self.planning, kind)(request)

@@ -99,6 +99,18 @@ async def tidied(world: World) -> Handle:
     return await world.start("tidy")
 
 
+async def laid(world: World) -> Handle:
+    """Held once while the API server does not start, then gone on with."""
+    assert isinstance(world, Fences)
+    world.machines["a"].units["kube-apiserver.service"].state = "inactive"
+    world.machines["a"].breaks = "systemctl start"
+    handle = await world.start("lay")
+    hold = await held(handle)
+    world.machines["a"].breaks = ""
+    await resolve(handle, hold.number, Choice.RETRY)
+    return handle
+
+
 async def replaced(world: World) -> Handle:
     """Held once after the removal, then gone on with."""
     assert isinstance(world, Fences)
@@ -177,7 +189,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[WorkflowHandle[Any, Any]]], ...] = (
     approved_by_two,
 )
 DUE = (backup_due, proved, proved_and_served, drilled, night)  # with workers of their own
-FENCED = (frozen, thawed, tidied, replaced)  # plans that are made of what is seen on the machines
+FENCED = (frozen, thawed, tidied, replaced, laid)  # plans that are made of what is seen on the machines
 
 
 async def main(directory: Path, *names: str) -> None:

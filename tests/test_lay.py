@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
+from temporalio.testing import WorkflowEnvironment
 
 from quorate.catalogue import Bundle, Manifest
 from quorate.cluster import ClusterSeen
@@ -17,12 +19,13 @@ from quorate.errors import BadInput, Busy, CommandFailed, Refusal
 from quorate.inventory import Component
 from quorate.lacking import Lacking, above, summed, sums, target
 from quorate.lay import STEPS, member_of, missing, origin, own_urls, plan
-from quorate.operation import RestoreRequest
+from quorate.operation import Outcome, RestoreRequest
 from quorate.packed import Packed
-from quorate.plan import BundleRef, Plan
+from quorate.plan import BundleRef, Choice, Plan
 from quorate.seen import NodeSeen, PathSeen
 from tests.fences import Fences
 from tests.manifests import manifest
+from tests.world import held, resolve
 
 PKI = "/etc/kubernetes/pki"
 KEY, CRT, UNIT = f"{PKI}/apiserver.key", f"{PKI}/apiserver.crt", "/etc/systemd/system/kube-apiserver.service"
@@ -249,3 +252,75 @@ class TestOrigin:
 
 def test_folders_are_told_from_the_outermost_in() -> None:
     assert above((KEY, UNIT)) == ("/etc", "/etc/kubernetes", PKI, "/etc/systemd", "/etc/systemd/system")
+
+
+@pytest.mark.server
+class TestWorkflow:
+    LOST = (f"{PKI}/ca.crt", f"{PKI}/sa.key")
+
+    @pytest.fixture
+    def fences(self, temporal: WorkflowEnvironment, tmp_path: Path) -> Fences:
+        world = Fences(temporal.client, tmp_path)
+        world.machines["a"].units["kube-apiserver.service"].state = "inactive"
+        return world
+
+    def files(self, fences: Fences) -> dict[str, str]:
+        return {path: text for path, text in fences.machines["a"].files.items() if path.startswith("/etc/kubernetes")}
+
+    async def test_what_is_missing_is_there_again_its_control_plane_runs_and_no_second_name_is_left(
+        self, fences: Fences
+    ) -> None:
+        fences.machines["a"].files[self.LOST[0]] = "mine"
+        others = {name: fences.machines[name].ran.copy() for name in "bc"}
+        async with fences.worker():
+            result = await fences.run("lay")
+        assert (result.outcome, result.member, result.snapshot) == (Outcome.LAID, "a", manifest().id)
+        assert self.files(fences) == {self.LOST[0]: "mine", self.LOST[1]: "a key"}
+        assert fences.units["a"] == ("active", "active", "active")
+        assert {name: fences.machines[name].ran for name in "bc"} == others
+        assert fences.machines["a"].claim is None
+
+    @pytest.mark.parametrize("breaks", ["tar", f"ln -T {PKI}/sa.key"])
+    async def test_what_fails_half_way_is_taken_away_again(self, fences: Fences, breaks: str) -> None:
+        before = self.files(fences)
+        fences.machines["a"].breaks = breaks
+        async with fences.worker():
+            result = await fences.run("lay")
+        assert (result.outcome, self.files(fences)) == (Outcome.UNDONE, before)
+        assert fences.machines["a"].claim is None
+        assert fences.units["a"] == ("active", "inactive", "inactive")
+
+    async def test_a_bundle_that_is_not_what_was_stored_lays_nothing(self, fences: Fences) -> None:
+        fences.shelf.objects[f"{manifest().directory}/bundle.tar.zst"] = zstandard.compress(b"another")
+        async with fences.worker():
+            result = await fences.run("lay")
+        assert (result.outcome, self.files(fences)) == (Outcome.UNDONE, {})
+        assert result.error
+        assert (result.error.kind, "is not what was stored" in result.error.message) == ("corrupt", True)
+
+    @pytest.mark.parametrize(
+        ("choice", "outcome", "left"), [(Choice.ROLLBACK, Outcome.UNDONE, 0), (Choice.ABORT, Outcome.HELD, 4)]
+    )
+    async def test_where_nothing_starts_on_it_a_person_says_what_becomes_of_it(
+        self, fences: Fences, choice: Choice, outcome: Outcome, left: int
+    ) -> None:
+        fences.machines["a"].breaks = "systemctl start"
+        async with fences.worker():
+            handle = await fences.start("lay")
+            hold = await held(handle)
+            assert (hold.step, len(self.files(fences))) == ("start-api", 4)
+            await resolve(handle, hold.number, choice)
+            assert (await handle.result()).outcome is outcome
+        assert len(self.files(fences)) == left
+
+    async def test_a_worker_that_dies_at_any_act_changes_nothing_about_the_outcome(self, fences: Fences) -> None:
+        async with fences.worker():
+            await fences.run("lay")
+        acts = len(fences.machines["a"].ran)
+        assert acts > 8
+        for at in range(acts):
+            world = Fences(fences.client, fences.root / str(at))
+            world.machines["a"].dies_at = at
+            async with world.worker():
+                assert (await world.run("lay")).outcome is Outcome.LAID, at
+            assert self.files(world) == self.files(fences)

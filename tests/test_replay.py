@@ -38,6 +38,7 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
         ("thaw", "thawed"),
         ("tidy", "tidied"),
         ("replace-member", "replaced"),
+        ("lay", "laid"),
         ("due", "backup-due"),
         ("prove", "proved"),
         ("prove", "proved-and-served"),

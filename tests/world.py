@@ -22,6 +22,7 @@ from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
 from activities.approvals import Approvals
 from activities.boundary import Boundary
+from activities.laying import Laying
 from activities.nodes import VERBS, Nodes
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.converge import Receipt
@@ -35,6 +36,7 @@ from quorate.taking import FACT, REFERENCE
 from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from workflows.freeze import Freeze
+from workflows.lay import Lay
 from workflows.patience import STEPS_QUEUE
 from workflows.replace_member import ReplaceMember
 from workflows.restore import Restore
@@ -67,6 +69,7 @@ ABOUT_ALL = (
     "members.verify",
     "members.differ",
     "kubernetes.verify",
+    "kubernetes.ready",
     "members.weigh",
     "members.remove",
     "members.add",
@@ -157,20 +160,21 @@ class World:
     @asynccontextmanager
     async def worker(self, *, cached: int = 0) -> AsyncIterator[Worker]:
         """With nothing in its cache every workflow task is a replay."""
-        nodes = Nodes(
-            RecordedHosts(FakeHosts(self.machines), self.journals.at, time),
-            RecordedStores(self.shelf, self.journals.at, time),  # type: ignore[arg-type]
-            Age(LocalSecrets({})),
-            time,
-        )
+        hosts = RecordedHosts(FakeHosts(self.machines), self.journals.at, time)
+        stores = RecordedStores(self.shelf, self.journals.at, time)  # type: ignore[arg-type]
+        nodes = Nodes(hosts, stores, Age(LocalSecrets({})), time)
+        laying = Laying(hosts, stores, Age(LocalSecrets({})), time)
         approvals = Approvals(SshSignatures(), self.journals.at, time)
         with ThreadPoolExecutor(16) as pool:
             worker = Worker(
                 self.client,
                 task_queue=STEPS_QUEUE,
-                workflows=[Restore, Freeze, Thaw, Tidy, ReplaceMember],
+                workflows=[Restore, Freeze, Thaw, Tidy, ReplaceMember, Lay],
                 activities=[
                     *(getattr(nodes, verb) for verb in VERBS),
+                    laying.lay,
+                    laying.unlay,
+                    laying.settle,
                     *self.cluster.activities(),
                     *self.ledger(),
                     approvals.check,
