@@ -273,6 +273,8 @@ class TestWanted:
     def test_what_the_system_or_quorate_makes_is_not_part_of_it(self) -> None:
         assert not any(map(needed, ("/run/x", "/proc/1", "relative", "/etc/x.d/00-quorate-fence.conf", "/a/../b")))
         assert needed("/etc/systemd/system/etcd.service.d/10-limits.conf")
+        mine = ("lay-01M8N58ZW10TC3QFWM2V7S7MVJ", "drill-01M8N565H7DW4MEE0SBS0D6RVD")
+        assert not any(needed(f"/etc/kubernetes/pki/sa.key.quorate-{operation}") for operation in mine)
 
     def test_no_node_has_more_than_so_many_bytes(self) -> None:
         files = tuple(FileSeen(f"/f{number:02}", "root", "root", 400 << 10) for number in range(20))

@@ -11,6 +11,8 @@ import pytest
 import zstandard
 from temporalio.testing import WorkflowEnvironment
 
+from activities.remains import Remains
+from quorate.adoption import adopted
 from quorate.catalogue import Bundle, Manifest
 from quorate.cluster import ClusterSeen
 from quorate.command import Command
@@ -23,6 +25,7 @@ from quorate.operation import Outcome, RestoreRequest
 from quorate.packed import Packed
 from quorate.plan import BundleRef, Choice, Plan
 from quorate.seen import NodeSeen, PathSeen
+from tests.fakes.machine import FakeHosts
 from tests.fences import Fences
 from tests.manifests import manifest
 from tests.world import held, resolve
@@ -312,6 +315,21 @@ class TestWorkflow:
             await resolve(handle, hold.number, choice)
             assert (await handle.result()).outcome is outcome
         assert len(self.files(fences)) == left
+
+    async def test_one_that_was_aborted_is_adopted_and_ends(self, fences: Fences) -> None:
+        fences.machines["a"].breaks = "systemctl start"
+        async with fences.worker():
+            handle = await fences.start("lay")
+            await resolve(handle, (await held(handle)).number, Choice.ABORT)
+            assert (await handle.result()).outcome is Outcome.HELD
+            found = adopted(Remains(FakeHosts(fences.machines)).found("demo", fences.settings), "demo")
+            assert (found.plan.chosen.runbook, found.step) == ("lay", "start-api")
+            fences.machines["a"].breaks = ""
+            handle = await fences.start("lay", adopted=found, member="")
+            await resolve(handle, (await held(handle)).number, Choice.RETRY)
+            result = await handle.result()
+        assert (result.outcome, result.member) == (Outcome.LAID, "a")
+        assert len(self.files(fences)) == 2
 
     async def test_a_worker_that_dies_at_any_act_changes_nothing_about_the_outcome(self, fences: Fences) -> None:
         async with fences.worker():

@@ -19,7 +19,7 @@ class Lay(Restore):
         return await super().run(request)
 
     def result(self, plan: Plan, outcome: Outcome, began: float) -> RestoreResult:
-        return replace(super().result(plan, outcome, began), member=self.request.member)
+        return replace(super().result(plan, outcome, began), member=plan.chosen.shares[0].member)
 
     def why_not_cancelled(self) -> str:
         if self.committed and self.phase != "done":
