@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from quorate.bundle import needed
 from quorate.catalogue import LATEST, Manifest, find
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node, node_of
@@ -81,7 +82,8 @@ def bundled(manifest: Manifest) -> dict[str, tuple[str, ...]]:
 
 
 def held_of(manifest: Manifest, node: str) -> tuple[str, ...]:
-    return tuple(sorted(path for path, nodes in bundled(manifest).items() if node in nodes))
+    """What a backup would have taken: of a name that it never takes nobody asks how it came there."""
+    return tuple(sorted(path for path, nodes in bundled(manifest).items() if node in nodes and needed(path)))
 
 
 def look_of(request: RestoreRequest, manifest: Manifest) -> Look:

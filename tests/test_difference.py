@@ -8,7 +8,7 @@ import pytest
 from quorate.absent import Absent
 from quorate.difference import differences, void
 from quorate.inventory import Store
-from quorate.plan import Chosen, Gate, Replaced, Share
+from quorate.plan import BundleRef, Chosen, Gate, Replaced, Share
 from quorate.source import FromMember
 from quorate.sshsig import Signer
 from tests.factory import JOINER, plan, share
@@ -86,6 +86,7 @@ def test_no_field_that_the_digest_covers_is_left_out(name: str) -> None:
         "rehearsal": FromMember("a", "staged"),
         "absent": Absent(("10.0.0.3",), (2379,), "etcd.service"),
         "replaced": Replaced("a", "a1", JOINER),
+        "bundle": BundleRef("bundle.tar.zst", "0" * 64, "1" * 64),
     }
     now = replace(CHOSEN, **{name: parts.get(name) or other[type(value)]})
     (told,) = differences(CHOSEN, now)

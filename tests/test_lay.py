@@ -192,6 +192,10 @@ class TestPlanning:
         assert missing(request, holding(MANIFEST), there(**{MANIFEST: "1"}))[0] == ()
         assert target(KEY, (MANIFEST,)) == KEY
 
+    def test_a_name_that_no_backup_takes_is_not_laid(self, dry: Fences) -> None:
+        strange = holding("/etc/../root/.ssh/authorized_keys", "/run/x", "relative", KEY)
+        assert missing(asked(dry), strange, NodeSeen())[0] == ((KEY, KEY),)
+
     def test_where_nothing_is_missing_nothing_is_begun(self, dry: Fences) -> None:
         with pytest.raises(Refusal, match="nothing is missing on a of what demo/.* holds of it; nothing was changed"):
             planned(dry, (KEY, CRT))
