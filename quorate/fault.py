@@ -207,11 +207,13 @@ class Hidden:
 
     @property
     def put_back(self) -> str:
-        """Says which were other ones; a rename leaves no moment without a file."""
+        """Says which were other ones; a rename leaves no moment without a file. What was a link is one again."""
         return (
-            f'for f in {shlex.join(self.files)}; do a=$f.quorate-{self.operation}; [ -e "$a" ] || continue; '
-            'if cmp -s "$a" "$f" && [ "$(stat -c %U:%G:%a "$a")" = "$(stat -c %U:%G:%a "$f")" ]; then rm -f "$a"; '
-            f'else [ ! -e "$f" ] || echo "{ANOTHER}$f"; mv -fT "$a" "$f"; fi; done'
+            'same() { cmp -s "$a" "$f" && [ "$(stat -Lc %U:%G:%a "$a")" = "$(stat -Lc %U:%G:%a "$f")" ]; }; '
+            f"for f in {shlex.join(self.files)}; do a=$f.quorate-{self.operation}; "
+            '[ -e "$a" ] || [ -L "$a" ] || continue; '
+            f'same || [ ! -e "$f" ] || echo "{ANOTHER}$f"; '
+            'if same && [ ! -L "$a" ]; then rm -f "$a"; else mv -fT "$a" "$f"; fi; done'
         )
 
     @property

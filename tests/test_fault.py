@@ -133,7 +133,8 @@ class TestHiding:
             self.HIDE.lift(seen(*self.HIDE.asides, CLAIM), 0)
 
     def test_the_node_puts_them_back_by_itself_unless_somebody_has_it(self) -> None:
-        assert self.HIDE.script.startswith(f"[ -e {CLAIM} ] || {{ for f in {self.KEY} {self.CRT}; do ")
+        assert self.HIDE.script.startswith(f"[ -e {CLAIM} ] || {{ same() {{ ")
+        assert f"for f in {self.KEY} {self.CRT}; do " in self.HIDE.script
         assert self.HIDE.script.endswith(f"; [ -e {CLAIM} ] || {{ systemctl start etcd.service; }}")
 
     def test_what_was_there_is_back_whatever_has_been_laid_in_its_place(self, tmp_path: Path) -> None:
@@ -151,6 +152,16 @@ class TestHiding:
             assert not any(Path(path).exists() for path in hide.asides)
             assert Path(same).stat().st_ino == laid
             assert done.stdout == said
+
+    def test_what_was_a_link_is_one_again(self, tmp_path: Path) -> None:
+        path = tmp_path / "key"
+        hide = Hidden(STOP, (str(path),), "drill-1")
+        (tmp_path / "elsewhere").write_text("key")
+        Path(hide.aside(str(path))).symlink_to("elsewhere")
+        path.write_text("key")
+        path.chmod((tmp_path / "elsewhere").stat().st_mode & 0o777)
+        assert subprocess.run(hide.compare.argv, capture_output=True, text=True, check=True).stdout == ""
+        assert path.is_symlink()
 
     def test_another_mode_is_another_file(self, tmp_path: Path) -> None:
         path = tmp_path / "key"

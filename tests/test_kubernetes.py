@@ -186,3 +186,27 @@ def test_nodes_that_are_none_of_ours_are_named_for_their_kubelets(tmp_path: Path
     times = measured({"verify-api": [Receipt(facts={"workers": "w1"})]})
     assert "on each of w1: `systemctl restart kubelet`" in times.findings[0]
     assert measured({"verify-api": [Receipt(facts={"workers": ""})]}).findings == ()
+
+
+class TestReady:
+    """Where nothing was restored: it is ready and takes a write, and no lease of a controller is touched."""
+
+    def ready(self, api: MemoryApi, root: Path) -> None:
+        journals = FileJournals(root, "chain", time.time).at
+        ActivityEnvironment().run(Kubernetes(api, journals, time).ready, task())
+
+    def test_every_api_server_takes_a_write_and_no_controller_loses_its_lease(self, tmp_path: Path) -> None:
+        held = {name: Lease("old", 1) for name in NAMES}
+        api = MemoryApi(dict(held), restored(), alive=False)
+        self.ready(api, tmp_path)
+        assert api.leases.pop("quorate-canary").holder == "restore-1"
+        assert (api.leases, api.freed) == (held, [])
+
+    def test_one_that_is_not_ready_in_time_is_named(self, tmp_path: Path) -> None:
+        @dataclass
+        class Silent(MemoryApi):
+            def ready(self) -> None:
+                raise Unreachable("connection refused")
+
+        with pytest.raises(DidNotConverge, match=r"https://10.0.0.1:6443 is not ready.*connection refused"):
+            self.ready(Silent({}, 1), tmp_path)

@@ -135,3 +135,33 @@ def left(made: Lab) -> str:
     ours = "ctr --namespace k8s.io snapshots ls; ctr --namespace k8s.io leases ls; nft list tables; mount"
     script = f"ls -d /etc/kubernetes/*quorate*; {copies}; ({ours}) | grep quorate; true"
     return "".join(shown(made, "sh", "-c", f"({script}) 2>/dev/null").values())
+
+
+KEPT = """cd /etc/kubernetes; find . -type f -o -type d | sort | while read -r f; do stat -c '%n %U:%G %a' "$f"; done
+find . -type f -exec sha256sum {} + | sort -k2"""
+
+
+def test_a_lost_control_plane_comes_back_out_of_the_bundle_and_no_kubelet_makes_an_empty_directory(
+    kubeadm: Product,
+) -> None:
+    """The kubelet makes whatever a static pod mounts; then files and a manifest are lost that no drill takes."""
+    made = kubeadm.lab
+    kubeadm.backup()
+    before = shown(made, "sh", "-c", KEPT)
+    result = kubeadm.json("drill", "start", "control-plane-loss", made.name, "--confirm", made.name)
+    assert (result["outcome"], result["findings"]) == ("passed", [])
+    assert shown(made, "sh", "-c", KEPT) == before
+    node = made.nodes[2].name
+    lost = (
+        f"rm -r /etc/kubernetes/pki/etcd {MANIFESTS}/kube-scheduler.yaml; rm /etc/kubernetes/pki/front-proxy-client.*"
+    )
+    assert node_exec(made, node, ["sh", "-ec", lost])[0] == 0
+    kept_keys = node_exec(made, made.nodes[1].name, ["sh", "-c", "ls /etc/kubernetes/pki/etcd"])[1].split()
+    assert kubeadm.json("lay", made.name, "--node", node, "--confirm", made.name)["outcome"] == "laid"
+    now = shown(made, "sh", "-c", KEPT)
+    away = [line for line in before[node].splitlines() if line not in now[node].splitlines()]
+    assert "ca.key" in kept_keys
+    assert all("./pki/etcd/ca.key" in line for line in away), (
+        away
+    )  # of which no bundle has any, unless it is asked to
+    until(lambda: "kube-scheduler" in node_exec(made, node, ["crictl", "ps"])[1], deadline_s=60, poll_s=0.5)
