@@ -193,7 +193,7 @@ class TestReady:
 
     def ready(self, api: MemoryApi, root: Path) -> None:
         journals = FileJournals(root, "chain", time.time).at
-        ActivityEnvironment().run(Kubernetes(api, journals, time).ready, task())
+        ActivityEnvironment().run(Kubernetes(ForwardedApis(api, NoWay()), journals, time).ready, task())
 
     def test_every_api_server_takes_a_write_and_no_controller_loses_its_lease(self, tmp_path: Path) -> None:
         held = {name: Lease("old", 1) for name in NAMES}
