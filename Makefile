@@ -48,7 +48,8 @@ fast: setup  ## the tests that need neither a server nor a lab
 
 test: setup  ## everything, on the lab
 	@$(BIN)/pytest -n 3 -m "not lab" tests
-	@$(BIN)/pytest -n 2 --dist loadfile -m lab tests
+	@$(BIN)/pytest -n 2 --dist loadfile -m "lab and not kubeadm" tests
+	@$(BIN)/pytest -m kubeadm tests
 
 robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1 WITH=none (or systemd) LOST=
 	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) --control-plane $(WITH) \

@@ -11,7 +11,7 @@ from tests.e2e.product import Product, on_node
 from tests.e2e.test_drilled_control_plane import held
 from tests.e2e.test_replace_member import replace, whole, writing
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.kubeadm]
 MANIFEST = "/etc/kubernetes/manifests/etcd.yaml"
 
 

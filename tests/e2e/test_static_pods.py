@@ -15,7 +15,7 @@ from tests.e2e.durability import lost, pod_moments, returning, told, traced
 from tests.e2e.product import Product, until
 from tests.e2e.standing import cancelled_in, found
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.kubeadm]
 MANIFESTS = "/etc/kubernetes/manifests"
 
 

@@ -15,7 +15,7 @@ from deploy.lab.lab import Lab, LabSpec, digest, down, load, node_exec, up, wrec
 from deploy.lab.process import wait
 from deploy.lab.ready import STATIC_PODS, api_identity, await_ready, etcd_healthy
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.kubeadm]
 
 PODS = "/api/v1/namespaces/kube-system/pods?labelSelector=tier%3Dcontrol-plane"
 
