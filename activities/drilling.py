@@ -38,6 +38,8 @@ from quorate.watching import Looked
 T = TypeVar("T")
 POLL_S = 0.5
 RELEASE_S = 30.0
+LAY_S = 90.0
+LIFT_S = 600.0  # a busy kubelet takes minutes to run again what was parked (seen: 90 s were too few)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ class Drilling:
 
     @activity.defn(name="drill.lay", no_thread_cancel_exception=True)
     def lay(self, task: FaultTask) -> Receipt:
-        return self._converged(task, task.laid.lay)
+        return self._converged(task, task.laid.lay, LAY_S)
 
     @activity.defn(name="drill.watch", no_thread_cancel_exception=True)
     def watch(self, task: WatchTask) -> Watched:
@@ -76,7 +78,7 @@ class Drilling:
     def lift(self, task: FaultTask) -> Receipt:
         """Seen gone before the claim is given back."""
         claim = Claim(task.node.lock_dir, DRILL, task.holder)
-        receipt = self._converged(task, task.laid.lift)
+        receipt = self._converged(task, task.laid.lift, LIFT_S)
         host = self.hosts.at(task.node, claim.look(), held(task))
         released = beaten(lambda tick: converge(host, claim.release, RELEASE_S, self.clock, tick), self.tick)
         return Receipt(
@@ -95,14 +97,14 @@ class Drilling:
         ticket = ticket_of(task)
         return beaten(lambda _: self._lost(task, ticket), self.tick)
 
-    def _converged(self, task: FaultTask, decide: Decide[NodeSeen, Command]) -> Receipt:
+    def _converged(self, task: FaultTask, decide: Decide[NodeSeen, Command], budget_s: float) -> Receipt:
         host = self.hosts.at(task.node, task.laid.look(), held(task))
-        return beaten(lambda tick: converge(host, decide, 90, self.clock, tick).receipt, self.tick)
+        return beaten(lambda tick: converge(host, decide, budget_s, self.clock, tick).receipt, self.tick)
 
     def _look(self, request: DrillRequest) -> Situation:
         settings = request.settings
-        claim = Claim(settings.lock_dir, request.cluster, "")
-        look = Look(paths=(NFT,), texts=(claim.file,), directories=(settings.etcd.data_dir,))
+        claims = tuple(Claim(settings.lock_dir, whose, "").file for whose in (request.cluster, DRILL))
+        look = Look(paths=(NFT,), texts=claims, directories=(settings.etcd.data_dir,))
         look |= (
             Look(pods=(settings.etcd.manifest,)) if settings.etcd.manifest else Look(units=(settings.etcd.process,))
         )
@@ -119,11 +121,7 @@ class Drilling:
             },
             firewalls=tuple(name for name, each in there.items() if NFT in each.paths),
             mounted=tuple(name for name, each in there.items() if each.lies(settings.etcd.data_dir).mounted),
-            holders={
-                name: text.split()[0]
-                for name, each in there.items()
-                if (text := each.texts.get(claim.file, "").strip())
-            },
+            holders={name: who for name, each in there.items() if (who := holder(each, claims))},
             silent={name: each.reason for name, each in seen.items() if isinstance(each, Silence)},
         )
 
@@ -253,6 +251,11 @@ class Drilling:
         ticks = self.ticks.since(request.cluster, found.created_at.timestamp())
         loss = loss_of(found, ticks, task.declared)
         return Lost(loss.least_s, loss.most_s)
+
+
+def holder(seen: NodeSeen, claims: Iterable[str]) -> str:
+    """Whose claim lies there: an operation's, or a drill's that could not lift its fault."""
+    return next((text.split()[0] for file in claims if (text := seen.texts.get(file, "").strip())), "")
 
 
 def held(task: FaultTask) -> Ticket:

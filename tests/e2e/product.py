@@ -32,7 +32,7 @@ class Product:
     def state(self) -> Path:
         return self.config.parent / "state"
 
-    def run(self, *words: str, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, timeout_s: float = 420) -> subprocess.CompletedProcess[str]:
         argv = [str(QUORATE), "--config", str(self.config), *words]
         return subprocess.run(argv, capture_output=True, text=True, timeout=timeout_s, check=False)
 

@@ -312,6 +312,18 @@ def test_what_is_not_steady_is_not_broken_further(drilled: Product, tmp_path: Pa
         on_node(drilled.lab, "systemctl start etcd.service", 2)
 
 
+def test_where_a_drill_has_left_its_claim_none_begins(drilled: Product) -> None:
+    """One that could not lift its fault; whoever has removed it by hand has removed that too."""
+    node, claim = drilled.lab.nodes[2].name, "/var/lib/quorate/drill/claim"
+    left = f"mkdir -p {Path(claim).parent} && echo 'drill-before-2 7 1 lift' >{claim}"
+    assert node_exec(drilled.lab, node, ["sh", "-c", left])[0] == 0
+    before = there(drilled)
+    error = drilled.json("drill", "start", "leader-failover", drilled.cluster, exit_code=4)["error"]
+    assert f"{node} belongs to operation drill-before-2; nothing was broken" in error["message"]
+    unchanged(drilled, before)
+    assert node_exec(drilled.lab, node, ["rm", claim])[0] == 0
+
+
 def test_faults_are_refused_where_the_inventory_does_not_allow_them(drilled: Product, tmp_path: Path) -> None:
     text = yaml.safe_load(drilled.config.read_text())
     for change, said in (
