@@ -39,7 +39,7 @@ T = TypeVar("T")
 POLL_S = 0.5
 RELEASE_S = 30.0
 LAY_S = 90.0
-LIFT_S = 600.0  # a busy kubelet takes minutes to run again what was parked (seen: 90 s were too few)
+LIFT_S = 600.0  # a busy kubelet takes minutes to run again what was parked (at load 15, 90 s were too few)
 
 
 @dataclass(frozen=True)
