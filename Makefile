@@ -34,7 +34,7 @@ setup: .venv/.done  ## make .venv with .venv/bin/quorate
 	@$(BIN)/python -m compileall -q quorate activities workflows worker  # an installation has its bytecode: 0.3 s a command
 	@touch $@
 
-check: setup  ## formatting, types, floors and the fast tests (under 30 s)
+check: setup  ## formatting, types, floors and the fast tests (80 s on two cores)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache
