@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from temporalio import activity
@@ -18,7 +19,7 @@ from activities.tickets import ticket_of
 from quorate import steadiness, watching
 from quorate.clients import NFT
 from quorate.cluster import Silence
-from quorate.command import Command, Ticket, node_of
+from quorate.command import Command, Ticket
 from quorate.converge import Clock, Decide, Receipt, Tick, converge
 from quorate.drill import DrillRequest, DrillTask, FaultTask, Lost, MemberState, Situation, Watched, WatchTask
 from quorate.errors import QuorateError
@@ -108,7 +109,7 @@ class Drilling:
         look |= (
             Look(pods=(settings.etcd.manifest,)) if settings.etcd.manifest else Look(units=(settings.etcd.process,))
         )
-        nodes = {each.name: node_of(request.cluster, settings, each) for each in settings.members}
+        nodes = {each.name: each for each in request.nodes}
         seen = together(nodes, lambda name: self.hosts.survey(nodes[name], look))
         there = {name: each for name, each in seen.items() if isinstance(each, NodeSeen)}
         heard = self._members(request)
@@ -220,15 +221,12 @@ class Drilling:
 
     def _wrote(self, task: WatchTask) -> str:
         """The victim is asked last: who hangs costs a second."""
-        said = []
-        for target in sorted(task.request.targets, key=lambda each: each.name == task.victim):
-            try:
-                self._ask(target, lambda etcd: etcd.put(watch_key(task.request), b""))
-            except QuorateError as error:
-                said.append(str(error))
-            else:
-                return ""
-        return "; ".join(said)
+        targets = sorted(task.request.targets, key=lambda each: each.name == task.victim)
+        try:
+            first(self.looking.at, targets, lambda etcd: etcd.put(watch_key(task.request), b""))
+        except QuorateError as error:
+            return str(error)
+        return ""
 
     def _clean(self, task: DrillTask, ticket: Ticket) -> None:
         request = task.request
@@ -240,7 +238,7 @@ class Drilling:
             for mistake in written(request):
                 etcd.delete_prefix(mistake.prefix)
 
-        first(self.etcds, request.targets, ticket, clean)
+        first(partial(self.etcds.at, ticket=ticket), request.targets, clean)
 
     def _lost(self, task: DrillTask, ticket: Ticket) -> Lost:
         request = task.request

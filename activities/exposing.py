@@ -12,7 +12,7 @@ from activities.recorded import RecordedHosts, RecordedStores
 from activities.tickets import ticket_of
 from quorate import aiming, bundle, lay
 from quorate.catalogue import LATEST, Manifest, find
-from quorate.command import Ticket, node_of
+from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.drill import DrillTask, Exposed
 from quorate.errors import BadInput, Refusal
@@ -47,7 +47,7 @@ class Exposing:
         wanted = Look(spaces=(etcd.data_dir,), programs=True)
         for each in (etcd, api):
             wanted |= Look(pods=(each.manifest,)) if each.manifest else Look(units=(each.process,))
-        nodes = {each.name: node_of(request.cluster, settings, each) for each in settings.members}
+        nodes = {each.name: each for each in request.nodes}
         seen = together(nodes, lambda name: self.hosts.survey(nodes[name], wanted))
         there = {name: each for name, each in seen.items() if isinstance(each, NodeSeen)}
         return Exposed(

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from temporalio import activity
@@ -51,10 +52,8 @@ class Mistakes:
         return self._through_any(task, delete)
 
     def _through_any(self, task: MistakeTask, ask: Callable[[Etcd, Tick], T]) -> T:
-        ticket = ticket_of(task)
-        return beaten(
-            lambda tick: first(self.etcds, task.request.targets, ticket, lambda etcd: ask(etcd, tick)), self.tick
-        )
+        at = partial(self.etcds.at, ticket=ticket_of(task))
+        return beaten(lambda tick: first(at, task.request.targets, lambda etcd: ask(etcd, tick)), self.tick)
 
 
 def fingerprint(etcd: Etcd, prefix: str, tick: Tick) -> Fingerprint:

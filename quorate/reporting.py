@@ -31,7 +31,6 @@ from quorate.told import Told, clock_of, utc
 PEOPLE, MACHINE = "people", "machine"
 NO_RECORD = "not in the record"
 SAID_MAX = 400
-NEVER = "9999-12-31"
 TITLES = {
     "backup": {step.key: step.title for step in backup.STEPS},
     "prove": {step.key: step.title for step in prove.STEPS},
@@ -385,7 +384,7 @@ def unsaid(own: tuple[str, ...], seen: Iterable[Check]) -> Iterator[Check]:
 
 def assigned(told: Told, found: Iterable[Finding], retest: str) -> tuple[Finding, ...]:
     """To whom the inventory says, and by when it says: not later than what failed is tried again."""
-    by = "" if told.close_within_s is None else min(day(told.ended + told.close_within_s), retest or NEVER)
+    by = "" if told.close_within_s is None else min(filter(None, (day(told.ended + told.close_within_s), retest)))
     return tuple(replace(each, owner=each.owner or told.owner, due=each.due or by) for each in found)
 
 
