@@ -43,6 +43,8 @@ from quorate.ways import ways
 T = TypeVar("T")
 PARALLEL = 32
 OPENED_BYTES = 1 << 17
+ELECTION_S = 5.0  # a timeout of one to two seconds, and a second vote where the first was split
+POLL_S = 0.2
 
 
 def unclocked(_cluster: str) -> int:
@@ -124,7 +126,7 @@ class Surveyor:
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
             certificates={member: self._read_certificates(each) for member, each in seen.items()},
         )
-        return self._tooled(cluster, store, self._closer(name, cluster, whole))
+        return self._tooled(cluster, store, self._closer(name, cluster, self._elected(cluster, whole)))
 
     def plan(self, request: RestoreRequest) -> Plan:
         """Survey, then decide; the same in the command line's process and in the worker."""
@@ -223,6 +225,22 @@ class Surveyor:
         }
         return replace(seen, nodes={**seen.nodes, **found})
 
+    def _elected(self, cluster: Cluster, seen: ClusterSeen) -> ClusterSeen:
+        """Asked once more where a majority answers and nobody serves a read: an election is over in a moment."""
+        if not perhaps_electing(seen):
+            return seen
+        asked = {member.name: target(cluster, member) for member in cluster.members if member.name in seen.answering}
+        until, read = time.monotonic() + (self.patience.closer_s or ELECTION_S), dict[str, int]()
+        while not read and (left_s := until - time.monotonic()) > 0:
+            found = everywhere(asked, lambda name: self._read(asked[name]), left_s)
+            read = {name: each for name, each in found.items() if isinstance(each, int)}
+            time.sleep(0 if read else POLL_S)  # a member may refuse at once
+        if not read:
+            return seen
+        heard = everywhere(asked, lambda name: self._etcd(asked[name]), self.patience.node_s)
+        unread = {name: why for name, why in seen.unread.items() if name not in read}
+        return replace(seen, etcd={**seen.etcd, **heard}, reads=read, unread=unread)
+
     def _closer(self, name: str, cluster: Cluster, seen: ClusterSeen) -> ClusterSeen:
         """A second look where the first leaves questions: whose log goes furthest, who reaches whom."""
         with ThreadPoolExecutor(2) as pool:
@@ -294,6 +312,13 @@ def too_few_run(
     """Whether no read can succeed: of fewer members than a quorum has it is possible that they run."""
     perhaps = [m for m in cluster.members if isinstance(heard[m.name], EtcdSeen) or not stopped(m, cluster, nodes)]
     return len(perhaps) < quorum(len(cluster.members))
+
+
+def perhaps_electing(seen: ClusterSeen) -> bool:
+    """Whether nothing but a leader is missing; under an alarm CORRUPT nobody reads, whoever leads."""
+    voters = [each for each in seen.answering.values() if not each.learner]
+    corrupt = any(kind == "CORRUPT" for each in voters for _, kind in each.alarms)
+    return not seen.has_quorum and not corrupt and len(voters) >= seen.quorum
 
 
 def led(heard: Mapping[str, EtcdSeen | Silence]) -> bool:

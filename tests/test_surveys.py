@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,15 +17,16 @@ from quorate.catalogue import home_of, latest
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node
 from quorate.errors import Unreachable
-from quorate.etcd import EtcdSeen
+from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Jump
 from quorate.inventory import Store as StoreSettings
 from quorate.marks import Kind, Mark, put
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate, Plan
-from quorate.ports import Store
+from quorate.ports import Etcd, Store
 from quorate.seen import Look, NodeSeen, UnitSeen
 from tests.factory import SNAPSHOT_BYTES, inventory
+from tests.fakes.etcd import FakeCluster
 from tests.fakes.machine import FakeHosts, Unit
 from tests.fakes.memory import PlainMemory, unremembered
 from tests.fakes.store import MemoryStore, MemoryStores
@@ -152,6 +155,59 @@ def test_where_too_few_members_can_be_running_no_read_is_waited_for(scene: Scene
     assert time.monotonic() - began < 10
     assert not seen.has_quorum
     assert seen.unread["a"] == "fewer members run than a quorum has"
+
+
+@dataclass
+class Electing:
+    """A cluster whose leader has just died; it votes when it has been asked so often for a read."""
+
+    cluster: FakeCluster
+    refusals: int
+
+    @contextmanager
+    def at(self, target: EtcdTarget) -> Iterator[Etcd]:
+        with self.cluster.at(target) as etcd:
+            yield Elected(self, etcd)
+
+
+@dataclass
+class Elected:
+    electing: Electing
+    etcd: Etcd
+
+    def look(self) -> EtcdSeen:
+        return self.etcd.look()
+
+    def linearizable_revision(self) -> int:
+        if self.electing.refusals:
+            self.electing.refusals -= 1
+            raise Unreachable("etcdserver: leader changed")
+        self.electing.cluster.leader = "b"
+        return self.etcd.linearizable_revision()
+
+
+@pytest.mark.parametrize(("refusals", "leader"), [(6, "b"), (9999, "")])
+def test_an_election_is_waited_for_before_a_quorum_is_called_lost(
+    scene: Scene, refusals: int, leader: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader was killed a moment ago: the others answer, and know of nobody who leads."""
+    monkeypatch.setattr("activities.surveys.ELECTION_S", 1.0)
+    whole, cluster = inventory(scene.root), scene.bench.cluster
+    cluster.leader, cluster.silent = "", {"a"}
+    surveyor = replace(scene.surveyor(), etcds=Electing(cluster, refusals))
+    seen = surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+    assert seen.has_quorum is bool(leader)
+    assert set(seen.reads) <= {"b", "c"}
+    assert {each.leader for each in seen.answering.values()} == {cluster.id_of(leader)}
+
+
+def test_under_an_alarm_of_corruption_no_election_is_waited_for(scene: Scene) -> None:
+    whole, cluster = inventory(scene.root), scene.bench.cluster
+    cluster.alarms = (("a", "CORRUPT"),)
+    surveyor = replace(scene.surveyor(), etcds=(electing := Electing(cluster, 9999)))
+    seen = surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
+    assert not seen.has_quorum
+    assert 9999 - electing.refusals == len(cluster.names)
 
 
 @pytest.mark.parametrize(
