@@ -55,8 +55,7 @@ def reported(told: Told, made_at: float, made_by: str, version: str) -> Report:
     figures = (rto(told, clock), rpo(told))
     seen = checks(told, trail)
     resources = tuple(resources_of(told))
-    own = told.drill.findings if told.drill else tuple(map(str, told.outcome.get("findings") or ()))
-    overall = verdict(told, () if told.drill else (*own, *missed(figures), *failing(seen)))
+    overall = verdict(told, () if told.drill else (*told.own, *missed(figures), *failing(seen)))
     retest = due(told, overall.judgement)
     found = assigned(told, findings(told, missed(figures), resources, trail), retest)
     report = Report(
@@ -358,17 +357,16 @@ def pair(told: Told, place: str, lays: str, lifts: tuple[str, ...], kind: str) -
 
 
 def findings(told: Told, objectives: tuple[str, ...], made: tuple[Resource, ...], trail: Trail) -> Iterator[Finding]:
-    own = told.drill.findings if told.drill else tuple(map(str, told.outcome.get("findings") or ()))
-    yield from map(Finding, own)
+    yield from map(Finding, told.own)
     error = told.outcome.get("error")
     if isinstance(error, dict) and error.get("message"):
         yield Finding(str(error["message"]))
     yield from map(Finding, objectives)
     if told.drill:
-        for each in unsaid(own, told.drill.checks):
+        for each in unsaid(told.own, told.drill.checks):
             yield Finding(f"check {each.id}: expected {each.expected}, seen {each.observed}")
     for left in made:
-        told_already = left.removal and any(left.removal in each for each in own)
+        told_already = left.removal and any(left.removal in each for each in told.own)
         if not (left.destroyed or left.kind.startswith("kept") or told_already):
             by_hand = f"; remove it with: {left.removal}" if left.removal else ""
             yield Finding(f"left behind: {left.kind} {left.name} at {left.place}{by_hand}")

@@ -75,6 +75,11 @@ class Told:
     def word(self) -> str:
         return str(self.outcome.get("outcome", ""))
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The findings that the operation has told itself."""
+        return self.drill.findings if self.drill else tuple(map(str, self.outcome.get("findings") or ()))
+
     @cached_property
     def acts(self) -> tuple[Acted, ...]:
         return acts(self.chains)

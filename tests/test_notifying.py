@@ -4,11 +4,13 @@ import logging
 import time
 import traceback
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from activities.adapters.webhooks import HttpWebhooks
+from quorate.drill import Verdict
 from quorate.errors import BadInput, Denied, Failed, QuorateError, Unreachable
 from quorate.notices import TOLD, Notice, of_hold
 from quorate.operation import Hold
@@ -17,6 +19,7 @@ from quorate.reading import parse
 from tests.exporting import Exporter, Site
 from tests.factory import INVENTORY
 from tests.hooks import Hook, hooked
+from tests.reports import drill
 from worker.notifying import GIVEN_UP_S, Outbox, Switch
 from worker.operations import new_id
 
@@ -62,6 +65,22 @@ class TestWhatIsTold:
         assert (said["cluster"], said["kind"], said["outcome"]) == ("demo", "backup", outcome)
         assert (said["operation"], said["why"], said["snapshot"]) == (operation, "b was silent; c was too", "demo/s")
         assert said["severity"] in {"critical", "warning"}
+
+    @pytest.mark.parametrize("verdict", list(Verdict))
+    def test_a_drill_is_told_like_a_backup_with_what_it_expected_and_saw(
+        self, tmp_path: Path, hook: Hook, verdict: Verdict
+    ) -> None:
+        site = told(tmp_path, hook)
+        exporter, operation, held = site.exporter(), new_id("drill"), drill(verdict)
+        site.record(operation, asdict(held))
+        send(exporter)
+        if verdict is Verdict.PASSED:
+            assert hook.calls == []
+            return
+        (said,) = hook.bodies
+        assert (said["kind"], said["outcome"], said["operation"]) == ("drill", verdict, operation)
+        assert said["why"] == "; ".join(held.findings)
+        assert said["severity"] == ("critical" if verdict is Verdict.FAILED else "warning")
 
     @pytest.mark.parametrize("outcome", ["verified", "restored", "refused", "frozen"])
     def test_what_went_well_or_was_refused_to_somebody_is_not(self, tmp_path: Path, hook: Hook, outcome: str) -> None:

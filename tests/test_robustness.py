@@ -1,5 +1,6 @@
 """The checker of `make robustness` is shown what it has to catch, as values that were once read from a lab."""
 
+import json
 import random
 from dataclasses import replace
 from itertools import product
@@ -144,6 +145,7 @@ def test_a_member_of_another_name_or_address_is_caught():
         ({"claim": f"{OP} 12 1"}, f"b is still claimed: {OP} 12 1"),
         ({"bars": ("/var/lib/quorate/fence/etcd.service",)}, "b still has /var/lib/quorate/fence/etcd.service"),
         ({"tables": ("inet filter", "inet quorate")}, "b still has the firewall table inet quorate"),
+        ({"units": ("quorate-undo-1.timer",)}, "b still has the unit quorate-undo-1.timer"),
         ({"directories": {LIVE: 20, KEPT: 10, f"{LIVE}.quorate-x.part": 4}}, f"b still has {LIVE}.quorate-x.part"),
         ({"directories": {LIVE: 20}}, f"b: the data from before is not in {KEPT}"),
         ({"directories": {LIVE: 10}}, f"b: no new data in {LIVE}"),
@@ -381,6 +383,20 @@ def test_a_moment_is_read_from_the_trail_as_it_grows(tmp_path):
         reached.append([trail.reached(moment, 3) for moment in seen])
     assert reached == [[True, False, False], [True, True, False], [True, True, False], [True, True, True]]
     assert not Trail(tmp_path, frozenset({OP})).reached(seen[0], 3)
+
+
+def test_acts_are_counted_and_a_look_is_none(tmp_path):
+    audit = tmp_path / "drill-1" / "audit"
+    audit.mkdir(parents=True)
+    argvs = (["look"], ["systemctl", "stop"], ["look"], ["nft"])
+    lines = [
+        f'{{"event":"intent","step":"lay","argv":{json.dumps(argv)},"place":"a","seq":{n}}}\n'
+        for n, argv in enumerate(argvs)
+    ]
+    (audit / "1.jsonl").write_text("".join([*lines, '{"event":"outcome","of":1}\n']))
+    trail = Trail(tmp_path, frozenset(), "drill")
+    trail.follow()
+    assert [(each["argv"], trail.over(each)) for each in trail.begun()] == [(argvs[1], True), (argvs[3], False)]
 
 
 def test_a_blow_falls_once_at_its_moment_and_is_healed_once_in_its_time():

@@ -7,7 +7,6 @@ import json
 import signal
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -20,7 +19,7 @@ from deploy.lab.wreck import do
 from deploy.robustness.chance import COUNT, at_each, cases
 from deploy.robustness.faults import FAULTS, LOCKS
 from deploy.robustness.moments import COUNTED, OF_SHAPE
-from deploy.robustness.product import Product
+from deploy.robustness.product import Product, ended
 from deploy.robustness.restore import World
 from deploy.robustness.run import run
 from deploy.robustness.telling import entry, kept, line, summary, trouble
@@ -139,14 +138,6 @@ def begun(name: str, case: Case) -> World:
     product = Product(lab)
     product.up()
     return World(lab, product, load(lab))
-
-
-def ended(name: str) -> None:
-    with suppress(LabError):
-        from deploy.lab.lab import load_lab
-
-        Product(load_lab(name)).down()
-    down(name)
 
 
 def told(done: list[Ran], record: Path | None) -> None:

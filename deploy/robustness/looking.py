@@ -33,6 +33,7 @@ for p in $(pidof etcd); do echo "process $p"; done
 find /etc/systemd/system /run/systemd/system -name '0?-quorate-*' -printf 'bar %p\\n'
 find /var/lib/quorate/fence -type f -printf 'bar %p\\n' 2>/dev/null
 systemctl show -p DropInPaths --value etcd.service | tr ' ' '\\n' | sed -n '/quorate/s/^/bar loaded /p'
+systemctl list-units --all --plain --no-legend 'quorate*' | sed 's/^/ours /; s/ *loaded .*//'
 nft list tables
 for p in /var/lib/quorate/*/claim; do [ -e "$p" ] && echo "claim $(cat "$p")"; done; true
 ) || exit 1
@@ -96,6 +97,7 @@ def node_reading(said: str) -> NodeReading:
         bars=tuple(sorted(set(found.get("bar", ())))),
         tables=tuple(found.get("table", ())),
         claim="; ".join(found.get("claim", ())),
+        units=tuple(found.get("ours", ())),
     )
 
 

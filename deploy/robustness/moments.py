@@ -44,13 +44,14 @@ class Trail:
 
     operations: Path
     known: frozenset[str]
+    kind: str = "restore"
     operation: str = ""
     read: dict[Path, int] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)
 
     def follow(self) -> None:
         """A line that is only half there is left for the next time."""
-        new = sorted(path.name for path in self.operations.glob("restore-*") if path.name not in self.known)
+        new = sorted(path.name for path in self.operations.glob(f"{self.kind}-*") if path.name not in self.known)
         self.operation = new[0] if new else ""
         for path in (self.operations / self.operation / "audit").glob("*.jsonl") if new else ():
             with path.open("rb") as file:
@@ -59,6 +60,10 @@ class Trail:
             if whole:
                 self.read[path] = self.read.get(path, 0) + len(whole) + 1
                 self.records += [{**json.loads(line), "chain": path.name} for line in whole.splitlines()]
+
+    def begun(self) -> tuple[dict[str, Any], ...]:
+        """Every act that it was about to carry out; a look changes nothing."""
+        return tuple(each for each in self.records if each["event"] == "intent" and each["argv"] != ["look"])
 
     def reached(self, moment: Moment, nodes: int) -> bool:
         self.follow()

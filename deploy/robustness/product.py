@@ -9,11 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.lab.errors import LabError
+from deploy.lab.lab import down, load_lab
 from deploy.lab.process import wait
 from deploy.robustness.readings import Said, Told
 
@@ -62,9 +64,14 @@ class Product:
         return int(said["revision"])
 
     def begin_restore(self, *more: str) -> subprocess.Popen[str]:
-        argv = [str(PROGRAM), "--config", self.lab.config, "restore", self.lab.name, "--confirm", self.lab.name]
+        return self._begin("restore", self.lab.name, "--confirm", self.lab.name, *WHY, *more)
+
+    def begin_drill(self, scenario: str) -> subprocess.Popen[str]:
+        return self._begin("drill", "start", scenario, self.lab.name)
+
+    def _begin(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*argv, *WHY, *more, "-o", "json"],
+            [str(PROGRAM), "--config", self.lab.config, *words, "-o", "json"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -87,8 +94,15 @@ class Product:
         lost = self.state.rename(self.state.with_name("state.lost"))
         shutil.rmtree(lost, ignore_errors=True)
 
-    def operations(self) -> set[str]:
-        return {path.name for path in (self.state / "operations").glob("restore-*")}
+    def operations(self, kind: str = "restore") -> set[str]:
+        return {path.name for path in (self.state / "operations").glob(f"{kind}-*")}
+
+
+def ended(name: str) -> None:
+    """The lab of that name, and Quorate on it."""
+    with suppress(LabError):
+        Product(load_lab(name)).down()
+    down(name)
 
 
 def parsed(text: str) -> dict[str, Any]:
@@ -113,7 +127,7 @@ def told(said: dict[str, Any]) -> Told:
     )
 
 
-def ended(waiting: subprocess.Popen[str], seconds: float) -> str | None:
+def heard(waiting: subprocess.Popen[str], seconds: float) -> str | None:
     """What it printed, or None while it still waits."""
     try:
         return waiting.communicate(timeout=max(0.0, seconds))[0]
@@ -123,7 +137,7 @@ def ended(waiting: subprocess.Popen[str], seconds: float) -> str | None:
 
 def finished(waiting: subprocess.Popen[str], seconds: float) -> str:
     """What it printed in the end; nothing where it has to be given up."""
-    text = ended(waiting, seconds)
+    text = heard(waiting, seconds)
     if text is None:
         waiting.kill()
         waiting.communicate()

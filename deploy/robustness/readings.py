@@ -20,6 +20,7 @@ class NodeReading:
     bars: tuple[str, ...] = ()  # files that keep etcd or its clients away, on disk or loaded by systemd
     tables: tuple[str, ...] = ()
     claim: str = ""
+    units: tuple[str, ...] = ()  # of ours, timers too
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,8 @@ def leftovers(name: str, node: NodeReading, seen: Evidence) -> Iterator[str]:
         yield f"{name} still has {bar}"
     for table in sorted(set(node.tables) - set(seen.before.nodes[name].tables)):
         yield f"{name} still has the firewall table {table}"
+    for unit in sorted(set(node.units) - set(seen.before.nodes[name].units)):
+        yield f"{name} still has the unit {unit}"
     expected = {LIVE, f"{LIVE}.before-{seen.operation}", *restored_at(name, seen.told)}
     for path in sorted(set(node.directories) - set(seen.before.nodes[name].directories) - expected):
         yield f"{name} still has {path}"

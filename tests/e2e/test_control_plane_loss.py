@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from deploy.lab.age import OURS
-from deploy.lab.lab import node_exec
+from deploy.lab.lab import node_exec, wreck
 from tests.e2e.conftest import lab
 from tests.e2e.product import Product, on_node, until
 from tests.e2e.test_backups import instead
@@ -171,6 +171,25 @@ def test_a_daemon_that_is_killed_while_the_files_are_away_goes_on(whole: Product
     result = json.loads(answer)
     assert (waiting.returncode, failing(result)) == (0, []), answer + said
     assert (state(whole), hidden(whole), own(there(whole))) == (before, [], lines)
+
+
+def test_a_node_that_reboots_while_its_files_are_away_has_them_back(whole: Product) -> None:
+    """The timer that would put them back does not outlive a reboot; the drill does."""
+    before, lines = state(whole), own(there(whole))
+    with started(whole, "control-plane-loss", whole.cluster, "--confirm", whole.cluster) as waiting:
+        until(lambda: bool(bare(whole)), deadline_s=120)
+        wreck(whole.lab, "reboot", whole.lab.nodes[bare(whole)[0]].name)
+        answer, said = waiting.communicate(timeout=300)
+    result = json.loads(answer)
+    assert result["outcome"] in {"passed", "failed"}, answer + said
+    assert [each["removal"] for each in result["resources"] if each["removal"]] == []
+    until(lambda: (state(whole), hidden(whole), own(there(whole))) == (before, [], lines), poll_s=1.0)
+    assert whole.run("audit", "verify", result["operation"]).returncode == 0
+
+
+def bare(whole: Product) -> list[int]:
+    """Nodes whose files are away."""
+    return [number for number in EVERYWHERE if on_node(whole.lab, f"find {PKI} -name '*.quorate-*'", number)]
 
 
 def test_where_nobody_of_ours_is_left_the_nodes_put_everything_back(whole: Product, tmp_path: Path) -> None:

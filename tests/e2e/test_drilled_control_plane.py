@@ -1,7 +1,5 @@
 """Drills where a control plane runs: what its API servers could not do is measured too, and people are missed."""
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +7,8 @@ import pytest
 import yaml
 
 from tests.e2e.conftest import lab, product
-from tests.e2e.product import QUORATE, Product, until
-from tests.e2e.test_drills import drills, failing, short, there
+from tests.e2e.product import Product
+from tests.e2e.test_drills import absent, copied, failing, short, there
 
 pytestmark = pytest.mark.lab
 
@@ -25,7 +23,16 @@ def guarded() -> Iterator[Product]:
 
 
 @pytest.mark.parametrize(
-    "scenario", ["restore-sandbox", "network-partition", "member-loss", "quorum-loss", "data-loss", "bad-backup"]
+    "scenario",
+    [
+        "restore-sandbox",
+        "leader-failover",
+        "network-partition",
+        "member-loss",
+        "quorum-loss",
+        "data-loss",
+        "bad-backup",
+    ],
 )
 def test_a_scenario_is_held_with_a_control_plane(guarded: Product, scenario: str) -> None:
     held(guarded, scenario)
@@ -65,39 +72,11 @@ def test_a_leader_is_lost_and_the_probe_sees_it_through_an_api_server_too(
 
 
 def test_whoever_usually_approves_may_not_and_another_person_can(guarded: Product, tmp_path: Path) -> None:
-    """With a control plane: the API servers are back before it is handed back."""
-    guarded.backup()
-    text = yaml.safe_load(guarded.config.read_text())
-    text["clusters"][guarded.cluster]["approval"] = {"approvers": ["ada", "kim"]}
-    file = tmp_path / "quorate.yaml"
-    file.write_text(yaml.safe_dump(text))
-    known, before = drills(guarded), planned(guarded)
-    argv = [str(QUORATE), "--config", str(file), "drill", "start", "operator-absent", guarded.cluster]
-    with subprocess.Popen(
-        [*argv, "--as", "ada", "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as waiting:
-        digest, operation = awaited(guarded, before)
-        mine = guarded.run("approve", operation, "--digest", digest, "--as", "ada")
-        assert mine.returncode == 5
-        assert "ada is not among the approvers: kim" in mine.stderr
-        assert guarded.run("approve", operation, "--digest", digest, "--as", "kim").returncode == 0
-        answer, said = waiting.communicate(timeout=300)
-    result = json.loads(answer)
-    assert (result["outcome"], failing(result)) == ("passed", []), answer + said
-    (absent,) = [each for each in result["checks"] if each["id"] == "absent"]
-    assert "ada is not among the approvers" in absent["observed"]
-    assert any("approved by kim" in each for each in result["people"])
-    assert result["clock"]["declared"] < result["clock"]["approved"] < result["clock"]["first_write"]
+    """The API servers are back before it is handed back."""
+    result = absent(guarded, tmp_path)
     assert result["clock"]["readyz"] >= result["clock"]["declared"]
-    assert drills(guarded) - known == {result["operation"]}
 
 
-def awaited(quorate: Product, known: set[str]) -> tuple[str, str]:
-    """The plan that is made and waits for an approval, and whose it is."""
-    until(lambda: bool(planned(quorate) - known), deadline_s=90, poll_s=0.2)
-    (operation,) = planned(quorate) - known
-    return str(quorate.json("operations", "show", operation)["digest"]), operation
-
-
-def planned(quorate: Product) -> set[str]:
-    return {path.parent.name for path in (quorate.state / "operations").glob("restore-*/plan.json")}
+def test_with_the_first_store_away_the_second_is_restored_from(guarded: Product, tmp_path: Path) -> None:
+    guarded.backup()
+    held(copied(guarded, tmp_path), "store-away")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.lab.lab import Lab, load, node_exec
+from deploy.lab.lab import Lab, load, node_exec, wreck
 from tests.e2e.conftest import lab, product
 from tests.e2e.product import QUORATE, Product, on_node, until
 from tests.e2e.test_restore import etcdctl
@@ -209,14 +209,7 @@ def test_keys_that_are_deleted_by_mistake_are_back_and_exactly_those(drilled: Pr
 def test_with_the_first_store_away_a_backup_says_so_and_the_second_is_restored_from(
     drilled: Product, tmp_path: Path
 ) -> None:
-    text = yaml.safe_load(drilled.config.read_text())
-    (tmp_path / "copies").mkdir()
-    text["stores"]["second"] = {"directory": str(tmp_path / "copies")}
-    text["clusters"][drilled.cluster]["backup"]["copies"] = ["second"]
-    file = tmp_path / "quorate.yaml"
-    file.write_text(yaml.safe_dump(text))
-    other = Product(drilled.lab, file)
-    other.config.parent.joinpath("state").symlink_to(drilled.state)
+    other = copied(drilled, tmp_path)
     result = other.json("drill", "start", "store-away", drilled.cluster, "--confirm", drilled.cluster)
     assert (result["outcome"], failing(result)) == ("passed", [])
     (restore,) = [each for each in result["operations"] if each.startswith("restore-")]
@@ -252,6 +245,23 @@ def test_a_daemon_that_is_killed_leaves_nothing_broken_and_the_drill_goes_on(
     assert (waiting.returncode, failing(result)) == (0, []), answer + said
     unchanged(drilled, before)
     assert drilled.run("audit", "verify", result["operation"]).returncode == 0
+
+
+@pytest.mark.parametrize(("kind", "act"), [("stop", "systemctl stop etcd.service"), ("cut", "nft -f")])
+def test_a_node_that_reboots_under_a_fault_is_mended_all_the_same(
+    drilled: Product, tmp_path: Path, kind: str, act: str
+) -> None:
+    before, known = there(drilled), drills(drilled)
+    with started(drilled, short(tmp_path, kind, "follower"), drilled.cluster) as waiting:
+        until(lambda: acted(drilled, known, act))
+        (operation,) = drills(drilled) - known
+        place = next(each["place"] for each in drilled.trail(operation) if act in " ".join(each.get("argv", ())))
+        wreck(drilled.lab, "reboot", place)
+        answer, said = waiting.communicate(timeout=200)
+    result = json.loads(answer)
+    assert result["outcome"] in {"passed", "failed"}, answer + said
+    assert [each["removal"] for each in result["resources"] if each["removal"]] == []
+    until(lambda: there(drilled) == before, poll_s=1.0)
 
 
 def test_where_nobody_of_ours_is_left_the_node_lifts_it_by_itself(drilled: Product, tmp_path: Path) -> None:
@@ -353,3 +363,59 @@ def test_what_was_held_is_listed_and_what_policy_wants_is_due(drilled: Product, 
     due.pop("short", "")  # of another test, which had no second to become steady again
     assert due == {"quarterly": "it was never held"}
     assert {each["scenario"] for each in other.json("drill", "ls")["scenarios"]} == set(ours())
+
+
+def copied(quorate: Product, tmp_path: Path) -> Product:
+    """The same with a second store, which gets every backup."""
+    text = yaml.safe_load(quorate.config.read_text())
+    (tmp_path / "copies").mkdir()
+    text["stores"]["second"] = {"directory": str(tmp_path / "copies")}
+    text["clusters"][quorate.cluster]["backup"]["copies"] = ["second"]
+    file = tmp_path / "quorate.yaml"
+    file.write_text(yaml.safe_dump(text))
+    other = Product(quorate.lab, file)
+    other.config.parent.joinpath("state").symlink_to(quorate.state)
+    return other
+
+
+def test_whoever_usually_approves_may_not_and_another_person_can(drilled: Product, tmp_path: Path) -> None:
+    assert absent(drilled, tmp_path)["clock"]["readyz"] is None
+
+
+def absent(quorate: Product, tmp_path: Path) -> dict[str, Any]:
+    """Of two who may approve one declares it, so the other has to."""
+    quorate.backup()
+    text = yaml.safe_load(quorate.config.read_text())
+    text["clusters"][quorate.cluster]["approval"] = {"approvers": ["ada", "kim"]}
+    file = tmp_path / "quorate.yaml"
+    file.write_text(yaml.safe_dump(text))
+    known, before = drills(quorate), planned(quorate)
+    argv = [str(QUORATE), "--config", str(file), "drill", "start", "operator-absent", quorate.cluster]
+    with subprocess.Popen(
+        [*argv, "--as", "ada", "-o", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as waiting:
+        digest, operation = awaited(quorate, before)
+        mine = quorate.run("approve", operation, "--digest", digest, "--as", "ada")
+        assert mine.returncode == 5
+        assert "ada is not among the approvers: kim" in mine.stderr
+        assert quorate.run("approve", operation, "--digest", digest, "--as", "kim").returncode == 0
+        answer, said = waiting.communicate(timeout=300)
+    result = json.loads(answer)
+    assert (result["outcome"], failing(result)) == ("passed", []), answer + said
+    (missed,) = [each for each in result["checks"] if each["id"] == "absent"]
+    assert "ada is not among the approvers" in missed["observed"]
+    assert any("approved by kim" in each for each in result["people"])
+    assert result["clock"]["declared"] < result["clock"]["approved"] < result["clock"]["first_write"]
+    assert drills(quorate) - known == {result["operation"]}
+    return result
+
+
+def awaited(quorate: Product, known: set[str]) -> tuple[str, str]:
+    """The plan that is made and waits for an approval, and whose it is."""
+    until(lambda: bool(planned(quorate) - known), deadline_s=90, poll_s=0.2)
+    (operation,) = planned(quorate) - known
+    return str(quorate.json("operations", "show", operation)["digest"]), operation
+
+
+def planned(quorate: Product) -> set[str]:
+    return {path.parent.name for path in (quorate.state / "operations").glob("restore-*/plan.json")}

@@ -1,9 +1,11 @@
 """A member is lost while a writer writes: it is replaced, the others serve all along, and nothing is lost."""
 
+import dataclasses
 import json
 import subprocess
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,11 +15,16 @@ from typing import Any
 import grpc
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from activities.adapters import etcd_rpc_pb2 as rpc
 from activities.adapters.etcd import GrpcEtcds, called
 from activities.adapters.secrets import LocalSecrets
 from deploy.lab.lab import Lab, Node, digest, load, wreck
+from deploy.lab.pki import Authority, Pair
+from deploy.lab.units import etcd_unit
 from quorate.errors import QuorateError
 from quorate.etcd import EtcdSeen, EtcdTarget
 from tests.e2e.conftest import lab, product
@@ -36,7 +43,8 @@ SPOIL = (
 
 @pytest.fixture(scope="module")
 def bare_lab() -> Iterator[Lab]:
-    yield from lab("r", members=3, etcd="3.6", control_plane="none")
+    """With a machine that is nobody's, which takes a member's place in the end."""
+    yield from lab("r", members=3, etcd="3.6", control_plane="none", sandbox=True)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +141,14 @@ def recorded(quorate: Product, known: set[str], step: str) -> bool:
 
 
 def whole(quorate: Product, result: dict[str, Any], node: Node, live: str = LIVE) -> None:
-    """One cluster of three that vote and hold the same, nothing of ours left, and what was there before is kept."""
+    """And what was there before is kept."""
+    joined(quorate, result, node)
+    made = quorate.lab
+    assert on_node(made, f"ls -d {live}.before-{result['operation']}", made.nodes.index(node))
+
+
+def joined(quorate: Product, result: dict[str, Any], node: Node) -> None:
+    """One cluster of three that vote and hold the same, and nothing of ours left."""
     made = quorate.lab
     assert (result["outcome"], result["member"]) == ("replaced", node.name)
     rows = seen(made, node).members
@@ -141,8 +156,6 @@ def whole(quorate: Product, result: dict[str, Any], node: Node, live: str = LIVE
     assert not any(row.learner for row in rows)
     assert len(hashes(made)) == 1
     assert [left(quorate, each) for each in made.nodes] == [[], [], []]
-    kept = on_node(made, f"ls -d {live}.before-{result['operation']}", made.nodes.index(node))
-    assert kept
     assert quorate.run("audit", "verify", result["operation"]).returncode == 0
     assert "quorum-lost" not in {each["id"] for each in quorate.json("inspect", made.name)["findings"]}
 
@@ -303,7 +316,7 @@ def test_nobody_is_removed_whom_the_quorum_needs(bare: Product) -> None:
 
 
 def test_a_member_that_comes_back_at_other_urls_takes_the_place_of_the_one_of_its_name(bare: Product) -> None:
-    """As the inventory has it; the last here, for what follows would have to know of them."""
+    """As the inventory has it; what follows has to know of them."""
     made, node = bare.lab, bare.lab.nodes[1]
     wreck(made, "wipe", node.name)
     peer = f"https://{node.address}:2390"
@@ -318,3 +331,61 @@ def test_a_member_that_comes_back_at_other_urls_takes_the_place_of_the_one_of_it
     assert f"{node.peer_url} was not fenced" in str(plan)
     whole(bare, replace(bare, node.name), node)
     assert {row.peer_urls for row in seen(made, node).members if row.name == node.name} == {(peer,)}
+
+
+def test_a_member_whose_machine_is_gone_comes_back_on_another_machine(bare: Product) -> None:
+    """A certificate for the old address is told before anything is done; the old machine may come back any time."""
+    made, node, spare = bare.lab, bare.lab.nodes[2], bare.lab.sandbox
+    assert spare
+    moved = Node(node.name, spare.address, spare.container)
+    there = Product(dataclasses.replace(made, nodes=(*made.nodes[:2], moved), sandbox=None), bare.config)
+    wreck(made, "stop-node", node.name)
+    inventory = yaml.safe_load(bare.config.read_text())
+    del inventory["clusters"][made.name]["sandbox"]
+    members = inventory["clusters"][made.name]["members"]
+    urls = {"host": moved.address, "peer_urls": [moved.peer_url], "client_urls": [moved.client_url]}
+    members[2] = members[2] | urls
+    bare.config.write_text(yaml.safe_dump(inventory))
+    furnish(there.lab, moved, node.address)
+    refused = bare.json("plan", "replace-member", made.name, node.name, exit_code=4)
+    assert [each["id"] for each in refused["refusals"]] == ["certificate"]
+    furnish(there.lab, moved, moved.address)
+    plan = bare.json("plan", "replace-member", made.name, node.name)
+    assert f"{node.peer_url} was not fenced" in str(plan)
+    with writing(there.lab, moved) as writer:
+        result = replace(bare, node.name)
+    joined(there, result, moved)
+    assert writer.lost(moved) == []
+    assert {row.peer_urls for row in seen(made, moved).members if row.name == node.name} == {(moved.peer_url,)}
+    wreck(made, "start-node", node.name)
+    until(lambda: state(made, node) == "failed" or "permanently removed" in journal(made, node))
+    joined(there, result, moved)
+
+
+def furnish(made: Lab, node: Node, address: str) -> None:
+    """A new machine as an operator would prepare it, with certificates for that address."""
+    pki = Path(made.etcd.ca).parent
+    pair = Pair((pki / "ca.crt").read_bytes(), (pki / "ca.key").read_bytes())
+    key = serialization.load_pem_private_key(pair.key, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signs = Authority(x509.load_pem_x509_certificate(pair.cert).subject, key, pair).sign
+    files = {"/etc/etcd/pki/ca.crt": pair.cert, "/etc/systemd/system/etcd.service": unit(made, node)}
+    for name in ("server", "peer"):
+        signed = signs(node.name, hosts=(node.name, address, "127.0.0.1", "localhost"))
+        files |= {f"/etc/etcd/pki/{name}.crt": signed.cert, f"/etc/etcd/pki/{name}.key": signed.key}
+    laid = [f"echo {b64encode(text).decode()} | base64 -d > {path}" for path, text in files.items()]
+    folders = "install -d /etc/etcd/pki; install -d -o etcd -g etcd -m 700 /var/lib/etcd"
+    owned = "chown etcd /etc/etcd/pki/*.key; chmod 600 /etc/etcd/pki/*.key; systemctl daemon-reload"
+    on_node(made, "; ".join((folders, *laid, owned)), made.nodes.index(node))
+
+
+def unit(made: Lab, node: Node) -> bytes:
+    return etcd_unit(made.spec, node, made.nodes).encode()
+
+
+def state(made: Lab, node: Node) -> str:
+    return on_node(made, "systemctl show -p ActiveState --value etcd", made.nodes.index(node))
+
+
+def journal(made: Lab, node: Node) -> str:
+    return on_node(made, "journalctl -b -u etcd --no-pager -n 200", made.nodes.index(node))
