@@ -12,7 +12,7 @@ from quorate.stored import StoredTool
 
 UNIT_PROPERTIES = (
     "Id,LoadState,ActiveState,SubState,MainPID,User,Group,DropInPaths,NeedDaemonReload,"
-    "AssertResult,AssertTimestampMonotonic,ExecStart,Result,Job"
+    "AssertResult,AssertTimestampMonotonic,ExecStart,Result,Job,UnitFileState"
 )
 PROPERTIES = frozenset(UNIT_PROPERTIES.split(","))
 
@@ -93,6 +93,7 @@ class UnitSeen:
     queued: bool = False  # systemd has a job for it that it has not begun
     told: dict[str, str] | None = None  # by all that tells it; None where only the command line was seen
     manifest: Manifest | None = None  # of a static pod, where it was read
+    enabled: bool = True  # one that is not may be forgotten by systemd whenever it does not run
 
     @property
     def owner(self) -> str:
@@ -357,6 +358,7 @@ def _unit(block: dict[str, str], told: Told) -> UnitSeen:
         told=told.flags(str(pid) if pid else block["Id"], argv),
         result=block.get("Result", ""),
         queued=block.get("Job", "0") not in {"", "0"},
+        enabled=block.get("UnitFileState", "enabled") == "enabled",
     )
 
 

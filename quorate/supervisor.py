@@ -1,6 +1,5 @@
 """Processes of a node: barred from starting, stopped for good, started again."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -37,8 +36,33 @@ class Systemd:
     def flag(self) -> str:
         return f"{FENCE_DIR}/{self.unit}"
 
+    @property
+    def refused(self) -> str:
+        """The flag's second name says that a start was refused, where systemd itself forgets the unit at once."""
+        return f"{self.flag}.refused"
+
     def look(self) -> Look:
-        return Look(paths=(self.drop_in, self.flag), units=(self.unit,))
+        return Look(paths=(self.drop_in, self.flag, self.refused), units=(self.unit,))
+
+    def laid(self, seen: NodeSeen) -> tuple[str, ...]:
+        """Of the flag's names those that are there."""
+        return tuple(path for path in (self.flag, self.refused) if path in seen.paths)
+
+    def proved(self, seen: NodeSeen) -> bool:
+        """Whether a start was refused since it was barred; an earlier flag's second name is no name of this one."""
+        flag, refused = seen.paths.get(self.flag), seen.paths.get(self.refused)
+        same = flag and refused and (flag.device, flag.inode) == (refused.device, refused.inode)
+        return self.seen(seen).assert_failed or bool(same)
+
+    def proof(self, seen: NodeSeen) -> Command:
+        """That it cannot start. Of a unit that nothing refers to systemd keeps no result, so its word is taken."""
+        if self.seen(seen).enabled:
+            return Command(("sh", "-c", f"! systemctl start {self.unit}"))
+        script = (
+            f'said=$(LC_ALL=C systemctl start {self.unit} 2>&1) && exit 1; echo "$said" >&2; '
+            f"case $said in *'Assertion failed'*) ln -fT {self.flag} {self.refused};; *) exit 1;; esac"
+        )
+        return Command(("sh", "-c", script))
 
     def bar(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """A start is refused from now on, also after a reboot; what runs goes on."""
@@ -46,9 +70,11 @@ class Systemd:
 
     def unbar(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Unread, the files would still hold at the next boot: so they are looked for, not what is loaded."""
-        lifted = not any(seen.has(self.drop_in, self.flag)) and self.drop_in not in self.seen(seen).drop_ins
+        lifted = (
+            not any(seen.has(self.drop_in, self.flag, self.refused)) and self.drop_in not in self.seen(seen).drop_ins
+        )
         stays = self.before == FROZEN and self.frozen(seen)  # nobody has started it since: its bar is the freeze's
-        return () if lifted or stays else self._unbar()
+        return () if lifted or stays else self._unbar(seen)
 
     def seen(self, seen: NodeSeen) -> UnitSeen:
         return seen.units.get(self.unit, UnitSeen(self.unit))
@@ -67,8 +93,8 @@ class Systemd:
         """What was not running: no more than there was."""
         if self.before == FROZEN:
             return ()
-        if any(seen.has(self.flag)):
-            return (Command(("rm", "-f", self.flag)),)
+        if laid := self.laid(seen):
+            return (Command(("rm", "-f", *laid)),)
         if self.before == "activating" and self.seen(seen).gone:
             return (
                 Command(("systemctl", "reset-failed", self.unit)),  # it may have counted too many
@@ -92,9 +118,9 @@ class Systemd:
             Command(("systemctl", "daemon-reload")),
         )
 
-    def _unbar(self) -> tuple[Command, ...]:
+    def _unbar(self, seen: NodeSeen) -> tuple[Command, ...]:
         return (
-            *removed(self.drop_in, self.flag),
+            *removed(self.drop_in, self.flag, *(path for path in self.laid(seen) if path != self.flag)),
             Command(("systemctl", "daemon-reload")),
         )
 
@@ -118,18 +144,21 @@ class Units:
         return join([unit.unbar(seen, waited_s) for unit in self.units])
 
     def fence(self, seen: NodeSeen, waited_s: float) -> Left[Command]:
-        """Bar them from starting, stop them, see them gone, prove that they cannot start."""
+        """Bar them from starting, stop them, see them gone, prove that they cannot start.
+
+        After every stop: a proof is a start, which would wait for a unit before it in order that still stops.
+        """
         if unbarred := [unit.bar(seen, waited_s) for unit in self.units if not unit.barred(seen)]:
             return join(unbarred)
         if there := [unit for unit in self.units if not unit.seen(seen).gone]:
-            return stopped(there), *proofs(self.units)
+            return stopped(there), *(unit.proof(seen) for unit in self.units)
         if answering := [unit.unit for unit in self.units if unit.answers(seen)]:
             return Await(f"{', '.join(answering)}: the process is gone, its port still answers", poll_s=0.05)
-        return proofs([unit for unit in self.units if not unit.seen(seen).assert_failed])
+        return tuple(unit.proof(seen) for unit in self.units if not unit.proved(seen))
 
     def start(self, seen: NodeSeen, _waited_s: float) -> Left[Command]:
         """Take the flags away, start them, see them listen; the drop-ins stay: a reload costs half a second."""
-        flags = [unit.flag for unit in self.units if any(seen.has(unit.flag))]
+        flags = [path for unit in self.units for path in unit.laid(seen)]
         idle = [unit for unit in self.units if unit.seen(seen).gone and not unit.seen(seen).queued]
         failed = [unit.unit for unit in idle if unit.seen(seen).state == "failed"]
         acts = (
@@ -229,11 +258,6 @@ def started(units: list[Systemd]) -> Command:
     """Returns when they have said that they are ready, or when it is time to look what keeps them."""
     names = " ".join(unit.unit for unit in units)
     return Command(("sh", "-c", f"timeout {START_S} systemctl start {names} || [ $? = 124 ]"))
-
-
-def proofs(units: Iterable[Systemd]) -> tuple[Command, ...]:
-    """After every stop: a proof is a start, which would wait for a unit before it in order that still stops."""
-    return tuple(Command(("sh", "-c", f"! systemctl start {unit.unit}")) for unit in units)
 
 
 def join(lefts: list[Left[Command]]) -> Left[Command]:

@@ -47,6 +47,35 @@ def test_a_stop_ends_with_a_proof_that_it_cannot_start(unit: UnitSeen, left: lis
     assert acts(ALONE.fence(node(unit), 0)) == left
 
 
+class TestAUnitThatSystemdForgets:
+    """One that is not enabled and that nothing refers to: what became of its last start is not kept."""
+
+    GONE = replace(BARRED, state="inactive", pid=0, enabled=False)
+    FLAG = replace(THERE, inode="5")
+
+    def forgotten(self, refused: PathSeen | None) -> NodeSeen:
+        seen = node(self.GONE)
+        names = {ETCD.drop_in: THERE, ETCD.flag: self.FLAG} | ({ETCD.refused: refused} if refused else {})
+        return replace(seen, paths=names)
+
+    def test_its_refusal_is_kept_beside_the_flag(self) -> None:
+        (proof,) = acts(ALONE.fence(self.forgotten(None), 0))
+        assert f"ln -fT {ETCD.flag} {ETCD.refused}" in proof
+        assert acts(ALONE.fence(self.forgotten(self.FLAG), 0)) == []
+
+    def test_that_of_an_earlier_bar_proves_nothing(self) -> None:
+        assert len(acts(ALONE.fence(self.forgotten(replace(THERE, inode="4")), 0))) == 1
+
+    def test_it_goes_with_the_flag(self) -> None:
+        seen = self.forgotten(self.FLAG)
+        assert acts(ETCD.unbar(seen, 0))[0] == f"rm -f {ETCD.drop_in} {ETCD.flag} {ETCD.refused}"
+        assert acts(ALONE.start(seen, 0))[0] == f"rm -f {ETCD.flag} {ETCD.refused}"
+        alone = replace(
+            seen, paths={ETCD.refused: self.FLAG}, units={"etcd.service": replace(self.GONE, drop_ins=())}
+        )
+        assert acts(ETCD.unbar(alone, 0))[0] == f"rm -f {ETCD.drop_in} {ETCD.flag} {ETCD.refused}"
+
+
 def test_a_port_that_still_answers_is_not_gone() -> None:
     gone = replace(BARRED, state="inactive", pid=0, assert_failed=True)
     assert isinstance(ALONE.fence(node(gone, port=True), 9), Await)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SHORT = Path(__file__).with_name("short.yaml")
 KILLED = {"daemon": ("daemon",), "temporal": ("temporal",), "both": ("temporal", "daemon")}
-WHEN = ("begun", "over")
+WHEN = {"begun": ("begun",), "over": ("over",), "each": ("begun", "over")}
 LATER_S = 60  # what a node takes back by itself may come after the end that is told
 OVER = {"passed", "failed", "stopped", "refused", ""}
 
@@ -67,7 +67,7 @@ def main() -> int:
     done: list[Drilled] = []
     try:
         world = begun(asked.lab)
-        for kill in kills(asked.who, asked.first):
+        for kill in kills(asked.who, asked.when, asked.first):
             drilled = drill(world, kill, asked.scenario)
             if not drilled.struck:
                 break  # it has no more acts
@@ -84,14 +84,15 @@ def main() -> int:
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m deploy.robustness.drills", description=__doc__)
     top.add_argument("--who", choices=KILLED, default="daemon")
+    top.add_argument("--when", choices=WHEN, default="each", help="an act is")
     top.add_argument("--scenario", default=str(SHORT), help="one that leaves the cluster as it was; a name or a file")
     top.add_argument("--first", type=int, default=1, help="act")
     top.add_argument("--lab", default="rehearsal", help="its name")
     return top
 
 
-def kills(who: str, first: int) -> Iterator[Kill]:
-    return (Kill(who, when, act) for act in itertools.count(first) for when in WHEN)
+def kills(who: str, when: str, first: int) -> Iterator[Kill]:
+    return (Kill(who, each, act) for act in itertools.count(first) for each in WHEN[when])
 
 
 def begun(name: str) -> World:
