@@ -1,10 +1,11 @@
 from quorate.converge import Ran, Receipt
-from quorate.supervisor import Systemd, proofs, stopped
+from quorate.seen import NodeSeen
+from quorate.supervisor import Systemd, stopped
 from quorate.timing import measured
 
 ETCD = Systemd("etcd", "etcd.service", (2379,), grace_s=0.2)
 STOP = str(stopped([ETCD]))
-PROOF = str(proofs([ETCD])[0])
+PROOF = str(ETCD.proof(NodeSeen()))
 
 
 def test_an_outage_is_from_the_first_stop_anywhere_to_the_first_write() -> None:
