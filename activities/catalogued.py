@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from quorate.catalogue import Manifest, Shelf, arranged, home_of, latest, parse, read, shelf, wanted
+from quorate.catalogue import Manifest, Shelf, arranged, home_of, parse, read, shelf, wanted
 from quorate.errors import Corrupt, Missing, QuorateError
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Noted, Remembered, Store, Stored
@@ -75,16 +75,13 @@ class Catalogued:
         Nothing where the store could as well be asked at once. With `last` no more than so many, the newest.
         """
         found = self._recall(last)
-        if not 0 <= self.clock() - found.compared <= within_s or len(found.listing) <= PAGE:
+        if not 0 <= self.clock() - found.compared <= within_s or found.objects <= PAGE:
             return None
         self.known = recalled(found)
-        all_of_them = latest(found.listing, 0)
-        there = {each.key for each in all_of_them[-last:]}
-        if there != self.known.keys():
+        if {each.key for each in wanted(found.listing)} != self.known.keys():
             return None  # of what is not believed only the store can say why
         shelf = arranged(found.listing, {key: each.manifest for key, each in self.known.items()})
-        older = len(all_of_them) - len(there)
-        return Glance(replace(shelf, strays={}) if older else shelf, found.compared, older)
+        return Glance(replace(shelf, strays={}) if found.older else shelf, found.compared, found.older)
 
     @property
     def recalls(self) -> bool:

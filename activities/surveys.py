@@ -52,7 +52,7 @@ def unclocked(_cluster: str) -> int:
     return 0
 
 
-LOOKED_AT = 1000  # backups; of thousands a look at a cluster needs the newest that count
+LOOKED_AT = 200  # backups; of thousands a look at a cluster needs the newest that count
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from quorate.audit import canonical
 from quorate.errors import BadInput, Corrupt
-from quorate.marks import UNMARKED, Standing, standings
+from quorate.marks import UNMARKED, Standing, remarkable, standings
 from quorate.ports import Store, Stored
 
 SNAPSHOT, ENCRYPTED, MANIFEST = "snapshot.db.zst", "snapshot.db.zst.age", "manifest.json"
@@ -309,6 +309,17 @@ def latest(listing: Collection[Stored], last: int) -> tuple[Stored, ...]:
     """So many of the manifests that are listed, the newest by their names; 0 is all of them."""
     found = sorted(wanted(listing), key=lambda each: home_of(each.key).rpartition("/")[2])
     return tuple(found[-last:])
+
+
+def of_latest(listing: Collection[Stored], last: int) -> tuple[tuple[Stored, ...], int]:
+    """What belongs to so many of the manifests, the newest, and how many come before them.
+
+    Of those the marks too that say more than that each was verified once: a restore proves all of them.
+    """
+    found = latest(listing, 0)
+    there = {home_of(each.key) for each in found[-last:]}
+    rows = (each for each in listing if home_of(each.key) in there or remarkable(each.key))
+    return tuple(rows), max(0, len(found) - last)
 
 
 def arranged(listing: Iterable[Stored], read: Mapping[str, Manifest | Corrupt]) -> Shelf:

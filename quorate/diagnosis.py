@@ -266,6 +266,7 @@ ADVICE: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     habits.timing,
     habits.compaction,
     habits.limits,
+    habits.disabled,
     habits.crons,
     sizing.members,
     sizing.machines,

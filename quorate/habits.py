@@ -231,6 +231,17 @@ def limits(case: Case) -> Iterator[Finding]:
             yield Finding(limit.id, "NOTE", message, limit.why, aid)
 
 
+def disabled(case: Case) -> Iterator[Finding]:
+    """Started by hand once: nobody notices before its machine reboots."""
+    for name, node in sorted(case.seen.reachable.items()):
+        units = sorted(u.unit for u in node.units.values() if u.state == "active" and u.file_state == "disabled")
+        if units:
+            message = f"{name}: {listed(units)} runs, and is not enabled"
+            evidence = "systemd does not start it with its machine, unless another unit asks for it"
+            aid = f"{case.at(name)} systemctl enable {' '.join(units)}"
+            yield Finding("not-enabled", "NOTE", message, evidence, aid)
+
+
 def crons(case: Case) -> Iterator[Finding]:
     """What still runs beside the schedule: deleting by age alone takes the last good backup too, a week later."""
     by_age = {name: node.habits for name, node in sorted(case.seen.reachable.items()) if node.habits}

@@ -100,6 +100,12 @@ def standings(keys: Iterable[str]) -> Mapping[str, Standing]:
     return found
 
 
+def remarkable(key: str) -> bool:
+    """Whether it is a mark, and another than the one that every backup gets."""
+    found = NAME.match(key)
+    return found is not None and found["kind"] != Kind.VERIFIED
+
+
 def put(store: Store, mark: Mark) -> None:
     """Twice in one second is once."""
     try:

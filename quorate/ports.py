@@ -252,13 +252,15 @@ class Remembered:
     noted: Mapping[str, Noted] = field(default_factory=dict)
     compared: float = 0.0
     said: str = ""  # why nothing is remembered, where something was
+    objects: int = 0  # that are listed there
+    older: int = 0  # manifests before the newest, where only what belongs to those was asked for
 
 
 class Memory(Protocol):
     """What this machine remembers of stores, by the store and the cluster; to lose it costs time and nothing else."""
 
     def recall(self, place: str, cluster: str, last: int = 0) -> Remembered:
-        """With all that is listed and, if `last` is not 0, no more than so many manifests, the newest."""
+        """All that is listed; if `last` is not 0, what belongs to no more than so many manifests, the newest."""
 
     def writes(self, place: str, cluster: str) -> int:
         """How often this machine has written there."""

@@ -140,7 +140,11 @@ def costs(aim: Aim) -> Iterator[str]:
 
 
 def afterwards(aim: Aim) -> Iterator[str]:
-    """What a person has to see to, where the member does not come back where it was."""
+    """What a person has to see to, where the member does not come back where it was, or not with its machine."""
+    process = aim.settings.etcd.process
+    unit = aim.node.units.get(process) if aim.node else None
+    if unit and unit.file_state == "disabled":
+        yield f"{process} is not enabled on {aim.name}: `systemctl enable {process}`, or a reboot leaves it stopped"
     if not aim.moved:
         return
     row = aim.row

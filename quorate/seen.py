@@ -93,7 +93,7 @@ class UnitSeen:
     queued: bool = False  # systemd has a job for it that it has not begun
     told: dict[str, str] | None = None  # by all that tells it; None where only the command line was seen
     manifest: Manifest | None = None  # of a static pod, where it was read
-    enabled: bool = True  # one that is not may be forgotten by systemd whenever it does not run
+    file_state: str = "enabled"  # any other than this may be forgotten by systemd whenever it does not run
 
     @property
     def owner(self) -> str:
@@ -358,7 +358,7 @@ def _unit(block: dict[str, str], told: Told) -> UnitSeen:
         told=told.flags(str(pid) if pid else block["Id"], argv),
         result=block.get("Result", ""),
         queued=block.get("Job", "0") not in {"", "0"},
-        enabled=block.get("UnitFileState", "enabled") == "enabled",
+        file_state=block.get("UnitFileState", "enabled"),
     )
 
 

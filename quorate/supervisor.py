@@ -56,7 +56,7 @@ class Systemd:
 
     def proof(self, seen: NodeSeen) -> Command:
         """That it cannot start. Of a unit that nothing refers to systemd keeps no result, so its word is taken."""
-        if self.seen(seen).enabled:
+        if self.seen(seen).file_state == "enabled":
             return Command(("sh", "-c", f"! systemctl start {self.unit}"))
         script = (
             f'said=$(LC_ALL=C systemctl start {self.unit} 2>&1) && exit 1; echo "$said" >&2; '

@@ -45,6 +45,12 @@ def told(*flags: str, api: tuple[str, ...] = (), **more: object) -> NodeSeen:
     return replace(node(), units={"etcd.service": unit, API: server}, **more)  # type: ignore[arg-type]
 
 
+def by_hand(**more: object) -> NodeSeen:
+    """Units that run and start with no machine."""
+    each = {"state": "active", "file_state": "disabled"} | more
+    return replace(told(), units={name: replace(unit, **each) for name, unit in told().units.items()})  # type: ignore[arg-type]
+
+
 def nodes(**by_name: NodeSeen) -> ClusterSeen:
     return replace(WELL, nodes={**dict.fromkeys("abc", told()), **by_name})
 
@@ -131,6 +137,9 @@ SIZE: tuple[tuple[ClusterSeen, dict[str, str]], ...] = (
     (ending_in(5), {}),
 )
 CRON: tuple[tuple[ClusterSeen, dict[str, str]], ...] = (
+    (nodes(b=by_hand()), {"not-enabled": f"b: etcd.service, {API} runs"}),
+    (nodes(b=by_hand(state="inactive")), {}),
+    (nodes(b=by_hand(file_state="static")), {}),
     (
         nodes(a=told(habits=(("/etc/cron.d/etcd", "find /b -mtime +7 -delete"),))),
         {"cron-deletes": "a: /etc/cron.d/etcd deletes backups by their age alone"},

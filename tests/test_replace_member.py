@@ -229,6 +229,16 @@ class TestPlan:
         assert any("put http://127.0.0.1:11 in the place of https://old-a:2" in each for each in plan.afterwards)
         assert planned(dry, Seen(dry, down="a")()).afterwards == ()
 
+    def test_a_unit_that_no_boot_starts_is_told(self, dry: Fences) -> None:
+        seen = Seen(dry, down="a")()
+        node = seen.nodes["a"]
+        assert isinstance(node, NodeSeen)
+        unit = replace(node.units["etcd.service"], file_state="disabled")
+        plan = planned(dry, replace(seen, nodes={**seen.nodes, "a": replace(node, units={unit.unit: unit})}))
+        assert plan.afterwards == (
+            "etcd.service is not enabled on a: `systemctl enable etcd.service`, or a reboot leaves it stopped",
+        )
+
     def test_its_first_start_is_told_of_everybody_and_of_its_own_certificates(self, dry: Fences) -> None:
         plan = planned(dry, Seen(dry, down="a")())
         assert plan.chosen.replaced

@@ -50,7 +50,7 @@ def test_a_stop_ends_with_a_proof_that_it_cannot_start(unit: UnitSeen, left: lis
 class TestAUnitThatSystemdForgets:
     """One that is not enabled and that nothing refers to: what became of its last start is not kept."""
 
-    GONE = replace(BARRED, state="inactive", pid=0, enabled=False)
+    GONE = replace(BARRED, state="inactive", pid=0, file_state="disabled")
     FLAG = replace(THERE, inode="5")
 
     def forgotten(self, refused: PathSeen | None) -> NodeSeen:

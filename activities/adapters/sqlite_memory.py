@@ -9,15 +9,19 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from quorate.catalogue import latest
+from quorate.catalogue import of_latest, wanted
 from quorate.errors import Failed
 from quorate.ports import Noted, Remembered, Stored
 
 WAIT_S = 5.0  # for another process that just writes
-VERSION = 1
+VERSION = 2
+NEWEST = 1000  # manifests whose objects are kept apart, so that a look at them need not read all that is listed
+PARAMETERS = 500  # of one statement
 TABLES = f"""
 CREATE TABLE IF NOT EXISTS places (
-    place TEXT, cluster TEXT, listing TEXT NOT NULL DEFAULT '[]', compared REAL NOT NULL DEFAULT 0,
+    place TEXT, cluster TEXT, listing TEXT NOT NULL DEFAULT '[]',
+    newest TEXT NOT NULL DEFAULT '[]', older INTEGER NOT NULL DEFAULT 0, objects INTEGER NOT NULL DEFAULT 0,
+    compared REAL NOT NULL DEFAULT 0,
     writes INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (place, cluster)
 );
 CREATE TABLE IF NOT EXISTS manifests (
@@ -29,6 +33,8 @@ PRAGMA user_version = {VERSION};
 ALL_NOTED = """
 SELECT key, size_bytes, etag, text, sha256, trust, doubt FROM manifests WHERE place = ? AND cluster = ?
 """
+ALL_LISTED = "SELECT listing, 0, objects, compared FROM places WHERE place = ? AND cluster = ?"
+NEWEST_LISTED = "SELECT newest, older, objects, compared FROM places WHERE place = ? AND cluster = ?"
 ENSURED = "INSERT OR IGNORE INTO places (place, cluster) VALUES (?, ?)"
 
 
@@ -60,7 +66,7 @@ class SqliteMemory:
     def keep(
         self, place: str, cluster: str, listing: tuple[Stored, ...], noted: Iterable[Noted], at: float, writes: int
     ) -> None:
-        text = json.dumps([located(each) for each in listing], separators=(",", ":"))
+        text = packed(listing)
         rows = [
             (place, cluster, *located(each.stored), each.text, sha256(each.text).digest(), each.trust, each.doubt)
             for each in noted
@@ -78,8 +84,11 @@ class SqliteMemory:
                 ).fetchall()
                 gone = [(place, cluster, key) for (key,) in keys if key not in there]
                 database.executemany("DELETE FROM manifests WHERE place = ? AND cluster = ? AND key = ?", gone)
+                last, older = of_latest(listing, NEWEST)
                 database.execute(
-                    "UPDATE places SET listing = ? WHERE place = ? AND cluster = ?", (text, place, cluster)
+                    "UPDATE places SET listing = ?, newest = ?, older = ?, objects = ? "
+                    "WHERE place = ? AND cluster = ?",
+                    (text, packed(last), older, len(listing), place, cluster),
                 )
             fresh = at if now == writes else 0.0
             database.execute(
@@ -107,7 +116,9 @@ class SqliteMemory:
         with self._written() as database:
             database.execute("DELETE FROM manifests WHERE place = ? AND cluster = ?", (place, cluster))
             database.execute(
-                "UPDATE places SET listing = '[]', compared = 0 WHERE place = ? AND cluster = ?", (place, cluster)
+                "UPDATE places SET listing = '[]', newest = '[]', older = 0, objects = 0, compared = 0 "
+                "WHERE place = ? AND cluster = ?",
+                (place, cluster),
             )
 
     @contextmanager
@@ -162,24 +173,32 @@ def located(each: Stored) -> tuple[str, int, str]:
     return each.key, each.size_bytes, each.etag
 
 
+def packed(listing: Iterable[Stored]) -> str:
+    return json.dumps([located(each) for each in listing], separators=(",", ":"))
+
+
+def unpacked(text: str) -> tuple[Stored, ...]:
+    try:
+        return tuple(Stored(key, size_bytes, etag) for key, size_bytes, etag in json.loads(text))
+    except (ValueError, TypeError):
+        return ()
+
+
 def remembered(database: sqlite3.Connection, place: str, cluster: str, last: int) -> Remembered:
     """What does not bear its own hash is left out."""
-    row = database.execute(
-        "SELECT listing, compared FROM places WHERE place = ? AND cluster = ?", (place, cluster)
-    ).fetchone()
+    few = 0 < last <= NEWEST
+    row = database.execute(NEWEST_LISTED if few else ALL_LISTED, (place, cluster)).fetchone()
     if row is None:
         return Remembered()
-    try:
-        listing = tuple(Stored(key, size_bytes, etag) for key, size_bytes, etag in json.loads(row[0]))
-    except (ValueError, TypeError):
-        listing = ()
-    rows = noted_of(database, place, cluster, tuple(each.key for each in latest(listing, last)) if last else ())
+    listing, before = unpacked(row[0]), row[1]
+    listing, older = of_latest(listing, last) if last else (listing, 0)
+    keys = tuple(each.key for each in wanted(listing)) if last else ()
     noted = {
         key: Noted(Stored(key, size_bytes, etag), text, trust, doubt)
-        for key, size_bytes, etag, text, proof, trust, doubt in rows
+        for key, size_bytes, etag, text, proof, trust, doubt in noted_of(database, place, cluster, keys)
         if sha256(text).digest() == proof
     }
-    return Remembered(listing, noted, row[1] if listing else 0.0)
+    return Remembered(listing, noted, row[3] if listing else 0.0, objects=row[2], older=before + older)
 
 
 def noted_of(
@@ -188,5 +207,6 @@ def noted_of(
     """Of these keys, or of all."""
     if not keys:
         yield from database.execute(ALL_NOTED, (place, cluster))
-    for key in keys:
-        yield from database.execute(f"{ALL_NOTED} AND key = ?", (place, cluster, key))
+    for at in range(0, len(keys), PARAMETERS):
+        some = keys[at : at + PARAMETERS]
+        yield from database.execute(f"{ALL_NOTED} AND key IN ({','.join('?' * len(some))})", (place, cluster, *some))

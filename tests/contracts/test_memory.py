@@ -48,7 +48,8 @@ def test_the_newest_alone_can_be_recalled(memory: Memory) -> None:
     memory.keep(*PLACE, all_of_them, [Noted(each, b"one") for each in all_of_them], 7.0, 0)
     found = memory.recall(*PLACE, last=2)
     assert {each.rpartition("/")[0] for each in found.noted} == set(keys[1:])
-    assert (len(found.listing), found.compared) == (3, 7.0)
+    assert {each.key for each in found.listing} == found.noted.keys()
+    assert (found.objects, found.older, found.compared) == (3, 1, 7.0)
     assert len(memory.recall(*PLACE, last=9).noted) == len(memory.recall(*PLACE).noted) == 3
 
 

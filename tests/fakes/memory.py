@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from activities.catalogued import Catalogued
-from quorate.catalogue import latest
+from quorate.catalogue import of_latest
 from quorate.inventory import Store
 from quorate.ports import Noted, Remembered, Stored
 
@@ -18,8 +18,10 @@ class PlainMemory:
         found = self.places.get((place, cluster), Remembered())
         if not last:
             return found
-        newest = {each.key for each in latest(found.listing, last)}
-        return replace(found, noted={key: each for key, each in found.noted.items() if key in newest})
+        listing, older = of_latest(found.listing, last)
+        there = {each.key for each in listing}
+        noted = {key: each for key, each in found.noted.items() if key in there}
+        return replace(found, listing=listing, noted=noted, older=older)
 
     def writes(self, place: str, cluster: str) -> int:
         return self.written.get((place, cluster), 0)
@@ -31,7 +33,7 @@ class PlainMemory:
         all_of_them = {**self.recall(place, cluster).noted, **{each.stored.key: each for each in noted}}
         kept = {key: each for key, each in all_of_them.items() if key in there}
         fresh = at if writes == self.writes(place, cluster) else 0.0
-        self.places[place, cluster] = Remembered(listing, kept, fresh)
+        self.places[place, cluster] = Remembered(listing, kept, fresh, objects=len(listing))
 
     def judge(self, place: str, cluster: str, trust: str, doubts: Mapping[str, str]) -> None:
         found = self.recall(place, cluster)
