@@ -46,10 +46,16 @@ types: setup  ## mypy
 fast: setup  ## the tests that need neither a server nor a lab
 	@$(BIN)/pytest -q -n auto -m "not lab and not server" tests
 
+# What fails while others share the machine is run once more by itself: both outcomes are printed, the second counts.
+define tested
+@$(BIN)/pytest $(1) -m $(2) tests || { [ $$? = 1 ] && echo "make: once more, one by one, what has failed above" && \
+	$(BIN)/pytest --last-failed --last-failed-no-failures none -m $(2) tests; }
+endef
+
 test: setup  ## everything, on the lab
-	@$(BIN)/pytest -n 3 -m "not lab" tests
-	@$(BIN)/pytest -n 2 --dist loadfile -m "lab and not kubeadm" tests
-	@$(BIN)/pytest -m kubeadm tests
+	$(call tested,-n 3,"not lab")
+	$(call tested,-n 2 --dist loadfile,"lab and not kubeadm")
+	$(call tested,,kubeadm)
 
 robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1 WITH=none (or systemd) LOST=
 	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) --control-plane $(WITH) \
