@@ -18,7 +18,7 @@ from quorate.catalogue import Manifest, Shelf, find, parse, read
 from quorate.certificates import Certificate, plain
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.command import Node, node_of
-from quorate.errors import BadInput, QuorateError, Refusal
+from quorate.errors import BadInput, QuorateError, Refusal, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget, quorum, target
 from quorate.former import former
 from quorate.image import tool_of
@@ -126,7 +126,9 @@ class Surveyor:
             us=ways_out(cluster) if cluster.ssh.jump and not cluster.ssh.forward else frozenset(),
             certificates={member: self._read_certificates(each) for member, each in seen.items()},
         )
-        return self._tooled(cluster, store, self._closer(name, cluster, self._elected(cluster, whole)))
+        if perhaps_electing(whole, read):
+            whole = self._elected(cluster, whole)
+        return self._tooled(cluster, store, self._closer(name, cluster, whole))
 
     def plan(self, request: RestoreRequest) -> Plan:
         """Survey, then decide; the same in the command line's process and in the worker."""
@@ -226,9 +228,7 @@ class Surveyor:
         return replace(seen, nodes={**seen.nodes, **found})
 
     def _elected(self, cluster: Cluster, seen: ClusterSeen) -> ClusterSeen:
-        """Asked once more where a majority answers and nobody serves a read: an election is over in a moment."""
-        if not perhaps_electing(seen):
-            return seen
+        """Reads are asked for until one is served: an election is over in a moment."""
         asked = {member.name: target(cluster, member) for member in cluster.members if member.name in seen.answering}
         until, read = time.monotonic() + (self.patience.closer_s or ELECTION_S), dict[str, int]()
         while not read and (left_s := until - time.monotonic()) > 0:
@@ -314,11 +314,12 @@ def too_few_run(
     return len(perhaps) < quorum(len(cluster.members))
 
 
-def perhaps_electing(seen: ClusterSeen) -> bool:
-    """Whether nothing but a leader is missing; under an alarm CORRUPT nobody reads, whoever leads."""
-    voters = [each for each in seen.answering.values() if not each.learner]
-    corrupt = any(kind == "CORRUPT" for each in voters for _, kind in each.alarms)
-    return not seen.has_quorum and not corrupt and len(voters) >= seen.quorum
+def perhaps_electing(seen: ClusterSeen, read: Mapping[str, int | Silence]) -> bool:
+    """Whether a majority answers and nothing but a leader is missing: no read is refused for another reason."""
+    voters = {name: each for name, each in seen.answering.items() if not each.learner}
+    corrupt = any(kind == "CORRUPT" for each in voters.values() for _, kind in each.alarms)
+    refused = any(isinstance(each, Silence) and each.kind != Unreachable.kind for each in read.values())
+    return not (seen.has_quorum or corrupt or refused) and len(voters) >= seen.quorum
 
 
 def led(heard: Mapping[str, EtcdSeen | Silence]) -> bool:

@@ -16,7 +16,7 @@ from activities.surveys import LOOKED_AT, Patience, Surveyor, too_few_run
 from quorate.catalogue import home_of, latest
 from quorate.cluster import ClusterSeen, Silence
 from quorate.command import Node
-from quorate.errors import Unreachable
+from quorate.errors import Denied, QuorateError, Unreachable
 from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Jump
 from quorate.inventory import Store as StoreSettings
@@ -163,6 +163,7 @@ class Electing:
 
     cluster: FakeCluster
     refusals: int
+    kind: type[QuorateError] = Unreachable
 
     @contextmanager
     def at(self, target: EtcdTarget) -> Iterator[Etcd]:
@@ -181,7 +182,7 @@ class Elected:
     def linearizable_revision(self) -> int:
         if self.electing.refusals:
             self.electing.refusals -= 1
-            raise Unreachable("etcdserver: leader changed")
+            raise self.electing.kind("etcdserver: leader changed")
         self.electing.cluster.leader = "b"
         return self.etcd.linearizable_revision()
 
@@ -201,10 +202,13 @@ def test_an_election_is_waited_for_before_a_quorum_is_called_lost(
     assert {each.leader for each in seen.answering.values()} == {cluster.id_of(leader)}
 
 
-def test_under_an_alarm_of_corruption_no_election_is_waited_for(scene: Scene) -> None:
+@pytest.mark.parametrize(("alarms", "kind"), [((("a", "CORRUPT"),), Unreachable), ((), Denied)])
+def test_where_something_else_keeps_everybody_from_reading_no_election_is_waited_for(
+    scene: Scene, alarms: tuple[tuple[str, str], ...], kind: type[QuorateError]
+) -> None:
     whole, cluster = inventory(scene.root), scene.bench.cluster
-    cluster.alarms = (("a", "CORRUPT"),)
-    surveyor = replace(scene.surveyor(), etcds=(electing := Electing(cluster, 9999)))
+    cluster.alarms = alarms
+    surveyor = replace(scene.surveyor(), etcds=(electing := Electing(cluster, 9999, kind)))
     seen = surveyor.survey("demo", whole.clusters["demo"], whole.stores["here"])
     assert not seen.has_quorum
     assert 9999 - electing.refusals == len(cluster.names)
