@@ -44,7 +44,8 @@ def watched(bare_lab: Lab) -> Iterator[Product]:
         product.config.write_text(yaml.safe_dump(text))
         try:
             product.up()
-            product.backup()
+            # Not while the schedule takes its own.
+            assert wait(lambda: product.run("backup", product.cluster).returncode == 0, SEEN_S, 1.0)
             yield product
         finally:
             product.down()
