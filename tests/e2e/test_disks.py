@@ -59,7 +59,7 @@ def log_apart(made: Lab) -> AbstractContextManager[None]:
     """On another filesystem than the database, and told by the command line."""
     tell = f"systemctl cat etcd | sed -n '/^ExecStart=/,/[^\\\\]$/p' | sed '$ s|$| --wal-dir={LOG}|'"
     lay = f"""
-mkdir -p /srv/fast {DROP_IN.rpartition("/")[0]}; mount -t tmpfs -o mode=755,size=400m none /srv/fast
+mkdir -p /srv/fast {DROP_IN.rpartition("/")[0]}; mount -t tmpfs -o mode=755,size=800m none /srv/fast
 mv {LIVE}/member/wal {LOG}; chmod 750 {LOG}
 {{ printf '[Service]\nExecStart=\n'; {tell}; }} >/run/told; mv /run/told {DROP_IN}"""
     back = f"rm {DROP_IN}; mv {LOG} {LIVE}/member/wal; chmod 700 {LIVE}/member/wal; umount /srv/fast"
