@@ -75,6 +75,8 @@ def main() -> int:
             say("\n".join((line(drilled), *(f"  {each}" for each in drilled.wrong))))
             if drilled.wrong:
                 return 1
+    except KeyboardInterrupt:
+        return 130
     finally:
         say(summary(done))
         ended(asked.lab)
