@@ -162,8 +162,7 @@ def found(world: World, before: Reading, trail: Trail, writers: Writers, said: T
 
 
 def flaws(world: World, before: Reading, trail: Trail, writers: Writers, said: Told, over: float) -> tuple[str, ...]:
-    shown = world.product.json("operations", "show", trail.operation) if trail.operation else {}
-    recorded = (shown.get("outcome") or {}).get("outcome", "")
+    recorded = world.product.recorded(trail.operation)
     told_twice = () if said.outcome == recorded else (f"it said {said.outcome}, the record says {recorded}",)
     unknown = () if said.outcome in OVER else (f"it ended as {said.outcome}: {said.error}",)
     undone = Told("undone", recorded="undone")  # to the checker a drill is a restore that was taken back

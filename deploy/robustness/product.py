@@ -94,6 +94,11 @@ class Product:
         lost = self.state.rename(self.state.with_name("state.lost"))
         shutil.rmtree(lost, ignore_errors=True)
 
+    def recorded(self, operation: str) -> str:
+        """The outcome that is on record, none while it is open or where it was never begun."""
+        shown = self.json("operations", "show", operation) if operation else {}
+        return str((shown.get("outcome") or {}).get("outcome", ""))
+
     def operations(self, kind: str = "restore") -> set[str]:
         return {path.name for path in (self.state / "operations").glob(f"{kind}-*")}
 

@@ -71,8 +71,7 @@ class Restore:
     def heard(self, said: Told) -> None:
         """An operation that was begun and of which nothing is said is not one that was never begun."""
         operation, self.ended = self.trail.operation, time.monotonic()
-        shown = self.world.product.json("operations", "show", operation) if operation else {}
-        recorded = (shown.get("outcome") or {}).get("outcome", "")
+        recorded = self.world.product.recorded(operation)
         self.told = replace(said, outcome=said.outcome or (OPEN if operation else ""), recorded=recorded)
 
     def command(self, *words: str) -> None:
