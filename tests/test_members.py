@@ -9,6 +9,7 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.members import Members
 from activities.recorded import RecordedEtcds, RecordedHosts
+from quorate.canary import PASSING_S
 from quorate.command import Node
 from quorate.converge import Receipt
 from quorate.errors import DidNotConverge, Failed, Refusal, Unreachable
@@ -66,6 +67,7 @@ class Bench:
         whole = plan()
         whole = replace(whole, mark=self.mark, chosen=replace(whole.chosen, bump=self.bump))
         step = next(step for step in whole.chosen.steps if step.key == key)
+        step = replace(step, patience_s=step.patience_s + (PASSING_S if self.mark else 0))
         (task,) = whole.tasks(step, 9, "ann")
         assert isinstance(task, ClusterTask)
         return task
@@ -145,8 +147,16 @@ class TestCanaryWrites:
             return put(etcd, key, value)
 
         monkeypatch.setattr(FakeEtcd, "put", slowly)
-        with pytest.raises(DidNotConverge, match=rf"is over at revision 2000 of {MARK}; a retry goes on"):
+        with pytest.raises(DidNotConverge, match=rf"is over at revision 8000 of {MARK}; a retry goes on"):
             bench.verify()
+
+    def test_an_etcd_that_says_nothing_is_not_waited_for_as_long_as_its_writes_may_take(self) -> None:
+        bench = Bench()
+        began = bench.clock.monotonic()
+        bench.cluster.silent = {"a", "b", "c"}
+        with pytest.raises(Unreachable):
+            bench.verify()
+        assert bench.clock.monotonic() - began < 2 * 120
 
     def test_with_a_tool_that_can_bump_there_are_none(self) -> None:
         bench = Bench(mark=0, bump=10**9)

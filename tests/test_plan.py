@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.canary import UNHEARD, UNKNOWN, WRITTEN, mark, overtaken
+from quorate.canary import PUTS_MAX, PUTS_S, UNHEARD, UNKNOWN, WRITTEN, mark, overtaken
 from quorate.catalogue import Source
 from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.etcd import bump, can_bump, cluster_id, member_id
@@ -144,6 +144,8 @@ class TestAToolThatCannotBump:
         whole = plan(request(tmp_path), OLD)
         assert (whole.refusals, whole.chosen.bump, whole.mark) == ((), 0, 41 + UNKNOWN)
         assert "100001 canary writes take it past 41" in whole.losses[-1]
+        verify = next(step for step in whole.chosen.steps if step.key == "verify")
+        assert verify.patience_s > 2 * PUTS_MAX / PUTS_S
         assert whole.mark > whole.high_water
 
     @pytest.mark.parametrize(

@@ -27,6 +27,13 @@ def product(made: Lab) -> Iterator[Product]:
         quorate.down()
 
 
+def backed_up(made: Lab) -> Iterator[Product]:
+    """With a backup, so that no test needs another to have run before it."""
+    for quorate in product(made):
+        quorate.backup()
+        yield quorate
+
+
 @pytest.fixture(scope="module")
 def bare_lab() -> Iterator[Lab]:
     """Three members of etcd 3.6, no control plane."""
@@ -35,10 +42,7 @@ def bare_lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def bare(bare_lab: Lab) -> Iterator[Product]:
-    """With a backup, so that no test needs another to have run before it."""
-    for quorate in product(bare_lab):
-        quorate.backup()
-        yield quorate
+    yield from backed_up(bare_lab)
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +59,10 @@ def whole_lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def whole(whole_lab: Lab) -> Iterator[Product]:
-    yield from product(whole_lab)
+    yield from backed_up(whole_lab)
 
 
 @pytest.fixture(scope="module", params=["3.5", "3.4"])
 def old(request: pytest.FixtureRequest) -> Iterator[Product]:
     for made in lab("o", members=3, etcd=request.param, control_plane="none"):
-        yield from product(made)
+        yield from backed_up(made)

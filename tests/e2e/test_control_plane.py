@@ -60,13 +60,20 @@ def api(product: Product, number: int = 0) -> Caller:
     return Caller(product.lab.nodes[number].api_url, api_identity(product.lab))
 
 
-def test_secrets_that_nobody_can_decrypt_are_told_and_what_to_do_helps(whole: Product) -> None:
+@pytest.fixture(scope="module")
+def encrypted(whole: Product) -> Product:
+    """There is one Secret, and the backup has it."""
     with_keys(whole, THEN)
     everywhere(whole, rf"sed -i 's|--allow-privileged=true|& \\\n    --encryption-provider-config={FILE}|' {UNIT}")
     restarted(whole)
     secret = {"metadata": {"name": "kept"}, "stringData": {"word": "xyzzy"}}
     api(whole).call("POST", SECRETS, {"apiVersion": "v1", "kind": "Secret", **secret})
     whole.backup()
+    return whole
+
+
+def test_secrets_that_nobody_can_decrypt_are_told_and_what_to_do_helps(encrypted: Product) -> None:
+    whole = encrypted
     with_keys(whole, NOW)
     held = whole.restore(*WHY, exit_code=10)
     assert "not every Secret can be decrypted" in held["error"]["message"]
@@ -84,9 +91,10 @@ def word(product: Product) -> bytes:
 
 
 def test_a_restore_that_is_given_up_after_clients_were_let_in_gives_way_to_one_of_what_it_has_kept(
-    whole: Product,
+    encrypted: Product,
 ) -> None:
     """Held where no rollback is left, aborted, taken over."""
+    whole = encrypted
     with_keys(whole, NOW)
     held = whole.restore(*WHY, exit_code=10)["operation"]
     assert whole.json("abort", held, exit_code=10)["outcome"] == "held"

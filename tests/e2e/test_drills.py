@@ -11,7 +11,7 @@ import yaml
 
 from deploy.lab.lab import Lab, load, node_exec, wreck
 from deploy.robustness.acknowledged import digest
-from tests.e2e.conftest import lab, product
+from tests.e2e.conftest import backed_up, lab
 from tests.e2e.product import QUORATE, Product, on_node, until
 from tests.e2e.test_restore import etcdctl
 from worker.scenarios import ours
@@ -55,7 +55,7 @@ def drilled_lab() -> Iterator[Lab]:
 
 @pytest.fixture(scope="module")
 def drilled(drilled_lab: Lab) -> Iterator[Product]:
-    yield from product(drilled_lab)
+    yield from backed_up(drilled_lab)
 
 
 def machines(quorate: Product) -> list[str]:

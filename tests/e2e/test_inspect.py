@@ -25,12 +25,6 @@ TABLES = (
 )
 
 
-@pytest.fixture(scope="module")
-def backed_up(whole: Product) -> Product:
-    whole.backup()
-    return whole
-
-
 @contextmanager
 def hanging(made: Lab, *numbers: int) -> Iterator[None]:
     """Its kernel takes connections, and nothing of the node ever says a word: the longest that silence can take."""
@@ -52,10 +46,10 @@ def advice(said: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {each["id"]: each for each in said["advice"]}
 
 
-def test_a_healthy_cluster_is_one_screen_that_names_everybody(backed_up: Product) -> None:
-    names = [node.name for node in backed_up.lab.nodes]
-    well(backed_up)
-    done = backed_up.run("inspect", backed_up.cluster)
+def test_a_healthy_cluster_is_one_screen_that_names_everybody(whole: Product) -> None:
+    names = [node.name for node in whole.lab.nodes]
+    well(whole)
+    done = whole.run("inspect", whole.cluster)
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
     head = [" ".join(line.split()) for line in lines]
@@ -68,9 +62,9 @@ def test_a_healthy_cluster_is_one_screen_that_names_everybody(backed_up: Product
     assert max(map(len, tables)) <= 120
 
 
-def test_the_object_holds_what_the_screen_shows(backed_up: Product) -> None:
-    well(backed_up)
-    said = backed_up.json("inspect", backed_up.cluster)
+def test_the_object_holds_what_the_screen_shows(whole: Product) -> None:
+    well(whole)
+    said = whole.json("inspect", whole.cluster)
     assert said["findings"] == []
     assert {each["level"] for each in said["advice"]} <= {"NOTE"}
     assert said["kubernetes_nodes"] is not None
@@ -84,27 +78,27 @@ def test_the_object_holds_what_the_screen_shows(backed_up: Product) -> None:
         assert member["machine"]["cpus"] > 0
 
 
-def test_one_node_that_hangs_is_silent_and_the_others_are_told(backed_up: Product) -> None:
-    name = backed_up.lab.nodes[2].name
-    with hanging(backed_up.lab, 2):
-        said = backed_up.json("inspect", backed_up.cluster, exit_code=3)
+def test_one_node_that_hangs_is_silent_and_the_others_are_told(whole: Product) -> None:
+    name = whole.lab.nodes[2].name
+    with hanging(whole.lab, 2):
+        said = whole.json("inspect", whole.cluster, exit_code=3)
     assert said["quorum"]["holds"]
     assert {each["name"] for each in said["members"] if "error" in each} == {name}
     assert not next(each for each in said["members"] if each["name"] == name)["node"]["reachable"]
     assert "member-lost" in {each["id"] for each in said["findings"]}
-    well(backed_up)
+    well(whole)
 
 
-def test_with_two_of_three_nodes_dead_it_answers_in_time(backed_up: Product) -> None:
+def test_with_two_of_three_nodes_dead_it_answers_in_time(whole: Product) -> None:
     """Where others have the machine too a start alone may take that long, and silence adds no more than its share."""
-    well(backed_up)
-    healthy_s = min(timed(backed_up, 0) for _ in range(3))
-    with hanging(backed_up.lab, 1, 2):
-        dead_s = min(timed(backed_up, 3) for _ in range(3))
-        first, *_ = backed_up.json("inspect", backed_up.cluster, exit_code=3)["findings"]
+    well(whole)
+    healthy_s = min(timed(whole, 0) for _ in range(3))
+    with hanging(whole.lab, 1, 2):
+        dead_s = min(timed(whole, 3) for _ in range(3))
+        first, *_ = whole.json("inspect", whole.cluster, exit_code=3)["findings"]
     assert first["id"] == "majority-unreachable"
     assert dead_s <= max(DEAD_S, healthy_s + SILENCE_S)
-    well(backed_up)
+    well(whole)
 
 
 def timed(quorate: Product, exit_code: int) -> float:
@@ -113,8 +107,8 @@ def timed(quorate: Product, exit_code: int) -> float:
     return time.monotonic() - began
 
 
-def test_a_flag_that_no_etcd_has_is_why_a_member_is_gone_and_what_is_ignored_is_advice(backed_up: Product) -> None:
-    made = backed_up.lab
+def test_a_flag_that_no_etcd_has_is_why_a_member_is_gone_and_what_is_ignored_is_advice(whole: Product) -> None:
+    made = whole.lab
     bad, told = made.nodes[1].name, made.nodes[2].name
     variables = "ETCD_AUTO_SNAPSHOT=true ETCD_ELECTION_TIMEOUT=900 ETCD_AUTO_COMPACTION_RETENTION=8"
     on_node(made, f"cp {UNIT} /root/unit; sed -i 's|--name=|--experimental-compression=true --name=|' {UNIT}", 1)
@@ -127,13 +121,13 @@ def test_a_flag_that_no_etcd_has_is_why_a_member_is_gone_and_what_is_ignored_is_
     try:
         on_node(made, f"{RESTART} || true", 2)
         until(lambda: on_node(made, "systemctl is-active etcd || true", 2) in {"active", "activating"})
-        lost = backed_up.json("inspect", backed_up.cluster, exit_code=3)
+        lost = whole.json("inspect", whole.cluster, exit_code=3)
     finally:
         on_node(made, f"cp /root/unit {UNIT}; {RESTART}", 1)
     assert f"{bad}: etcd does not start with --experimental-compression" in json.dumps(lost["findings"])
-    until(lambda: backed_up.run("inspect", backed_up.cluster).returncode == 0, deadline_s=120, poll_s=0.5)
+    until(lambda: whole.run("inspect", whole.cluster).returncode == 0, deadline_s=120, poll_s=0.5)
     try:
-        said = advice(backed_up.json("inspect", backed_up.cluster))
+        said = advice(whole.json("inspect", whole.cluster))
     finally:
         on_node(made, f"rm -f {DROP_IN} /root/etcd-backup.sh /etc/cron.d/b; {RESTART}", 2)
     assert "`auto-snapshot`" in said["flag-ignored"]["message"]
@@ -142,6 +136,6 @@ def test_a_flag_that_no_etcd_has_is_why_a_member_is_gone_and_what_is_ignored_is_
     assert said["compaction-twice"]["message"].endswith(f"{told} 8")
     assert f"{told}: /root/etcd-backup.sh deletes backups by their age alone" in said["cron-deletes"]["message"]
     assert "cron-snapshot" in said
-    well(backed_up)
+    well(whole)
     gone = {"flag-ignored", "election-timeout", "timing-differs", "compaction-twice", "cron-deletes", "cron-snapshot"}
-    assert not gone & set(advice(backed_up.json("inspect", backed_up.cluster)))
+    assert not gone & set(advice(whole.json("inspect", whole.cluster)))
