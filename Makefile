@@ -43,8 +43,8 @@ check: setup  ## formatting, types, floors and the fast tests (80 s on two cores
 types: setup  ## mypy
 	@$(BIN)/mypy
 
-fast: setup  ## the tests that need neither a server nor a lab
-	@$(BIN)/pytest -q -n auto -m "not lab and not server" tests
+fast: setup  ## the tests that need no server, no lab and no patience
+	@$(BIN)/pytest -q -n auto -m "not lab and not server and not slow" tests
 
 # What fails while others share the machine is run once more by itself: both outcomes are printed, the second counts.
 define tested

@@ -46,14 +46,17 @@ class Laying:
     def _lay(self, task: NodeTask, ticket: Ticket, tick: Tick) -> Receipt:
         started, began = self.clock.time(), self.clock.monotonic()
         wanted, held = task.lacking, self._held(task, ticket, tick)
-        host = self.hosts.at(task.share.node, wanted.look(), ticket)
+        others = wanted.others(held)
+        host = self.hosts.at(task.share.node, wanted.look(others), ticket)
         seen = host.look()
         if absent := wanted.absent(seen):
             receive(host, wanted.receive(), wanted.tar(absent, held, seen), "what the node lacks", tick)
         done = converge(host, wanted.place, task.patience_s, self.clock, tick)
-        read = self.hosts.taken(task.share.node, lacking.sums(wanted.paths), ticket, said)
-        wanted.check(held, done.seen, lacking.summed(read))
-        return Receipt(done.receipt.ran, started, self.clock.monotonic() - began, {"laid": str(len(wanted.files))})
+        there = tuple(path for path in others if path in done.seen.paths)
+        read = lacking.summed(self.hosts.taken(task.share.node, lacking.sums((*wanted.paths, *there)), ticket, said))
+        wanted.check(held, done.seen, read)
+        facts = {"laid": str(len(wanted.files)), "unlike": lacking.differing(there, held, done.seen, read)}
+        return Receipt(done.receipt.ran, started, self.clock.monotonic() - began, facts)
 
     def _held(self, task: NodeTask, ticket: Ticket, tick: Tick) -> Mapping[str, Packed]:
         """The node's files by their paths; Corrupt where the bundle is not what was stored, or lacks one of them."""

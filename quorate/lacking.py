@@ -34,8 +34,13 @@ class Lacking:
     def second(self, path: str) -> str:
         return f"{path}.quorate-{self.operation}"
 
-    def look(self) -> Look:
-        return Look(paths=(*self.paths, *map(self.second, self.paths), *self.folders))
+    def look(self, others: Iterable[str] = ()) -> Look:
+        return Look(paths=(*self.paths, *map(self.second, self.paths), *self.folders, *others))
+
+    def others(self, held: Mapping[str, Packed]) -> tuple[str, ...]:
+        """The files of the bundle that were not missing: they are compared, and stay as they are."""
+        laid = {of for _, of in self.files}
+        return tuple(sorted(path for path, each in held.items() if each.data is not None and path not in laid))
 
     def absent(self, seen: NodeSeen) -> tuple[str, ...]:
         """What has to be sent: an attempt before may have been cut off in the midst of any that is not linked."""
@@ -114,6 +119,11 @@ def unlike(wanted: Packed, path: str, seen: NodeSeen, sums: Mapping[str, str]) -
     if (there.owner, there.mode) != (owner, f"{wanted.mode:o}"):
         return f"{there.owner} {there.mode}, in the bundle {owner} {wanted.mode:o}"
     return "" if sums.get(path) == wanted.sha256 else "another content"
+
+
+def differing(paths: Iterable[str], held: Mapping[str, Packed], seen: NodeSeen, sums: Mapping[str, str]) -> str:
+    """Each that is not as the bundle has it, and in what; never what is in it."""
+    return "; ".join(f"{path}: {why}" for path in paths if (why := unlike(held[path], path, seen, sums)))
 
 
 def target(path: str, pods: Iterable[str]) -> str:

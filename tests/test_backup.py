@@ -74,6 +74,8 @@ from tests.real_etcd import ETCDS, MINORS, restored, running
 from workflows.backup import Backup
 from workflows.patience import STREAMS_QUEUE
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = Store(directory="/unused")
 AGE = Age(LocalSecrets({}))
 KEY = OwnKey(Ed25519PrivateKey.generate())

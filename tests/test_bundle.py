@@ -51,6 +51,8 @@ from tests.test_cli import Cli
 from workflows.backup import Backup
 from workflows.patience import STREAMS_QUEUE
 
+pytestmark = pytest.mark.slow
+
 CA, OTHER = authority("etcd-ca"), authority("another")
 SERVER = CA.sign("a", hosts=("127.0.0.1",))
 SECRET = "the key that opens every Secret"

@@ -22,6 +22,8 @@ from tests.fakes.memory import PlainMemory
 from tests.fakes.store import MemoryStore
 from tests.test_catalogue import AT, made, stored
 
+pytestmark = pytest.mark.slow
+
 MANY = 501  # each is two objects: more than one page
 
 

@@ -35,6 +35,8 @@ from worker.cli.results import BACKUP_FIELDS, PROVE_FIELDS, REPLACE_FIELDS, REST
 from worker.cli.schedule import HISTORY_FIELDS, RUN_FIELDS, SWITCH_FIELDS
 from worker.operations import Found, new_id
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 
 

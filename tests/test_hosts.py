@@ -11,6 +11,8 @@ from quorate.known_hosts import HostKey, name_of, pins
 from tests.fakes.sshd import Sshd, sshd
 from tests.test_cli import Capture, Cli
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
 NOBODYS = "SHA256:" + "x" * 43
 

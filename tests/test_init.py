@@ -14,6 +14,8 @@ from tests.test_cli import Capture
 from worker.__main__ import answer
 from worker.introduction import create
 
+pytestmark = pytest.mark.slow
+
 KEY = paramiko.ECDSAKey.generate()
 FINGERPRINT = HostKey(KEY.get_name(), KEY.get_base64()).fingerprint
 

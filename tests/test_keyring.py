@@ -10,6 +10,8 @@ from tests.test_backup import Bench, a_cluster
 from tests.test_cli import Cli
 from tests.test_encrypted import Key
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cli(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Cli]:

@@ -20,6 +20,8 @@ from quorate.restore import STEPS
 from quorate.timing import measured
 from tests.factory import plan
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("kube-controller-manager", "kube-scheduler")
 STEP = next(step for step in STEPS if step.key == "verify-api")
 

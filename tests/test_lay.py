@@ -19,7 +19,7 @@ from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, Busy, CommandFailed, Refusal
 from quorate.inventory import Component
-from quorate.lacking import Lacking, above, summed, sums, target
+from quorate.lacking import Lacking, above, differing, summed, sums, target
 from quorate.lay import STEPS, member_of, missing, origin, own_urls, plan
 from quorate.operation import Outcome, RestoreRequest
 from quorate.packed import Packed
@@ -128,6 +128,14 @@ class TestLookingAgain:
         with pytest.raises(CommandFailed, match="not as the bundle has it") as raised:
             LACKING.check(HELD, seen, found)
         assert said in str(raised.value)
+
+    def test_what_was_there_and_is_otherwise_is_named_and_never_quoted(self) -> None:
+        wanted = Lacking(((KEY, KEY),), (), "lay-1")
+        assert wanted.others(HELD) == (CRT,)
+        assert CRT in wanted.look(wanted.others(HELD)).paths
+        seen = there(**{KEY: "1", CRT: "2"})
+        assert differing((CRT,), HELD, seen, SUMS) == ""
+        assert differing((CRT,), HELD, seen, {**SUMS, CRT: "0"}) == f"{CRT}: another content"
 
     def test_sums_are_read_as_sha256sum_prints_them(self) -> None:
         assert str(sums((KEY, CRT))) == f"sha256sum -- {KEY} {CRT}"

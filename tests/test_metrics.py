@@ -43,6 +43,8 @@ from worker.operations import new_id
 from worker.past import began
 from worker.presence import read
 
+pytestmark = pytest.mark.slow
+
 LOOKED = {  # they are the time of a look, or grow with it
     "quorate_catalogue_read_timestamp_seconds",
     "quorate_clock_last_tick_timestamp_seconds",

@@ -33,6 +33,8 @@ from tests.runbooks import Rehearsal
 from tests.test_backup import Clock, Notebook
 from tests.world import held, resolve
 
+pytestmark = pytest.mark.slow
+
 MINE, THEIRS = HashKV(7, 41, 3), HashKV(9, 41, 3)
 ALIKE = dict.fromkeys("abc", MINE)
 DIRECTORY = PathSeen("directory", "etcd:etcd", "700", "1", 4096)

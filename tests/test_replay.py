@@ -10,6 +10,8 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from worker.registry import WORKFLOWS
 
+pytestmark = pytest.mark.slow
+
 STRICT = SandboxedWorkflowRunner()  # the daemon's lets the workflows' own files through
 HISTORIES = sorted((Path(__file__).parent / "histories").glob("*/*.json"))
 

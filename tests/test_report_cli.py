@@ -19,6 +19,8 @@ from tests.reports import GOLDEN, KEY, OTHER, RECORDS, drill, file_of, of_drill,
 from tests.test_cli import Capture, Cli
 from worker.__main__ import answer
 
+pytestmark = pytest.mark.slow
+
 RESTORE, BACKUP = (next(name for name in RECORDS if name.startswith(kind)) for kind in ("restore", "backup"))
 
 

@@ -160,6 +160,7 @@ def test_lineages_are_one_cluster() -> None:
     assert kept(shelf(*before, *after), policy(last=3)) == [after[1].id, after[0].id, before[2].id]
 
 
+@pytest.mark.slow
 def test_ten_thousand_backups_are_judged_without_looking_at_each_for_each() -> None:
     """It took minutes; the limit is generous, for it is no measurement."""
     stock = shelf(*(made(minutes=number, revision=100 + number) for number in range(10_000)))

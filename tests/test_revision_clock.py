@@ -18,6 +18,8 @@ from tests.factory import inventory
 from tests.fakes.etcd import CLUSTER, FakeCluster, seen
 from tests.test_surveys import Scene
 
+pytestmark = pytest.mark.slow
+
 DAY = 86400.0
 
 

@@ -12,6 +12,8 @@ from quorate.report_html import page
 from quorate.seal import opened, sealed
 from tests.reports import KEY, OTHER, drill, file_of, of_drill
 
+pytestmark = pytest.mark.slow
+
 FORMS = ("html", "md", "json")
 PROVE = SshSignatures()
 REPORT = of_drill(drill())

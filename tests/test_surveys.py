@@ -33,6 +33,8 @@ from tests.fakes.store import MemoryStore, MemoryStores
 from tests.manifests import AT, manifest
 from tests.test_backup import AGE, Bench, a_cluster
 
+pytestmark = pytest.mark.slow
+
 FULL = ("/usr/bin/etcd", "--quota-backend-bytes=8589934592", "--initial-cluster-state=new")
 HALF = ("/usr/bin/etcd", "--quota-backend-bytes=4294967296", "--initial-cluster-state=existing")
 

@@ -216,11 +216,14 @@ class Operation:
         reason = "; ".join(dict.fromkeys(trouble.message for trouble in troubles))
         before, self.phase = self.phase, "held"
         self.chosen = asyncio.Future()
-        notes = (note,) if note else ()
-        self.show(Hold(self.holds, step.key, reason, choices, workflow.time(), self.where(), notes))
+        self.show(Hold(self.holds, step.key, reason, choices, workflow.time(), self.where(), self.noted(note)))
         choice = await self.chosen
         self.phase = before
         return choice
+
+    def noted(self, note: str) -> tuple[str, ...]:
+        """What a person should know who chooses."""
+        return (note,) if note else ()
 
     def where(self) -> tuple[str, ...]:
         """Where the data lies, in a runbook that moves any."""

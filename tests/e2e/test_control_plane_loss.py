@@ -116,6 +116,8 @@ def test_what_a_node_has_lost_is_laid_and_what_is_there_stays(whole: Product) ->
     node = whole.lab.nodes[1].name
     result = whole.json("lay", whole.cluster, "--node", node, "--confirm", whole.cluster)
     assert (result["outcome"], result["member"]) == ("laid", node)
+    (finding,) = result["findings"]
+    assert finding.endswith(f"otherwise: {PKI}/sa.pub: another content")
     assert on_node(whole.lab, f"stat -c '%i %Y' {PKI}/sa.pub; cat {PKI}/sa.pub", 1) == mine
     on_node(whole.lab, f"mv /root/away/sa.pub {PKI}/sa.pub; rm -r /root/away", 1)
     assert (state(whole), hidden(whole), ready(whole)) == (before, [], True)
@@ -141,6 +143,7 @@ def test_where_what_was_laid_does_not_help_it_is_held_and_a_rollback_takes_it_aw
         held = whole.json("lay", whole.cluster, "--node", node, "--confirm", whole.cluster, exit_code=10)
         assert (held["outcome"], "kube-apiserver.service" in held["error"]["message"]) == ("held", True)
         assert on_node(whole.lab, f"stat -c %h {PKI}/ca.crt", 2) == "2"
+        assert any(f"{PKI}/apiserver.crt: another content" in each for each in held["findings"])
         assert whole.json("rollback", held["operation"], exit_code=9)["outcome"] == "undone"
         assert node_exec(whole.lab, node, ["ls", f"{PKI}/ca.crt"])[0] == 2
         assert hidden(whole) == []

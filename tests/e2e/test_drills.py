@@ -14,6 +14,7 @@ from deploy.robustness.acknowledged import digest
 from tests.e2e.conftest import backed_up, lab
 from tests.e2e.product import QUORATE, Product, on_node, until
 from tests.e2e.test_restore import etcdctl
+from tests.hooks import hooked
 from worker.scenarios import ours
 
 pytestmark = pytest.mark.lab
@@ -337,6 +338,32 @@ def test_what_is_not_steady_is_not_broken_further(drilled: Product, tmp_path: Pa
         unchanged(drilled, before)
     finally:
         on_node(drilled.lab, "systemctl start etcd.service", 2)
+
+
+def test_whoever_is_to_know_is_told_of_one_that_fails_with_what_it_expected_and_saw(
+    drilled: Product, tmp_path: Path
+) -> None:
+    """By the daemon that has held it, of its own accord."""
+    before, text = there(drilled), drilled.config.read_text()
+    file = Path(short(tmp_path, at="follower"))
+    file.write_text(file.read_text().replace("[majority-serves]", "[another-leader]"))
+    with hooked() as hook:
+        (tmp_path / "url").write_text(hook.url)
+        told = {"webhooks": [{"form": "json", "url": f"file:{tmp_path / 'url'}"}]}
+        try:
+            drilled.down()
+            drilled.config.write_text(yaml.safe_dump({**yaml.safe_load(text), "notify": told}))
+            drilled.up()
+            result = drilled.json("drill", "start", str(file), drilled.cluster, exit_code=10)
+            until(lambda: bool(hook.bodies))
+        finally:
+            drilled.down()
+            drilled.config.write_text(text)
+            drilled.up()
+    (said,) = hook.bodies
+    assert (said["kind"], said["outcome"], said["operation"]) == ("drill", "failed", result["operation"])
+    assert "another-leader" in said["why"]
+    unchanged(drilled, before)
 
 
 def test_where_a_drill_has_left_its_claim_none_begins(drilled: Product) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from worker.cli.confirming import standing
 from worker.cli.options import (
     Actor,
     As,
@@ -16,7 +17,6 @@ from worker.cli.options import (
     given,
     say,
 )
-from worker.cli.restore import standing
 from worker.cli.results import RESTORE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 

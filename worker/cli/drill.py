@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from quorate.errors import BadInput
+from worker.cli.confirming import same_name
 from worker.cli.options import (
     Actor,
     As,
@@ -69,8 +69,7 @@ def start(
     with contract(here, output, {**dict.fromkeys(DRILL_FIELDS), "scenario": scenario, "cluster": cluster}) as fields:
         settings = here.settings()
         settings.cluster(cluster)
-        if confirm and confirm != cluster:
-            raise BadInput(f"--confirm is {confirm!r}, the cluster is {cluster!r}; nothing was started")
+        same_name(cluster, confirm)
         asked = request(
             settings.inventory,
             cluster,

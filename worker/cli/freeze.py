@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from worker.cli.confirming import Confirm, Walk, standing
 from worker.cli.options import (
     Actor,
     As,
@@ -18,18 +19,14 @@ from worker.cli.options import (
     duration,
     given,
     paint,
-    say,
-    warn,
 )
 from worker.cli.plan import Gates, Reason, check_gates, step_lines
-from worker.cli.restore import REFUSED, Confirm, as_shown, confirmable, confirmed, say_refused, standing
 from worker.cli.results import FENCE_FIELDS, told
-from worker.cli.waiting import HOUR, Waiting
+from worker.cli.waiting import HOUR
 
 if TYPE_CHECKING:
     from quorate.operation import RestoreRequest
     from quorate.plan import Plan, Share
-    from worker.operations import Result
     from worker.settings import Settings
     from worker.wiring import Wiring
 
@@ -84,23 +81,16 @@ def fenced(
     planner: "Callable[[Wiring], Callable[[RestoreRequest], Plan]]",
 ) -> int:
     """Show the plan, have it confirmed, begin it, wait for its end."""
-    from worker.operations import no_daemon
-
     with contract(here, output, {**dict.fromkeys(FENCE_FIELDS), "steps": []}) as fields:
         wiring = here.wiring()
         request = request_for(wiring.settings, asked)
-        confirmable(asked.cluster, asked.confirm, asked.verb)
-        somebody = standing(wiring.settings, asked.cluster)
+        walk = Walk(here, wiring.settings, output, fields, asked.verb, asked.cluster, asked.confirm, asked.patience_s)
+        walk.confirmable()
+        daemon = standing(wiring.settings, asked.cluster)
         plan = planner(wiring)(request)
         if plan.refusals:
-            return refused(plan, fields, here, output)
-        if output is Output.TABLE:
-            say(page(plan))
-        if not somebody:
-            raise no_daemon(wiring.settings)
-        confirmed(asked.cluster, asked.confirm, fields, asked.verb)
-        waiting = Waiting(here, output, asked.patience_s, fields)
-        result: Result = waiting.begin(wiring.settings, asked.verb, as_shown(request, plan))
+            return walk.refused(plan, page(plan, here), here.command(again(plan)))
+        result = walk.begun(request, plan, page(plan, here), daemon=daemon)
     return told(result, here, output)
 
 
@@ -123,8 +113,8 @@ def request_for(settings: "Settings", asked: Asked) -> "RestoreRequest":
     )
 
 
-def page(plan: "Plan") -> str:
-    """What happens where, and what it costs."""
+def page(plan: "Plan", here: Given) -> str:
+    """What happens where, what it costs, why not."""
     chosen, colour = plan.chosen, paint()
     parts = [
         colour(f"{chosen.runbook.upper()} {chosen.cluster}", "bold"),
@@ -136,7 +126,9 @@ def page(plan: "Plan") -> str:
         plan.losses
     )
     parts += [f"{colour('overridden', 'yellow')} {gate.id}: {gate.evidence}" for gate in plan.overridden]
-    return "\n\n".join([*parts, f"digest {chosen.digest()}"])
+    parts += [f"digest {chosen.digest()}"]
+    parts += [f"{colour('REFUSED', 'red')} {gate.id}: {gate.evidence}" for gate in plan.refusals]
+    return "\n\n".join([*parts, *([f"next: {here.command(again(plan))}"] if plan.refusals else [])])
 
 
 def host_line(plan: "Plan", share: "Share") -> str:
@@ -150,14 +142,7 @@ def host_line(plan: "Plan", share: "Share") -> str:
     return f"  {share.member} ({share.node.host}): {what}"
 
 
-def refused(plan: "Plan", fields: dict[str, Any], here: Given, output: Output) -> int:
-    """The gates said no; nothing was started."""
+def again(plan: "Plan") -> str:
+    """With all that refuses overridden."""
     gates = " ".join(f"--override-gate {gate.id}" for gate in plan.refusals)
-    following = here.command(f"quorate freeze {plan.chosen.cluster} {gates} --reason '…'")
-    if output is Output.JSON:
-        say_refused(plan, fields, following)
-    else:
-        said = "; ".join(f"{gate.id}: {gate.evidence}" for gate in plan.refusals)
-        say(page(plan))
-        warn(f"error: refused, nothing was changed: {said}\nnext: {following}")
-    return REFUSED
+    return f"quorate freeze {plan.chosen.cluster} {gates} --reason '…'"

@@ -4,23 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.options import (
-    Actor,
-    As,
-    ClusterName,
-    Output,
-    Patience,
-    actor,
-    contract,
-    duration,
-    given,
-    paint,
-    say,
-)
+from worker.cli.confirming import Confirm, Walk, standing
+from worker.cli.options import Actor, As, ClusterName, Output, Patience, actor, contract, duration, given, paint
 from worker.cli.plan import Snapshot, step_lines
-from worker.cli.restore import Confirm, as_shown, confirmable, confirmed, standing
 from worker.cli.results import LAY_FIELDS, told
-from worker.cli.waiting import HOUR, Waiting
+from worker.cli.waiting import HOUR
 
 if TYPE_CHECKING:
     from quorate.operation import RestoreRequest
@@ -43,22 +31,17 @@ def lay(
     output: As = Output.TABLE,
 ) -> int:
     """Lay the files that a node has lost, out of a backup's bundle; what is there is not touched."""
-    from worker.operations import no_daemon
-
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(LAY_FIELDS), "steps": []}) as fields:
-        patience_s, wiring = duration(wait_timeout), here.wiring()
+        wiring = here.wiring()
+        walk = Walk(
+            here, wiring.settings, output, fields, VERB, cluster, confirm, duration(wait_timeout), f" --node {node}"
+        )
         request = request_for(wiring.settings, cluster, node, snapshot, actor(who))
-        confirmable(cluster, confirm, f"{VERB} --node {node}")
-        somebody = standing(wiring.settings, cluster)
+        walk.confirmable()
+        daemon = standing(wiring.settings, cluster)
         plan = wiring.planning.lay(request)
-        if output is Output.TABLE:
-            say(page(plan))
-        if not somebody:
-            raise no_daemon(wiring.settings)
-        confirmed(cluster, confirm, fields, VERB)
-        waiting = Waiting(here, output, patience_s, fields)
-        result = waiting.begin(wiring.settings, VERB, as_shown(request, plan))
+        result = walk.begun(request, plan, page(plan), daemon=daemon)
     return told(result, here, output)
 
 

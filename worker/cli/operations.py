@@ -414,13 +414,19 @@ def finished(outcome: dict[str, Any]) -> Any:
 
 def plan_page(plan: "Plan", here: Given) -> str:
     """As whoever asked for it was shown it."""
-    from worker.cli.freeze import page as fence_page
-    from worker.cli.plan import page as restore_page
-    from worker.cli.replace_member import page as replace_page
+    from worker.cli import freeze, lay, replace_member, tidy
+    from worker.cli import plan as restore
 
-    if plan.chosen.runbook == "restore":
-        return restore_page(plan, here, paint())
-    return replace_page(plan, here) if plan.chosen.replaced else fence_page(plan)
+    match plan.chosen.runbook:
+        case "restore":
+            return restore.page(plan, here, paint())
+        case "replace-member":
+            return replace_member.page(plan, here)
+        case "lay":
+            return lay.page(plan)
+        case "tidy":
+            return tidy.plan_page(plan)
+    return freeze.page(plan, here)
 
 
 def page(found: "Record", here: Given) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import BadInput
+from worker.cli.confirming import Confirm
 from worker.cli.options import (
     Actor,
     As,
@@ -20,7 +21,6 @@ from worker.cli.options import (
     say,
     say_json,
 )
-from worker.cli.restore import Confirm
 from worker.cli.results import FINDINGS, PRUNE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 

@@ -1,10 +1,11 @@
 """`quorate replace-member`, and its plan: one member of a cluster that serves makes room for a new one."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from quorate.errors import BadInput
+from worker.cli.confirming import REFUSED, BreakGlass, Confirm, Incident, Walk, broken, standing
 from worker.cli.options import (
     Actor,
     As,
@@ -19,24 +20,11 @@ from worker.cli.options import (
     paint,
     say,
     say_json,
-    warn,
 )
 from worker.cli.plan import Gates, Reason, approval, check_gates, step_lines
 from worker.cli.plan import as_object as plan_object
-from worker.cli.restore import (
-    REFUSED,
-    BreakGlass,
-    Confirm,
-    Incident,
-    as_shown,
-    broken,
-    confirmable,
-    confirmed,
-    say_refused,
-    standing,
-)
 from worker.cli.results import REPLACE_FIELDS, told
-from worker.cli.waiting import HOUR, Waiting
+from worker.cli.waiting import HOUR
 
 if TYPE_CHECKING:
     from quorate.operation import RestoreRequest
@@ -73,28 +61,21 @@ def replace_member(
     """Replace one member while the others serve: it is removed, joins as a learner, and gets its vote back."""
     from dataclasses import replace
 
-    from worker.operations import no_daemon
-
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(REPLACE_FIELDS), "steps": []}) as fields:
-        patience_s, wiring = duration(wait_timeout), here.wiring()
+        wiring = here.wiring()
+        walk = Walk(here, wiring.settings, output, fields, VERB, cluster, confirm, duration(wait_timeout))
         request = request_for(
             wiring.settings, cluster, named(member, odd_one_out), tuple(override_gate or ()), reason, actor(who)
         )
         request = replace(request, incident=broken(break_glass, incident, reason))
-        confirmable(cluster, confirm, VERB)
-        somebody = standing(wiring.settings, cluster)
+        walk.confirmable()
+        daemon = standing(wiring.settings, cluster)
         plan = wiring.planning.replace_member(request)
         fields["member"] = member_of(plan)
         if plan.refusals:
-            return refused(plan, fields, here, output)
-        if output is Output.TABLE:
-            say(page(plan, here))
-        if not somebody:
-            raise no_daemon(wiring.settings)
-        confirmed(cluster, confirm, fields, VERB)
-        waiting = Waiting(here, output, patience_s, fields)
-        result = waiting.begin(wiring.settings, VERB, as_shown(replace(request, member=member_of(plan)), plan))
+            return walk.refused(plan, page(plan, here), way_out(plan, here))
+        result = walk.begun(replace(request, member=member_of(plan)), plan, page(plan, here), daemon=daemon)
     return told(result, here, output)
 
 
@@ -205,14 +186,3 @@ def way_out(plan: "Plan", here: Given) -> str:
     if any(not gate.overridable for gate in plan.refusals):
         return here.command(f"quorate doctor {cluster}")
     return here.command(again(plan, f"plan {VERB}"))
-
-
-def refused(plan: "Plan", fields: dict[str, Any], here: Given, output: Output) -> int:
-    """The gates said no; nothing was started."""
-    if output is Output.JSON:
-        say_refused(plan, fields, way_out(plan, here))
-    else:
-        said = ", ".join(gate.id for gate in plan.refusals)
-        say(page(plan, here))
-        warn(f"error: refused, nothing was changed: {said}")
-    return REFUSED

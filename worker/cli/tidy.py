@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import BadInput
+from worker.cli.confirming import Confirm, Walk, same_name, standing
 from worker.cli.options import (
     Actor,
     As,
@@ -15,18 +16,21 @@ from worker.cli.options import (
     contract,
     duration,
     given,
+    paint,
     say,
     say_json,
 )
-from worker.cli.restore import Confirm, as_shown, standing
+from worker.cli.plan import step_lines
 from worker.cli.results import FENCE_FIELDS, told
-from worker.cli.waiting import HOUR, Waiting
+from worker.cli.waiting import HOUR
 
 if TYPE_CHECKING:
     from quorate.operation import RestoreRequest
+    from quorate.plan import Plan
     from quorate.tidy import Judged
     from worker.settings import Settings
 
+VERB = "tidy"
 OlderThan = Annotated[
     str, typer.Option("--older-than", metavar="DURATION", help="Such as 30d; `keep` of the inventory if left out.")
 ]
@@ -47,8 +51,7 @@ def tidy(
 
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(FENCE_FIELDS), "steps": [], "kept": []}) as fields:
-        if confirm and confirm != cluster:
-            raise BadInput(f"--confirm is {confirm!r}, the cluster is {cluster!r}; nothing was started")
+        same_name(cluster, confirm)
         wiring = here.wiring()
         request = request_for(wiring.settings, cluster, older_than, actor(who))
         plan, rows = wiring.planning.tidy(request)
@@ -63,8 +66,8 @@ def tidy(
             return 0
         if not standing(wiring.settings, cluster):
             raise no_daemon(wiring.settings)
-        waiting = Waiting(here, output, duration(wait_timeout), fields)
-        result = waiting.begin(wiring.settings, "tidy", as_shown(request, plan))
+        walk = Walk(here, wiring.settings, output, fields, VERB, cluster, confirm, duration(wait_timeout))
+        result = walk.started(request, plan)
     return told(result, here, output)
 
 
@@ -76,7 +79,7 @@ def request_for(settings: "Settings", cluster: str, older_than: str, who: str) -
     if older_than and older_than_s <= 0:
         raise BadInput(f"--older-than {older_than}: expected more than nothing")
     return RestoreRequest(
-        operation=new_id("tidy"),
+        operation=new_id(VERB),
         cluster=cluster,
         settings=settings.cluster(cluster),
         store=settings.store(cluster),
@@ -102,6 +105,20 @@ def as_object(row: "Judged") -> dict[str, Any]:
         "remove": not row.stays,
         "reason": row.stays,
     }
+
+
+def plan_page(plan: "Plan") -> str:
+    """What is removed where."""
+    chosen = plan.chosen
+    return "\n\n".join(
+        (
+            paint()(f"TIDY {chosen.cluster}", "bold"),
+            "seen now:\n" + "\n".join(f"  {line}" for line in plan.seen),
+            "removed:\n" + "\n".join(f"  {line}" for line in plan.losses),
+            "steps:\n" + step_lines(plan),
+            f"digest {chosen.digest()}",
+        )
+    )
 
 
 def page(rows: "tuple[Judged, ...]") -> str:
