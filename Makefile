@@ -34,7 +34,7 @@ setup: .venv/.done  ## make .venv with .venv/bin/quorate
 	@$(BIN)/python -m compileall -q quorate activities workflows worker  # an installation has its bytecode: 0.3 s a command
 	@touch $@
 
-check: setup  ## formatting, types, floors and the fast tests (80 s on two cores)
+check: setup  ## formatting, types, floors and the fast tests (26 s on two idle cores)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports --no-cache
@@ -44,7 +44,7 @@ types: setup  ## mypy
 	@$(BIN)/mypy
 
 fast: setup  ## the tests that need no server, no lab and no patience
-	@$(BIN)/pytest -q -n auto -m "not lab and not server and not slow" tests
+	@$(BIN)/pytest -q -n auto --dist worksteal -m "not lab and not server and not slow" tests
 
 # What fails while others share the machine is run once more by itself: both outcomes are printed, the second counts.
 define tested

@@ -14,6 +14,8 @@ from quorate.errors import BadInput
 from quorate.inventory import Inventory
 
 Loc = tuple[str | int, ...]
+# libyaml, which PyYAML's wheels bring along.
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def parse(text: str, name: str) -> Inventory:
@@ -33,14 +35,15 @@ def parse(text: str, name: str) -> Inventory:
 def opened(text: str, name: str, fields: str) -> tuple[object, dict[Loc, int], list[tuple[int, str]]]:
     """The document, the line of every field, and what stands twice; BadInput for what is no mapping."""
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = LOADER(text)
+        tree = loader.get_single_node()
         if not isinstance(tree, yaml.MappingNode):
             raise BadInput(f"{name}: expected a mapping with {fields}")
-        document = yaml.safe_load(text)
+        twice = [(line, f"{'.'.join(map(str, loc))}: appears twice") for loc, line in doubles(tree, ())]
+        lines = dict(walk(tree, ()))  # before it is made a document, which merges what is merged
+        return loader.construct_document(tree), lines, twice
     except yaml.YAMLError as error:
         raise BadInput(f"{name} is not YAML: {' '.join(str(error).split())}") from error
-    twice = [(line, f"{'.'.join(map(str, loc))}: appears twice") for loc, line in doubles(tree, ())]
-    return document, dict(walk(tree, ())), twice
 
 
 def refuse(name: str, mistakes: list[tuple[int, str]]) -> None:

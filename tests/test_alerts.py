@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
 from deploy.lab.prometheus import make_prometheus
 from tests.exporting import EVERYTHING, Site, missing, names, snapshot
 from tests.real_etcd import running
 from tests.runbooks import ROOT
+from worker.cli.app import app
 
 RULES = ROOT / "deploy" / "prometheus"
 PAGES = {path.stem: path.read_text() for path in (ROOT / "runbooks" / "alerts").glob("*.md")}
@@ -39,14 +41,13 @@ class TestPages:
         assert re.findall(r"^\*\*(\w+)\.\*\* ", PAGES[name], re.MULTILINE) == PARTS
         assert 3 <= len(lines) <= 8
 
+    @pytest.fixture(scope="class")
+    def commands(self) -> set[str]:
+        return set(get_command(app).commands)  # type: ignore[attr-defined]
+
     @pytest.mark.parametrize("name", sorted(ALL))
-    def test_it_names_commands_pages_and_alerts_that_there_are(self, name: str) -> None:
-        from typer.main import get_command
-
-        from worker.cli.app import app
-
-        known = set(get_command(app).commands)  # type: ignore[attr-defined]
-        assert set(re.findall(r"`quorate ([a-z]+(?:-[a-z]+)*)", PAGES[name])) <= known
+    def test_it_names_commands_pages_and_alerts_that_there_are(self, name: str, commands: set[str]) -> None:
+        assert set(re.findall(r"`quorate ([a-z]+(?:-[a-z]+)*)", PAGES[name])) <= commands
         assert all((ROOT / path).exists() for path in re.findall(r"`(runbooks/[a-z]+\.md)`", PAGES[name]))
         assert set(re.findall(r"\b((?:Quorate|Etcd)[A-Z]\w+)", PAGES[name])) <= set(ALL)
 

@@ -12,6 +12,8 @@ from quorate.effective import flags, script, words
 from quorate.flags import filled
 from quorate.seen import parse
 
+pytestmark = pytest.mark.slow
+
 PID = "Id=etcd.service\nLoadState=loaded\nActiveState=active\nMainPID=7\n"
 DEAD = (
     "Id=etcd.service\nLoadState=loaded\nActiveState=inactive\nMainPID=0\nExecStart={{ path=/e ; argv[]={} ; x=no }}\n"

@@ -14,6 +14,8 @@ from quorate.catalogue import parse
 from tests.test_backup import a_cluster, sent
 from tests.test_cli import Cli
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOT = sent(a_cluster())
 WHOSE = ("--cluster-id", "abc123", "--etcd-version", "3.6.14")
 

@@ -150,8 +150,11 @@ class TestCanaryWrites:
         with pytest.raises(DidNotConverge, match=rf"is over at revision 8000 of {MARK}; a retry goes on"):
             bench.verify()
 
-    def test_an_etcd_that_says_nothing_is_not_waited_for_as_long_as_its_writes_may_take(self) -> None:
+    def test_an_etcd_that_says_nothing_is_not_waited_for_as_long_as_its_writes_may_take(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         bench = Bench()
+        monkeypatch.setattr("activities.members.POLL_S", 5.0)
         began = bench.clock.monotonic()
         bench.cluster.silent = {"a", "b", "c"}
         with pytest.raises(Unreachable):

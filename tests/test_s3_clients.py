@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from activities.adapters import s3
 from activities.adapters.s3 import S3Stores
 from quorate.inventory import S3
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass

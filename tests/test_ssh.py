@@ -101,6 +101,7 @@ def test_of_several_keys_the_one_that_is_pinned_is_asked_for(hosts: SshHosts, tm
         assert there.logins == ["quorate"]
 
 
+@pytest.mark.slow
 def test_nodes_wait_for_a_dead_jump_host_once_and_not_one_after_another(hosts: SshHosts, tmp_path: Path) -> None:
     """It takes connections and says nothing, as a machine does whose disk hangs."""
     with socket.create_server(("127.0.0.1", 0)) as dead, sshd(ECDSA) as there:

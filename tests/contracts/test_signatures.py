@@ -19,6 +19,8 @@ from quorate.ports import Signatures
 from quorate.sshsig import ALGORITHMS, BEGIN, END, MAGIC, fingerprint, packed, parsed, public_key
 from worker.signing import signed
 
+pytestmark = pytest.mark.slow
+
 MESSAGE = b"quorate-approve v1\ncluster demo\n"
 NAMESPACE = "quorate-approve"
 KEYS = {
