@@ -42,7 +42,8 @@ class TestPages:
         assert 3 <= len(lines) <= 8
 
     @pytest.fixture(scope="class")
-    def commands(self) -> set[str]:
+    @classmethod
+    def commands(cls) -> set[str]:
         return set(get_command(app).commands)  # type: ignore[attr-defined]
 
     @pytest.mark.parametrize("name", sorted(ALL))
