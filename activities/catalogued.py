@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from quorate.catalogue import Manifest, Shelf, arranged, home_of, parse, read, shelf, wanted
+from quorate.catalogue import Manifest, Shelf, arranged, home_of, of_restore, parse, read, shelf, wanted
 from quorate.errors import Corrupt, Missing, QuorateError
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Noted, Remembered, Store, Stored
@@ -34,6 +34,7 @@ class Glance:
     shelf: Shelf
     compared: float
     older: int = 0
+    restores: int = 0  # of which there is a record
 
 
 @dataclass(slots=True)
@@ -81,7 +82,8 @@ class Catalogued:
         if {each.key for each in wanted(found.listing)} != self.known.keys():
             return None  # of what is not believed only the store can say why
         shelf = arranged(found.listing, {key: each.manifest for key, each in self.known.items()})
-        return Glance(replace(shelf, strays={}) if found.older else shelf, found.compared, found.older)
+        restores = sum(of_restore(each.key) for each in found.listing)
+        return Glance(replace(shelf, strays={}) if found.older else shelf, found.compared, found.older, restores)
 
     @property
     def recalls(self) -> bool:

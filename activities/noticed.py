@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from quorate.catalogue import home_of
+from quorate.catalogue import home_of, of_restore
 from quorate.converge import Tick
 from quorate.errors import QuorateError
 from quorate.inventory import LockMode
@@ -57,6 +57,6 @@ class NoticedStore:
 
     def _notice(self, key: str) -> None:
         """Whatever became of it; where it cannot be noted, it shows with the next comparison."""
-        if home := home_of(key):
+        if home_of(key) or of_restore(key):
             with suppress(QuorateError):
-                self.memory.wrote(self.place, home.split("/")[0])
+                self.memory.wrote(self.place, key.split("/", maxsplit=1)[0])

@@ -282,12 +282,14 @@ class Surveyor:
             return etcd.linearizable_revision()
 
     def _stored(self, name: str, cluster: Cluster, settings: StoreSettings) -> Stock:
-        store, catalogued = self.stores.at(settings), self.catalogued(settings, name)
+        catalogued = self.catalogued(settings, name)
         known = catalogued.glance(self.within_s, LOOKED_AT) if self.within_s else None
         if known:
             doubts = self._doubted(catalogued, known.shelf, cluster)
             if any(each.counts for each in known.shelf.sound(doubts)):
-                return Stock(known.shelf, lineages(store, name), doubts, known.compared, known.older)
+                links = lineages(self.stores.at(settings), name) if known.restores else ()
+                return Stock(known.shelf, links, doubts, known.compared, known.older)
+        store = self.stores.at(settings)
         shelf = catalogued.look(store)
         return Stock(shelf, lineages(store, name), self._doubted(catalogued, shelf, cluster))
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quorate.drill import Lost
-from quorate.drill import Verdict as DrillVerdict
 from quorate.kept import begun
 from quorate.measure import Clock
+from quorate.measure import Verdict as DrillVerdict
 from quorate.operation import Outcome
 from quorate.report import RETEST_DAYS, Figure, Judgement, Row, Verdict
 from quorate.told import DONE, Told, clock_of

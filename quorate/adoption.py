@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from quorate.errors import BadInput, Corrupt, Refusal
 from quorate.operation import Adopted, StepDone
 from quorate.plan import Plan
-from quorate.records import PLAN, plan_text
+from quorate.records import adapter, plan_text
 from quorate.taking import REFERENCE
 
 PLAN_FILE, TAKEN_FILE = "plan.json", "taken.json"
@@ -123,7 +123,7 @@ def plan_of(found: Found, operation: str) -> Plan:
             "version; undo it by hand (runbooks/restore.md), then move the claim"
         )
     try:
-        plan = PLAN.validate_json(found.plan)
+        plan: Plan = adapter(Plan).validate_json(found.plan)
         taken = REFERENCE.validate_json(found.taken) if found.taken else None
     except ValidationError as error:
         raise Corrupt(f"the plan of {operation} on the nodes is not one: {error.errors()[0]['msg']}") from error

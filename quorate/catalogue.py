@@ -19,6 +19,7 @@ MANIFEST_BYTES_MAX = 1 << 20
 LATEST = "latest"
 ACCEPTS = " accepts that: "  # between who and why, in a finding
 HOME = re.compile(r"^([^/]+/[0-9a-f]{1,16}/\d{8}T\d{6}Z-\d+)/")
+RESTORED = re.compile(r"^[^/]+/operations/restore-[^/]+/outcome(-\d+)?\.json$")  # of one taken over there are more
 
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -314,11 +315,12 @@ def latest(listing: Collection[Stored], last: int) -> tuple[Stored, ...]:
 def of_latest(listing: Collection[Stored], last: int) -> tuple[tuple[Stored, ...], int]:
     """What belongs to so many of the manifests, the newest, and how many come before them.
 
-    Of those the marks too that say more than that each was verified once: a restore proves all of them.
+    Of those the marks too that say more than that each was verified once: a restore proves all of them. And the
+    outcomes of restores, of which there are never many.
     """
     found = latest(listing, 0)
     there = {home_of(each.key) for each in found[-last:]}
-    rows = (each for each in listing if home_of(each.key) in there or remarkable(each.key))
+    rows = (each for each in listing if home_of(each.key) in there or remarkable(each.key) or of_restore(each.key))
     return tuple(rows), max(0, len(found) - last)
 
 
@@ -343,6 +345,11 @@ def home_of(key: str) -> str:
     """The directory of the snapshot that a key belongs to, "" where it is no snapshot's."""
     found = HOME.match(key)
     return found[1] if found else ""
+
+
+def of_restore(key: str) -> bool:
+    """Whether it is the outcome of a restore on record."""
+    return RESTORED.match(key) is not None
 
 
 def quarantine(at: datetime) -> str:

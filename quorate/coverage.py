@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from quorate.drill import Verdict
 from quorate.gauges import Figure, Run
 from quorate.inventory import Inventory
+from quorate.measure import Verdict
 from quorate.timing import spoken
 
 GOOD = (Verdict.PASSED, Verdict.FINDINGS)

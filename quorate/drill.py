@@ -1,14 +1,13 @@
 """Drills: what is broken on purpose, the steps, what each of them is told, and what came of it."""
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from quorate.backup import BackupRequest
 from quorate.command import Node, node_of
 from quorate.etcd import EtcdTarget, target
 from quorate.fault import Laid
 from quorate.inventory import Cluster, Store
-from quorate.measure import Check, Clock, Probed, Resource
+from quorate.measure import Check, Clock, Probed, Resource, Verdict
 from quorate.operation import RestoreRequest, RestoreResult
 from quorate.plan import Step
 from quorate.prove import ProveRequest, ProveResult
@@ -30,15 +29,6 @@ STEPS = (
     Step("lost", "Work out what a restore would have lost", "drill.lost", "cluster", patience_s=LOOK_S),
 )
 BY_KEY = {step.key: step for step in STEPS}
-
-
-class Verdict(StrEnum):
-    """How a drill ends; stopped: a stop condition, or a person, ended it early."""
-
-    PASSED = "passed"
-    FINDINGS = "passed-with-findings"
-    FAILED = "failed"
-    STOPPED = "stopped"
 
 
 EXIT = {Verdict.PASSED: 0, Verdict.FINDINGS: 3, Verdict.FAILED: 10, Verdict.STOPPED: 9}

@@ -6,10 +6,21 @@ do is the outage, whatever the operation thinks of itself.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from enum import StrEnum
 from typing import Literal
 
 Surface = Literal["etcd", "apiserver"]
 Verb = Literal["read", "write"]
+
+
+class Verdict(StrEnum):
+    """How a drill ends; stopped: a stop condition, or a person, ended it early."""
+
+    PASSED = "passed"
+    FINDINGS = "passed-with-findings"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
 
 DEFINITIONS = {
     "declared": "somebody, or a schedule, asked for it; of a drill: its first fault took effect",

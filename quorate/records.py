@@ -3,7 +3,8 @@
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -17,8 +18,13 @@ from quorate.ports import Store
 
 OUTCOME = re.compile(r"/outcome(-\d+)?\.json$")  # an operation that was taken over has one more
 CLUSTER = "cluster"  # the file in the state directory that says whose operation it was
-RESULT: TypeAdapter[RestoreResult] = TypeAdapter(RestoreResult)
-PLAN: TypeAdapter[Plan] = TypeAdapter(Plan)
+T = TypeVar("T")
+
+
+@cache
+def adapter(kind: type[T]) -> TypeAdapter[T]:
+    """Made when it is first needed, for it takes as long as a survey, and most looks need none."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +44,11 @@ def home(cluster: str, operation: str) -> str:
 
 
 def plan_text(plan: Plan) -> str:
-    return canonical(PLAN.dump_python(plan, mode="json"))
+    return canonical(adapter(Plan).dump_python(plan, mode="json"))
 
 
 def result_text(result: RestoreResult) -> str:
-    return canonical(RESULT.dump_python(result, mode="json"))
+    return canonical(adapter(RestoreResult).dump_python(result, mode="json"))
 
 
 def lineages(store: Store, cluster: str) -> tuple[Lineage, ...]:
@@ -78,7 +84,7 @@ def published(store: Store, cluster: str, since: float, until: float) -> dict[st
 
 def _lineage(record: dict[str, Any]) -> Lineage | None:
     """Also of one that was aborted once etcd was verified: what runs since has its id."""
-    result = RESULT.validate_python(record)
+    result = adapter(RestoreResult).validate_python(record)
     if result.outcome not in {Outcome.RESTORED, Outcome.HELD} or not result.cluster_id:
         return None
     served = result.served_revision or (result.revision if result.outcome is Outcome.RESTORED else 0)

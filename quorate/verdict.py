@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from quorate.drill import Drilled, DrillRequest, DrillResult, Verdict
-from quorate.measure import Check, Clock, Probed, Surface, failed
+from quorate.drill import Drilled, DrillRequest, DrillResult
+from quorate.measure import Check, Clock, Probed, Surface, Verdict, failed
 from quorate.prove import ProveResult, unserved
 from quorate.scenario import Proven
 from quorate.shown import api_served

@@ -19,10 +19,11 @@ from activities.adapters.own_key import OwnKey
 from quorate.achieved import row
 from quorate.audit import canonical, chained
 from quorate.catalogue import Manifest
-from quorate.drill import DrillResult, Lost, Verdict
-from quorate.measure import Check, Clock, Gap, Probed, Resource, Tries
+from quorate.drill import DrillResult, Lost
+from quorate.measure import Check, Clock, Gap, Probed, Resource, Tries, Verdict
 from quorate.operation import named
-from quorate.records import PLAN
+from quorate.plan import Plan
+from quorate.records import adapter
 from quorate.report import Report, Row
 from quorate.reporting import reported
 from quorate.seal import sealed
@@ -52,7 +53,9 @@ def from_record(name: str) -> Report:
         cluster=(home / "cluster").read_text(),
         outcome=json.loads((home / "outcome.json").read_text()),
         chains={path.name: path.read_text().splitlines() for path in sorted(home.glob("audit/*.jsonl"))},
-        plan=PLAN.validate_json((home / "plan.json").read_bytes()) if (home / "plan.json").exists() else None,
+        plan=adapter(Plan).validate_json((home / "plan.json").read_bytes())
+        if (home / "plan.json").exists()
+        else None,
         where=f"/var/lib/quorate/state/operations/{name}",
         environment="staging",
         rto_s=900.0,

@@ -171,6 +171,23 @@ def test_the_newest_of_thousands_are_shown_alone_and_those_before_are_counted() 
     )
 
 
+def test_a_restore_on_record_is_known_and_one_that_is_recorded_here_makes_it_old() -> None:
+    here = many()
+    here.catalogued().look(here.store)
+    before = here.catalogued().glance(last=2)
+    here.noticed.put("prod/operations/restore-1/plan.json", [b"{}"], lambda _: None)
+    assert here.catalogued().glance()
+    here.noticed.put("prod/operations/restore-1/outcome.json", [b"{}"], lambda _: None)
+    assert here.catalogued().glance() is None
+    here.noticed.put("prod/operations/restore-1/outcome-7.json", [b"{}"], lambda _: None)
+    here.noticed.put("prod/operations/backup-1/outcome.json", [b"{}"], lambda _: None)
+    here.catalogued().look(here.store)
+    after = here.catalogued().glance(last=2)
+    assert before
+    assert after
+    assert (before.restores, after.restores) == (0, 2)
+
+
 def test_a_clock_that_was_set_back_makes_nothing_fresh() -> None:
     here = many()
     here.catalogued().look(here.store)

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from quorate.command import Node, asked_for, jump_of, nodes_of, way
 from quorate.inventory import Jump, Ssh
-from quorate.plan import WAYS
-from quorate.records import PLAN, plan_text
+from quorate.plan import WAYS, Plan
+from quorate.records import adapter, plan_text
 from tests import factory
 from tests.factory import INVENTORY, SSH, inventory
 from tests.factory import plan as small_plan
@@ -76,7 +76,7 @@ def test_a_plan_without_a_jump_host_has_the_digest_it_had_before_there_were_any(
         for name in WAYS:
             del share["node"]["ssh"][name]
         del share["target"]["through"]
-    assert PLAN.validate_python(data).chosen.digest() == plan.chosen.digest()
+    assert adapter(Plan).validate_python(data).chosen.digest() == plan.chosen.digest()
     shares = tuple(replace(share, node=replace(share.node, ssh=behind().ssh)) for share in plan.chosen.shares)
     assert replace(plan.chosen, shares=shares).digest() != plan.chosen.digest()
 

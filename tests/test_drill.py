@@ -10,12 +10,12 @@ from quorate.aiming import aim, held_by, laid, needed, steady_of, unsteady
 from quorate.cluster import Silence
 from quorate.converge import Ran
 from quorate.coverage import Held, covered
-from quorate.drill import Drilled, DrillRequest, DrillResult, Exposed, Lost, MemberState, Situation, Verdict
+from quorate.drill import Drilled, DrillRequest, DrillResult, Exposed, Lost, MemberState, Situation
 from quorate.errors import BadInput, Refusal
 from quorate.etcd import EtcdSeen, HashKV
 from quorate.fault import ANOTHER, Cut, Hidden, Stopped
 from quorate.inventory import Inventory
-from quorate.measure import Check, Gap, Probed, Resource, Tries
+from quorate.measure import Check, Gap, Probed, Resource, Tries, Verdict
 from quorate.operation import Outcome, RestoreResult
 from quorate.permitted import request
 from quorate.prove import ProveResult, unserved

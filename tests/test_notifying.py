@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from activities.adapters.webhooks import HttpWebhooks
-from quorate.drill import Verdict
 from quorate.errors import BadInput, Denied, Failed, QuorateError, Unreachable
+from quorate.measure import Verdict
 from quorate.notices import TOLD, Notice, of_hold
 from quorate.operation import Hold
 from quorate.plan import Choice

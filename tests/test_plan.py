@@ -12,7 +12,7 @@ from quorate.cluster import ClusterSeen, Lineage, Silence
 from quorate.etcd import bump, can_bump, cluster_id, member_id
 from quorate.operation import RestoreRequest
 from quorate.plan import ADDED, ADDED_TO_SHARE, Choice, ClusterTask, Plan, Share, Step
-from quorate.records import PLAN, plan_text
+from quorate.records import adapter, plan_text
 from quorate.restore import STEPS, plan
 from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from quorate.verifying import wrong_revision
@@ -54,7 +54,7 @@ def test_what_was_chosen_changes_the_digest(tmp_path: Path) -> None:
 
 def test_a_plan_keeps_its_digest_on_its_way_through_a_payload() -> None:
     whole = small_plan()
-    assert PLAN.validate_json(plan_text(whole)).chosen.digest() == whole.chosen.digest()
+    assert adapter(Plan).validate_json(plan_text(whole)).chosen.digest() == whole.chosen.digest()
 
 
 def test_a_plan_that_was_approved_before_steps_had_more_fields_has_the_digest_it_had() -> None:
@@ -68,7 +68,7 @@ def test_a_plan_that_was_approved_before_steps_had_more_fields_has_the_digest_it
     for share in data["chosen"]["shares"]:
         for name in ADDED_TO_SHARE:
             del share[name]
-    assert PLAN.validate_python(data).chosen.digest() == old.chosen.digest() != whole.chosen.digest()
+    assert adapter(Plan).validate_python(data).chosen.digest() == old.chosen.digest() != whole.chosen.digest()
 
 
 def test_an_override_opens_only_the_gate_it_names(tmp_path: Path) -> None:

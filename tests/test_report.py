@@ -9,10 +9,11 @@ import pytest
 
 from quorate.achieved import judgement, row
 from quorate.controls import HEADINGS
-from quorate.drill import EXIT, Lost, Verdict
+from quorate.drill import EXIT, Lost
 from quorate.gauges import ENDS
-from quorate.measure import DEFINITIONS, Check, Resource
-from quorate.records import PLAN
+from quorate.measure import DEFINITIONS, Check, Resource, Verdict
+from quorate.plan import Plan
+from quorate.records import adapter
 from quorate.report import REPORT, Deviation, Judgement, Report, encoded
 from quorate.report_html import page
 from quorate.report_md import markdown
@@ -272,7 +273,7 @@ class TestHeld:
         (trail,) = home.glob("audit/*.jsonl")
         lines = trail.read_text().splitlines()
         cut = next(number for number, line in enumerate(lines) if '"step":"start"' in line)
-        plan = PLAN.validate_json((home / "plan.json").read_bytes())
+        plan = adapter(Plan).validate_json((home / "plan.json").read_bytes())
         told = Told(name, "report", {**outcome, **more}, {trail.name: lines[:cut]}, plan, rto_s=900.0)
         return reported(told, MADE, "kim", "0")
 

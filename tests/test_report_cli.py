@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from activities.adapters.sqlite import SqliteTicks
-from quorate.drill import Verdict
 from quorate.kept import begun
+from quorate.measure import Verdict
 from quorate.operation import named
 from quorate.revision_clock import Tick
 from quorate.told import DRILL

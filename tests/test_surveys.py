@@ -21,9 +21,10 @@ from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Jump
 from quorate.inventory import Store as StoreSettings
 from quorate.marks import Kind, Mark, put
-from quorate.operation import RestoreRequest
+from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Gate, Plan
 from quorate.ports import Etcd, Store
+from quorate.records import result_text
 from quorate.seen import Look, NodeSeen, UnitSeen
 from tests.factory import SNAPSHOT_BYTES, inventory
 from tests.fakes.etcd import FakeCluster
@@ -267,6 +268,17 @@ class TestThousandsOfBackups:
         assert (len(found.manifests), found.older) == (LOOKED_AT, self.MANY + 1 - LOOKED_AT)
         assert found.counting[-1] == whole.counting[-1]
         assert found.compared
+
+    def test_the_store_is_asked_for_restores_where_one_was_on_record_when_it_was_compared(self, full: Scene) -> None:
+        self.looked(full, within_s=0)
+        done = RestoreResult(
+            "restore-1", Outcome.RESTORED, "demo/x-41", 41, cluster_id="c2", previous_cluster_id="c0"
+        )
+        full.store.objects["demo/operations/restore-1/outcome.json"] = result_text(done).encode()
+        assert self.looked(full, within_s=150).lineages == ()
+        whole = self.looked(full, within_s=0)
+        assert [each.operation for each in whole.lineages] == ["restore-1"]
+        assert self.looked(full, within_s=150).lineages == whole.lineages
 
     def test_where_none_of_them_counts_all_are_looked_at(self, full: Scene) -> None:
         for each in latest(full.store.ls("demo/"), LOOKED_AT):

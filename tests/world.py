@@ -30,7 +30,7 @@ from quorate.errors import BadInput, Failed
 from quorate.inventory import Store as StoreSettings
 from quorate.operation import Approval, Awaiting, Hold, Progress, Resolution, RestoreRequest, RestoreResult
 from quorate.plan import Choice, ClusterTask, Gate, Plan
-from quorate.records import RESULT, Entry
+from quorate.records import Entry, adapter
 from quorate.sshsig import Signer
 from quorate.taking import FACT, REFERENCE
 from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot
@@ -201,7 +201,7 @@ class World:
 
         @activity.defn(name="ledger.seal")
         def seal(entry: Entry) -> None:
-            self.closed.append(RESULT.validate_json(entry.text))
+            self.closed.append(adapter(RestoreResult).validate_json(entry.text))
 
         return [plan_restore, write, seal]
 

@@ -13,7 +13,7 @@ from quorate.drill import Lost
 from quorate.errors import NotApproved, QuorateError
 from quorate.plan import Plan
 from quorate.provenance import why_not
-from quorate.records import PLAN
+from quorate.records import adapter
 from quorate.report import Row
 from quorate.revision_clock import loss
 from quorate.sshsig import fingerprint, parsed
@@ -66,7 +66,7 @@ def carried(wiring: "Wiring", record: Record, cluster: str) -> Iterator[Told]:
 
 def plan_of(record: Record) -> Plan | None:
     try:
-        return PLAN.validate_python(record.plan) if record.plan else None
+        return adapter(Plan).validate_python(record.plan) if record.plan else None
     except ValidationError:
         return None
 

@@ -14,7 +14,6 @@ from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcds
 from activities.adapters.journal import FileJournals
 from activities.adapters.own_key import OwnKey, own_key
-from activities.adapters.s3 import S3Stores
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
 from activities.adapters.sqlite import SqliteTicks
@@ -37,6 +36,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from activities.adapters.etcd_metrics import EtcdMetrics
     from activities.adapters.kubernetes import KubeApis
+    from activities.adapters.s3 import S3Stores
     from activities.adapters.webhooks import HttpWebhooks
     from activities.clock import RevisionClock
     from activities.discovery import Borrowed, Discovery
@@ -54,12 +54,18 @@ SIGNING = "signing.key"  # in the state directory
 PROMPT_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AnyStores:
     """The adapter that a store's settings ask for."""
 
-    s3: S3Stores
+    secrets: Secrets
     memory: Memory
+
+    @cached_property
+    def s3(self) -> "S3Stores":
+        from activities.adapters.s3 import S3Stores
+
+        return S3Stores(self.secrets)
 
     def at(self, settings: StoreSettings) -> Store:
         return NoticedStore(self._at(settings), self.memory, settings.place)
@@ -110,7 +116,7 @@ class Wiring:
 
     @cached_property
     def stores(self) -> AnyStores:
-        return AnyStores(S3Stores(self.secrets), self.memory)
+        return AnyStores(self.secrets, self.memory)
 
     @cached_property
     def memory(self) -> Memory:

@@ -14,7 +14,7 @@ from quorate.errors import Failed
 from quorate.ports import Noted, Remembered, Stored
 
 WAIT_S = 5.0  # for another process that just writes
-VERSION = 2
+VERSION = 3
 NEWEST = 1000  # manifests whose objects are kept apart, so that a look at them need not read all that is listed
 PARAMETERS = 500  # of one statement
 TABLES = f"""

@@ -380,10 +380,10 @@ def digest(record: "Record") -> str | None:
 def plan_of(record: "Record") -> "Plan | None":
     from pydantic import ValidationError
 
-    from quorate.records import PLAN
+    from quorate.records import adapter
 
     try:
-        return PLAN.validate_python(record.plan) if record.plan else None
+        return adapter(Plan).validate_python(record.plan) if record.plan else None
     except ValidationError:
         return None
 
