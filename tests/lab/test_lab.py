@@ -136,11 +136,11 @@ def missing_sshd(lab: Lab) -> bool:
 
 
 def test_a_wiped_member_has_no_data_and_starts_empty(lab: Lab) -> None:
-    """Alone, it is a new cluster; the API server fills it again."""
+    """Alone, it is a new cluster; the API server fills it again: once a minute it looks for its own namespaces."""
     wreck(lab, "wipe")
     assert node_exec(lab, "1", ["test", "-e", "/var/lib/etcd/default"])[0] == 1
     wreck(lab, "start")
-    await_ready(lab, 60)
+    await_ready(lab, 150)
     assert digest(lab).keys == 0
 
 
