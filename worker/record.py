@@ -4,7 +4,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from quorate.records import OUTCOME
+from pydantic import ValidationError
+
+from quorate.plan import Plan
+from quorate.records import OUTCOME, adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,14 @@ class Record:
         except (KeyError, ValueError):
             return None
         return data if isinstance(data, dict) else None
+
+
+def plan_of(record: Record) -> Plan | None:
+    """Nothing also where it is none that this version can read."""
+    try:
+        return adapter(Plan).validate_python(record.plan) if record.plan else None
+    except ValidationError:
+        return None
 
 
 def turn_of(name: str) -> int:

@@ -5,15 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from quorate.achieved import row
 from quorate.acts import seconds
 from quorate.drill import Lost
 from quorate.errors import NotApproved, QuorateError
 from quorate.plan import Plan
 from quorate.provenance import why_not
-from quorate.records import adapter
 from quorate.report import Row
 from quorate.revision_clock import loss
 from quorate.sshsig import fingerprint, parsed
@@ -21,7 +18,7 @@ from quorate.told import Provenance, Told, noun
 from quorate.trend import KINDS, LAST
 from worker.cli.records import local
 from worker.past import began, whose
-from worker.record import Record
+from worker.record import Record, plan_of
 
 if TYPE_CHECKING:
     from quorate.catalogue import Manifest
@@ -62,13 +59,6 @@ def carried(wiring: "Wiring", record: Record, cluster: str) -> Iterator[Told]:
     for name in map(str, (record.outcome or {}).get("operations") or ()):
         if found := local(wiring.settings.operations, name):
             yield Told(name, cluster, found.outcome or {}, {}, plan_of(found))
-
-
-def plan_of(record: Record) -> Plan | None:
-    try:
-        return adapter(Plan).validate_python(record.plan) if record.plan else None
-    except ValidationError:
-        return None
 
 
 def cluster_of(record: Record) -> str:

@@ -373,19 +373,10 @@ def merged(row: dict[str, Any], found: "Found") -> dict[str, Any]:
 
 def digest(record: "Record") -> str | None:
     """Of the plan that was approved, computed again from its record."""
+    from worker.record import plan_of
+
     plan = plan_of(record)
     return plan.chosen.digest() if plan else None
-
-
-def plan_of(record: "Record") -> "Plan | None":
-    from pydantic import ValidationError
-
-    from quorate.records import adapter
-
-    try:
-        return adapter(Plan).validate_python(record.plan) if record.plan else None
-    except ValidationError:
-        return None
 
 
 def finished(outcome: dict[str, Any]) -> Any:
@@ -431,6 +422,7 @@ def plan_page(plan: "Plan", here: Given) -> str:
 
 def page(found: "Record", here: Given) -> str:
     from worker.cli.results import restore_text
+    from worker.record import plan_of
     from worker.screen import span, table
 
     lines = [f"{paint()(found.operation, 'bold')}  {found.where}"]
