@@ -18,7 +18,7 @@ BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup check types fast test demo bench robustness lab-up lab-down runbooks clean
+.PHONY: help setup check types fast test test-long demo bench robustness lab-up lab-down runbooks clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -53,9 +53,13 @@ define tested
 endef
 
 test: setup  ## everything, on the lab
-	$(call tested,-n 3,"not lab")
-	$(call tested,-n 2 --dist loadfile,"lab and not kubeadm")
-	$(call tested,,kubeadm)
+	$(call tested,-n 3,"not lab and not long")
+	$(call tested,-n 2 --dist loadfile,"lab and not kubeadm and not long")
+	$(call tested,,"kubeadm and not long")
+
+test-long: setup  ## and one more of each kind: further faults, kills and shapes of what `make test` has
+	$(call tested,-n 2 --dist loadfile,"long and not kubeadm")
+	$(call tested,,"long and kubeadm")
 
 robustness: setup  ## restores with a fault or two each, judged by the cluster alone: RUNS=20 SEED=1 ONLY= AT= FAULTS=1 WITH=none (or systemd) LOST=
 	@$(BIN)/python -m deploy.robustness --runs $(RUNS) --seed $(SEED) --faults $(FAULTS) --control-plane $(WITH) \

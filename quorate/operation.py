@@ -104,7 +104,7 @@ class Hold:
     choices: tuple[Choice, ...]
     since: float = 0.0
     where: tuple[str, ...] = ()  # the data lies
-    notes: tuple[str, ...] = ()  # why a choice is missing
+    notes: tuple[str, ...] = ()  # why a choice is missing, and what else bears on it
 
 
 @dataclass(frozen=True, slots=True)

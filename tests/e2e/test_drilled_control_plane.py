@@ -26,12 +26,12 @@ def guarded() -> Iterator[Product]:
     "scenario",
     [
         "restore-sandbox",
-        "leader-failover",
-        "network-partition",
         "member-loss",
         "quorum-loss",
-        "data-loss",
-        "bad-backup",
+        *(
+            pytest.param(each, marks=pytest.mark.long)
+            for each in ("leader-failover", "network-partition", "data-loss", "bad-backup")
+        ),
     ],
 )
 def test_a_scenario_is_held_with_a_control_plane(guarded: Product, scenario: str) -> None:
@@ -51,7 +51,7 @@ def held(quorate: Product, scenario: str) -> None:
         quorate.json("tidy", quorate.cluster, "--older-than", "1s", "--confirm", quorate.cluster)
 
 
-@pytest.mark.parametrize("forward", [False, True])
+@pytest.mark.parametrize("forward", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_leader_is_lost_and_the_probe_sees_it_through_an_api_server_too(
     guarded: Product, tmp_path: Path, forward: bool
 ) -> None:
@@ -77,6 +77,7 @@ def test_whoever_usually_approves_may_not_and_another_person_can(guarded: Produc
     assert result["clock"]["readyz"] >= result["clock"]["declared"]
 
 
+@pytest.mark.long
 def test_with_the_first_store_away_the_second_is_restored_from(guarded: Product, tmp_path: Path) -> None:
     guarded.backup()
     held(copied(guarded, tmp_path), "store-away")

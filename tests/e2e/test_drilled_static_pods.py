@@ -39,7 +39,14 @@ def test_a_static_pod_is_replaced_by_the_program_of_its_own_image(kubeadm: Produ
 
 
 @pytest.mark.parametrize(
-    "scenario", ["leader-failover", "network-partition", "member-loss", "quorum-loss", "data-loss"]
+    "scenario",
+    [
+        "quorum-loss",
+        *(
+            pytest.param(each, marks=pytest.mark.long)
+            for each in ("leader-failover", "network-partition", "member-loss", "data-loss")
+        ),
+    ],
 )
 def test_a_scenario_is_held_and_the_manifests_are_as_before(kubeadm: Product, scenario: str) -> None:
     """Whatever supervises etcd: a manifest is moved away and comes back byte for byte."""

@@ -39,7 +39,12 @@ def once(product: Product, operation: str) -> None:
 
 @pytest.mark.parametrize(
     ("victims", "step"),
-    [(("daemon",), "stage"), (("daemon",), "swap"), (("temporal",), "stage"), (("temporal", "daemon"), "swap")],
+    [
+        pytest.param(("daemon",), "stage", marks=pytest.mark.long),
+        (("daemon",), "swap"),
+        pytest.param(("temporal",), "stage", marks=pytest.mark.long),
+        (("temporal", "daemon"), "swap"),
+    ],
 )
 def test_a_restore_ends_well_whatever_is_killed_in_its_middle(
     bare: Product, victims: tuple[str, ...], step: str
@@ -63,7 +68,10 @@ def test_a_restore_ends_well_whatever_is_killed_in_its_middle(
     assert bare.run("audit", "verify", result["operation"]).returncode == 0
 
 
-@pytest.mark.parametrize(("choice", "exit_code", "outcome"), [("rollback", 9, "undone"), ("retry", 0, "restored")])
+@pytest.mark.parametrize(
+    ("choice", "exit_code", "outcome"),
+    [pytest.param("rollback", 9, "undone", marks=pytest.mark.long), ("retry", 0, "restored")],
+)
 def test_with_all_our_state_gone_the_nodes_know_enough_to_go_on(
     bare: Product, choice: str, exit_code: int, outcome: str
 ) -> None:

@@ -68,7 +68,11 @@ def manifests(product: Product) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("act", ACTS, ids=["stream", "read-back", "publish"])
-@pytest.mark.parametrize("victims", [("daemon",), ("temporal",), ("daemon", "temporal")], ids="+".join)
+@pytest.mark.parametrize(
+    "victims",
+    [("daemon",), pytest.param(("temporal",), marks=pytest.mark.long), ("daemon", "temporal")],
+    ids="+".join,
+)
 def test_killed_at_any_of_its_acts_it_is_taken_all_the_same(
     quorate: Product, victims: tuple[str, ...], act: str
 ) -> None:

@@ -281,6 +281,7 @@ def test_a_revision_is_never_served_twice_with_an_old_tool_either(old: Product) 
     assert len(set(served)) == 5
 
 
+@pytest.mark.long
 def test_old_members_of_earlier_minors_never_join_either(old: Product) -> None:
     never_join(old)
 

@@ -31,7 +31,15 @@ def world() -> Iterator[World]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "fault"), [(3, "kill-daemon"), (2, "kill-both"), (3, "drop-ssh"), (4, "reboot"), (8, "lose-state")]
+    ("seed", "fault"),
+    [
+        (2, "kill-both"),
+        (4, "reboot"),
+        *(
+            pytest.param(*each, marks=pytest.mark.long)
+            for each in ((3, "kill-daemon"), (3, "drop-ssh"), (8, "lose-state"))
+        ),
+    ],
 )
 def test_a_restore_with_one_fault_ends_fully_new_or_fully_as_before(world: World, seed: int, fault: str) -> None:
     ran = run(world, case(seed, fault))
@@ -40,7 +48,9 @@ def test_a_restore_with_one_fault_ends_fully_new_or_fully_as_before(world: World
     assert not ran.spent
 
 
-@pytest.mark.parametrize(("fault", "at"), [("power-cycle", "rename:11"), ("drop-ssh", "called:20")])
+@pytest.mark.parametrize(
+    ("fault", "at"), [("power-cycle", "rename:11"), pytest.param("drop-ssh", "called:20", marks=pytest.mark.long)]
+)
 def test_a_fault_between_two_renames_or_at_one_command_is_withstood(world: World, fault: str, at: str) -> None:
     """The eleventh rename is that of `swap` which gives the restored data the name of the live."""
     ran = run(world, next(cases(4, 1, fault, at)))

@@ -133,7 +133,15 @@ def spoil(quorate: Product, snapshot: str) -> None:
     path.write_bytes(signed(changed, own_key(Path(quorate.state / "signing.key"))).encode())
 
 
-@pytest.mark.parametrize("act", ["arriving.part", "snapshot restore", "systemd-run", "systemctl stop"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        pytest.param("arriving.part", marks=pytest.mark.long),
+        "snapshot restore",
+        "systemd-run",
+        pytest.param("systemctl stop", marks=pytest.mark.long),
+    ],
+)
 def test_a_daemon_that_is_killed_in_its_middle_changes_nothing_about_the_end(apart: Product, act: str) -> None:
     before = there(apart)
     snapshot = apart.backup()["snapshot"]

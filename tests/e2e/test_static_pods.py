@@ -89,6 +89,7 @@ def test_quorum_is_lost_and_the_very_same_manifests_bring_it_back(kubeadm: Produ
     assert left(kubeadm.lab) == ""
 
 
+@pytest.mark.long
 def test_what_a_frozen_member_holds_is_replayed_by_the_etcd_of_its_image(kubeadm: Product) -> None:
     """The others are gone; nothing of its pod runs, and no program of etcd lies on the node."""
     made = kubeadm.lab
@@ -106,6 +107,7 @@ def test_what_a_frozen_member_holds_is_replayed_by_the_etcd_of_its_image(kubeadm
     assert left(made) == ""
 
 
+@pytest.mark.long
 def test_a_cancel_gives_the_manifests_back_and_takes_the_tools_away(kubeadm: Product) -> None:
     nodes = kubeadm.lab.nodes
     kubeadm.backup()
