@@ -122,8 +122,12 @@ def unlike(wanted: Packed, path: str, seen: NodeSeen, sums: Mapping[str, str]) -
 
 
 def differing(paths: Iterable[str], held: Mapping[str, Packed], seen: NodeSeen, sums: Mapping[str, str]) -> str:
-    """Each that is not as the bundle has it, and in what; never what is in it."""
-    return "; ".join(f"{path}: {why}" for path in paths if (why := unlike(held[path], path, seen, sums)))
+    """Each that is not as the bundle has it, and in what; never what is in it.
+
+    A link is left out: a bundle has what it led to, and a kubelet lets its own lead to another one by design.
+    """
+    files = (path for path in paths if seen.paths[path].kind.startswith("regular"))
+    return "; ".join(f"{path}: {why}" for path in files if (why := unlike(held[path], path, seen, sums)))
 
 
 def target(path: str, pods: Iterable[str]) -> str:

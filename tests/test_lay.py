@@ -136,6 +136,8 @@ class TestLookingAgain:
         seen = there(**{KEY: "1", CRT: "2"})
         assert differing((CRT,), HELD, seen, SUMS) == ""
         assert differing((CRT,), HELD, seen, {**SUMS, CRT: "0"}) == f"{CRT}: another content"
+        link = PathSeen("symbolic link", "root:root", "777", "1", 3, "2")
+        assert differing((CRT,), HELD, NodeSeen(paths={CRT: link}), {CRT: "0"}) == ""
 
     def test_sums_are_read_as_sha256sum_prints_them(self) -> None:
         assert str(sums((KEY, CRT))) == f"sha256sum -- {KEY} {CRT}"
