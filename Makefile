@@ -52,7 +52,7 @@ define tested
 	$(BIN)/pytest --last-failed --last-failed-no-failures none -m $(2) tests; }
 endef
 
-test: setup  ## everything, on the lab
+test: setup  ## the tests, on the lab
 	$(call tested,-n 3,"not lab and not long")
 	$(call tested,-n 2 --dist loadfile,"lab and not kubeadm and not long")
 	$(call tested,,"kubeadm and not long")

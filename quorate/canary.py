@@ -4,7 +4,7 @@ from quorate.cluster import ClusterSeen
 
 # Measured through the tunnel, 1,000 in flight: 3,000 to 4,200 a second (lab, etcd 3.4.23, three members on two
 # cores), and 5,600 without the tunnel. So these take at most 67 s of what `verify` has for them: nine times as long,
-# because 160,000 were not done in 120 s where four other clusters ran on the same two cores.
+# because 160,000 were not done in 120 s where another lab had the same cores.
 PUTS_S = 3_000
 PUTS_MAX = 200_000
 PASSING_S = 600.0

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from quorate.audit import canonical
+from quorate.catalogue import of_restore
 from quorate.cluster import Lineage
 from quorate.inventory import Store as StoreSettings
 from quorate.kept import begun
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 @cache
 def adapter(kind: type[T]) -> TypeAdapter[T]:
-    """Made when it is first needed, for it takes as long as a survey, and most looks need none."""
+    """Made when it is first needed: most looks need none."""
     return TypeAdapter(kind)
 
 
@@ -54,7 +55,7 @@ def result_text(result: RestoreResult) -> str:
 def lineages(store: Store, cluster: str) -> tuple[Lineage, ...]:
     """Every restore on record in the store, as links from an old cluster id to a new one."""
     listed = store.ls(f"{cluster}/operations/restore-")
-    keys = [each.key for each in listed if OUTCOME.search(each.key)]
+    keys = [each.key for each in listed if of_restore(each.key)]
     return tuple(link for key in keys if (link := _lineage(json.loads(b"".join(store.get(key))))))
 
 
