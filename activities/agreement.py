@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from activities.recorded import RecordedEtcds
-from quorate.agreement import Agreement, compared
 from quorate.backup import BackupTask, Streamed
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import QuorateError
-from quorate.etcd import HashKV
+from quorate.members.agreement import Agreement, compared
+from quorate.members.etcd import HashKV
 
 COMPARE_S = 10.0  # for all of them: nobody is to wait for a hash at night
 

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import TypeVar
 
 from quorate.errors import QuorateError, Unreachable
-from quorate.etcd import EtcdTarget
+from quorate.members.etcd import EtcdTarget
 from quorate.ports import Etcd
 
 T = TypeVar("T")

@@ -14,18 +14,18 @@ from activities.recorded import RecordedFiles, RecordedHosts, RecordedStores
 from activities.sealed import sealed
 from activities.tickets import ticket_of
 from activities.unbundling import laid_in
-from quorate import bundle
 from quorate.backup import BackupTask
-from quorate.bundle import NODE_BYTES_MAX, Bundled, BundleRequest, Gathered
-from quorate.catalogue import key_of
+from quorate.backups import bundle
+from quorate.backups.bundle import NODE_BYTES_MAX, Bundled, BundleRequest, Gathered
+from quorate.backups.catalogue import key_of
+from quorate.backups.laying import script
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Corrupt, QuorateError, Unreachable
-from quorate.flags import shown
-from quorate.laying import script
-from quorate.packed import Packed, packing, unpacked
+from quorate.nodes.flags import shown
+from quorate.nodes.packed import Packed, packing, unpacked
+from quorate.nodes.seen import NodeSeen
 from quorate.ports import Certificates, Cipher
-from quorate.seen import NodeSeen
 
 AT_ONCE = 4  # nodes, each with at most NODE_BYTES_MAX in memory
 NODE_S = 60.0  # for all that one is asked

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from quorate.catalogue import Manifest, Shelf, arranged, home_of, of_restore, parse, read, shelf, wanted
+from quorate.backups.catalogue import Manifest, Shelf, arranged, home_of, of_restore, parse, read, shelf, wanted
 from quorate.errors import Corrupt, Missing, QuorateError
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Noted, Remembered, Store, Stored

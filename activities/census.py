@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from quorate.content import COUNTED_MAX, REST, most, prefix_of
 from quorate.converge import Clock, Tick
+from quorate.database.content import COUNTED_MAX, REST, most, prefix_of
 from quorate.errors import QuorateError
-from quorate.listing import PAGE_KEYS, Key, LiveKeys
+from quorate.members.listing import PAGE_KEYS, Key, LiveKeys
 from quorate.ports import Etcd
 
 KEYS_MAX = 1_000_000

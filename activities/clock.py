@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from activities.surveys import everywhere
-from quorate.cluster import Silence
+from quorate.clusters.cluster import Silence
 from quorate.errors import LoginRefused
-from quorate.etcd import EtcdSeen, EtcdTarget, target
 from quorate.inventory import Cluster
+from quorate.members.etcd import EtcdSeen, EtcdTarget, target
+from quorate.members.revision_clock import ticks
 from quorate.ports import Etcds, Ticks
-from quorate.revision_clock import ticks
 
 
 @dataclass(frozen=True, slots=True)

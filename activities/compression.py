@@ -9,8 +9,8 @@ from typing import IO, cast
 import zstandard
 
 from activities.checksums import drain
+from quorate.database.snapshot import PIECE_BYTES
 from quorate.errors import Corrupt
-from quorate.snapshot import PIECE_BYTES
 
 LEVEL = 1
 

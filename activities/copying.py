@@ -12,7 +12,7 @@ from activities.snapshots import AHEAD, locked
 from activities.sweeping import swept
 from activities.tickets import ticket_of
 from quorate.backup import BackupResult, BackupTask
-from quorate.catalogue import MANIFEST, Manifest, key_of, parse, read
+from quorate.backups.catalogue import MANIFEST, Manifest, key_of, parse, read
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, QuorateError

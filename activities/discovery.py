@@ -8,10 +8,19 @@ from urllib.parse import urlsplit
 from activities.recorded import RecordedFiles
 from activities.surveys import PARALLEL, answer
 from activities.tunnels import Tunnels
-from quorate.cluster import Silence
+from quorate.clusters.cluster import Silence
 from quorate.command import Node, Ticket
-from quorate.etcd import EtcdSeen, EtcdTarget
-from quorate.meeting import FIRST_LOOK, Credential, Met, clients_of, credentials_of, runs, second_look, to_visit
+from quorate.inventories.meeting import (
+    FIRST_LOOK,
+    Credential,
+    Met,
+    clients_of,
+    credentials_of,
+    runs,
+    second_look,
+    to_visit,
+)
+from quorate.members.etcd import EtcdSeen, EtcdTarget
 from quorate.ports import Etcds, Hosts, Secrets
 
 Trust = Callable[[tuple[str, ...]], None]  # before anybody logs in to these hosts; raises where one is not trusted

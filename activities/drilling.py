@@ -16,25 +16,25 @@ from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedHosts, RecordedStores
 from activities.surveys import answer
 from activities.tickets import ticket_of
-from quorate import steadiness, watching
-from quorate.clients import NFT
-from quorate.cluster import Silence
+from quorate.clusters.cluster import Silence
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Decide, Receipt, Tick, converge
 from quorate.drill import DrillRequest, DrillTask, FaultTask, Lost, MemberState, Situation, Watched, WatchTask
+from quorate.drills import steadiness, watching
+from quorate.drills.fault import DRILL
+from quorate.drills.scenario import Mistake
+from quorate.drills.steadiness import Told
+from quorate.drills.watching import Looked
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
-from quorate.fault import DRILL
 from quorate.gauges import loss_of
 from quorate.measure import Check
-from quorate.node import Claim
+from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.members.verifying import leader_last
+from quorate.nodes.clients import NFT
+from quorate.nodes.node import Claim
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.ports import Etcd, Etcds, Ticks
-from quorate.scenario import Mistake
-from quorate.seen import Look, NodeSeen
-from quorate.shares import ports, supervised
-from quorate.steadiness import Told
-from quorate.verifying import leader_last
-from quorate.watching import Looked
+from quorate.restoring.shares import ports, supervised
 
 T = TypeVar("T")
 POLL_S = 0.5

@@ -8,9 +8,8 @@ from functools import partial
 from activities.pipeline import Pace
 from quorate.converge import Clock
 from quorate.errors import QuorateError, Unreachable
-from quorate.etcd import EtcdTarget
-from quorate.ports import Disks
-from quorate.strain import (
+from quorate.members.etcd import EtcdTarget
+from quorate.members.strain import (
     BEFORE_S,
     HALVINGS,
     NOTHING,
@@ -22,6 +21,7 @@ from quorate.strain import (
     strained,
     usual_s,
 )
+from quorate.ports import Disks
 
 
 @dataclass(slots=True)

@@ -10,16 +10,18 @@ from activities.drilling import together
 from activities.pipeline import beaten
 from activities.recorded import RecordedHosts, RecordedStores
 from activities.tickets import ticket_of
-from quorate import aiming, bundle, lay
-from quorate.catalogue import LATEST, Manifest, find
+from quorate import lay
+from quorate.backups import bundle
+from quorate.backups.catalogue import LATEST, Manifest, find
+from quorate.backups.provenance import doubted
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.drill import DrillTask, Exposed
+from quorate.drills import aiming
 from quorate.errors import BadInput, Refusal
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.ports import Signatures
-from quorate.provenance import doubted
-from quorate.seen import Look, NodeSeen
-from quorate.shares import component
+from quorate.restoring.shares import component
 
 
 @dataclass(frozen=True)

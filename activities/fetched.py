@@ -6,12 +6,12 @@ from activities.checksums import drain, proved, until_last
 from activities.compression import expanded
 from activities.sealed import opened
 from activities.walking import Walking
-from quorate.catalogue import Contents, Manifest
-from quorate.content import Content
+from quorate.backups.catalogue import Contents, Manifest
+from quorate.database.content import Content
+from quorate.database.snapshot import Examination, Facts, joined
+from quorate.database.walk import Walked
 from quorate.errors import Corrupt
 from quorate.ports import Cipher, Store
-from quorate.snapshot import Examination, Facts, joined
-from quorate.walk import Walked
 
 
 def fetched(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from activities.tunnels import Tunnels, through
 from quorate.command import Node
-from quorate.etcd import EtcdTarget
+from quorate.members.etcd import EtcdTarget
 from quorate.ports import Api, Apis, Etcd, Etcds
 
 

@@ -13,11 +13,11 @@ import zstandard
 from activities.compression import expanded
 from activities.snapshots import Import, Snapshots
 from quorate.backup import BackupTask
-from quorate.catalogue import Manifest
+from quorate.backups.catalogue import Manifest
 from quorate.command import Ticket
 from quorate.converge import Tick
+from quorate.database.snapshot import PIECE_BYTES, Examination, joined
 from quorate.errors import BadInput, Corrupt
-from quorate.snapshot import PIECE_BYTES, Examination, joined
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
 

@@ -14,7 +14,7 @@ from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import DidNotConverge, Refusal, Unreachable
 from quorate.plan import ClusterTask
 from quorate.ports import Api, KubeNode, Lease
-from quorate.timing import unreadable
+from quorate.restoring.timing import unreadable
 
 POLL_S = 0.25
 BLAME_S = 20.0  # a server that has what it needs is ready long before

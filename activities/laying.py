@@ -10,14 +10,14 @@ from activities.pipeline import beaten
 from activities.pushing import receive
 from activities.recorded import RecordedHosts, RecordedStores
 from activities.unbundling import whole
-from quorate import lacking
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Decide, Receipt, Tick, converge
 from quorate.errors import Corrupt
-from quorate.packed import Packed, unpacked
+from quorate.nodes import lacking
+from quorate.nodes.packed import Packed, unpacked
+from quorate.nodes.seen import NodeSeen
 from quorate.plan import NodeTask
 from quorate.ports import Cipher
-from quorate.seen import NodeSeen
 
 
 @dataclass(frozen=True)

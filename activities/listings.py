@@ -18,8 +18,8 @@ from activities.sealed import opened, sealed
 from quorate.command import Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import AlreadyThere, Failed, QuorateError, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget
-from quorate.listing import KEYS_MAX, Key, differences, lines, parsed, shortened
+from quorate.members.etcd import EtcdSeen, EtcdTarget
+from quorate.members.listing import KEYS_MAX, Key, differences, lines, parsed, shortened
 from quorate.plan import ClusterTask
 from quorate.ports import Cipher, Etcd, Store
 from quorate.records import home

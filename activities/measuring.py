@@ -12,7 +12,7 @@ from quorate.backup import REGISTRY, BackupTask, Measured
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import QuorateError
-from quorate.etcd import HashKV
+from quorate.members.etcd import HashKV
 from quorate.ports import Etcd
 
 T = TypeVar("T")

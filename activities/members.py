@@ -13,14 +13,11 @@ from activities.nodes import ticket_of
 from activities.pipeline import beaten
 from activities.recorded import RecordedEtcds, RecordedHosts
 from activities.tunnels import Tunnels, through
-from quorate.canary import overtaken
 from quorate.command import Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, DidNotConverge, Failed, QuorateError, Refusal, Unreachable
-from quorate.etcd import EtcdSeen, HashKV, member_id
-from quorate.plan import ClusterTask, Share
-from quorate.ports import Etcd
-from quorate.verifying import (
+from quorate.members.etcd import EtcdSeen, HashKV, member_id
+from quorate.members.verifying import (
     differing_content,
     differing_hashes,
     leader_last,
@@ -28,6 +25,9 @@ from quorate.verifying import (
     wrong_identity,
     wrong_revision,
 )
+from quorate.plan import ClusterTask, Share
+from quorate.ports import Etcd
+from quorate.restoring.canary import overtaken
 
 POLL_S = 0.1
 SILENT_S = 120.0  # as long as the step `verify` has where nothing is to be passed

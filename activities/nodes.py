@@ -13,15 +13,15 @@ from activities.recorded import RecordedHosts, RecordedStores
 from activities.sealed import opened
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Left, Ran, Receipt, Tick, converge, succeeded
-from quorate.durable import unsettled
 from quorate.errors import CommandFailed, DidNotConverge
-from quorate.node import Restored
+from quorate.nodes.durable import unsettled
+from quorate.nodes.node import Restored
+from quorate.nodes.pushed import Pushed
+from quorate.nodes.seen import Look, NodeSeen
+from quorate.nodes.supervisor import join
+from quorate.nodes.swapped import Looks
 from quorate.plan import ClusterTask, NodeTask, SnapshotRef
 from quorate.ports import Cipher, Host
-from quorate.pushed import Pushed
-from quorate.seen import Look, NodeSeen
-from quorate.supervisor import join
-from quorate.swapped import Looks
 
 LAST_TURN = 10**9  # no operation gets that far, however often it is adopted
 ZSTD = "/usr/bin/zstd"

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from quorate.catalogue import home_of, of_restore
+from quorate.backups.catalogue import home_of, of_restore
 from quorate.converge import Tick
 from quorate.errors import QuorateError
 from quorate.inventory import LockMode

@@ -9,14 +9,14 @@ from temporalio import activity
 from activities.pipeline import beaten
 from activities.surveys import PARALLEL, Surveyor, answer
 from quorate import freeze, lay, replace_member, thaw, tidy
-from quorate.cluster import ClusterSeen, Silence
+from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import Node, node_of
 from quorate.converge import Clock
 from quorate.errors import Refusal
-from quorate.etcd import EtcdTarget, HashKV, target
 from quorate.inventory import Cluster
-from quorate.kept import Kept, listing, lives_of, parse
-from quorate.note import Note
+from quorate.members.etcd import EtcdTarget, HashKV, target
+from quorate.nodes.kept import Kept, listing, lives_of, parse
+from quorate.nodes.note import Note
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.ports import Hosts

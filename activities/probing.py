@@ -14,10 +14,10 @@ from activities.recorded import OpenJournal, Pen
 from activities.tickets import ticket_of
 from quorate.converge import Clock, Ran
 from quorate.drill import DrillRequest, DrillTask
+from quorate.drills.probing import Log, resumed
 from quorate.errors import QuorateError
 from quorate.measure import Probed, Surface, Verb
 from quorate.ports import Api, Etcd, Etcds
-from quorate.probing import Log, resumed
 
 T = TypeVar("T")
 EVERY_S = 0.1  # between two rounds that went through

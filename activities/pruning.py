@@ -13,14 +13,15 @@ from activities.catalogued import Shelving, straight
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
 from activities.tickets import ticket_of
-from quorate.catalogue import MANIFEST, home_of, id_of
+from quorate.backups.catalogue import MANIFEST, home_of, id_of
+from quorate.backups.marks import Kind, Mark
+from quorate.backups.marks import put as put_mark
+from quorate.backups.provenance import doubted
+from quorate.backups.retention import Circumstances, Judged, judged
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Denied, Failed
-from quorate.marks import Kind, Mark
-from quorate.marks import put as put_mark
 from quorate.ports import Signatures, Store
-from quorate.provenance import doubted
 from quorate.prune import (
     Judgement,
     PruneRequest,
@@ -34,7 +35,6 @@ from quorate.prune import (
     strays,
 )
 from quorate.records import published, used
-from quorate.retention import Circumstances, Judged, judged
 
 DAY_S = 86400.0  # a snapshot has its name when it is streamed, and its backup began before
 

@@ -7,8 +7,8 @@ from activities.compression import expanded
 from quorate.command import Command, Ticket
 from quorate.converge import Ran, Tick, succeeded
 from quorate.errors import CommandFailed
+from quorate.nodes.pushed import Pushed
 from quorate.ports import Host, Store
-from quorate.pushed import Pushed
 
 
 def receive(host: Host, command: Command, chunks: Iterable[bytes], key: str, tick: Tick) -> None:

@@ -8,9 +8,9 @@ from quorate.adoption import PLAN_FILE, TAKEN_FILE, Claimed, Found, claimed, nob
 from quorate.command import Command, Node, node_of
 from quorate.errors import CommandFailed, Unreachable
 from quorate.inventory import Cluster
-from quorate.node import Claim
+from quorate.nodes.node import Claim
+from quorate.nodes.seen import Look
 from quorate.ports import Hosts
-from quorate.seen import Look
 
 NEWEST = 'cat "$(ls -t "$0"/*/released | head -n 1)"'
 

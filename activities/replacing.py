@@ -12,11 +12,11 @@ from activities.nodes import ticket_of
 from activities.recorded import RecordedEtcds
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Denied, Failed, Missing, Unreachable
-from quorate.etcd import EtcdSeen, HashKV, MemberSeen
-from quorate.membership import NOBODY, listed, newcomer, not_whole, without
+from quorate.members.etcd import EtcdSeen, HashKV, MemberSeen
+from quorate.members.membership import NOBODY, listed, newcomer, not_whole, without
+from quorate.members.verifying import differing_hashes, leader_last
 from quorate.plan import ClusterTask, Replaced, Share
 from quorate.ports import Etcd
-from quorate.verifying import differing_hashes, leader_last
 
 POLL_S = 0.5
 T = TypeVar("T")

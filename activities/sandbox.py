@@ -17,13 +17,19 @@ from activities.pushing import placed_on, receive
 from activities.recorded import RecordedHosts, RecordedStores
 from activities.tickets import ticket_of
 from activities.walking import Walking
-from quorate.catalogue import Contents, Manifest, parse, read
+from quorate.backups.catalogue import Contents, Manifest, parse, read
+from quorate.backups.marks import Kind, Mark, put
+from quorate.backups.provenance import doubted
+from quorate.backups.toolbox import find as find_tool
 from quorate.command import Command, Ticket
-from quorate.content import Content
 from quorate.converge import Clock, Decide, Tick, converge, succeeded
+from quorate.database.content import Content
+from quorate.database.snapshot import Examination, joined
+from quorate.drills.sandbox import differing_hash, fit, heard, journal, version_of_etcd
 from quorate.errors import Busy, CommandFailed, Corrupt, DidNotConverge, Refusal
-from quorate.etcd import minor
-from quorate.marks import Kind, Mark, put
+from quorate.members.etcd import minor
+from quorate.nodes.pushed import Pushed
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.ports import Cipher, Host, Signatures
 from quorate.prove import (
     Chosen,
@@ -37,12 +43,6 @@ from quorate.prove import (
     result,
     taken,
 )
-from quorate.provenance import doubted
-from quorate.pushed import Pushed
-from quorate.sandbox import differing_hash, fit, heard, journal, version_of_etcd
-from quorate.seen import Look, NodeSeen
-from quorate.snapshot import Examination, joined
-from quorate.toolbox import find as find_tool
 from quorate.verify import counting
 
 T = TypeVar("T")

@@ -11,15 +11,11 @@ from activities.recorded import RecordedHosts, RecordedStores
 from activities.sandbox import manifest_of
 from activities.tickets import ticket_of
 from activities.unbundling import pulled
-from quorate.catalogue import Manifest
+from quorate.backups.catalogue import Manifest
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Tick, converge
-from quorate.errors import CommandFailed, DidNotConverge, QuorateError, Refusal, Unreachable
-from quorate.packed import unpacked
-from quorate.ports import Cipher, Host
-from quorate.prove import ProveTask, Served
-from quorate.sandbox import POLL_S, journal
-from quorate.sandbox_api import (
+from quorate.drills.sandbox import POLL_S, journal
+from quorate.drills.sandbox_api import (
     READ,
     READY_S,
     READYZ,
@@ -34,6 +30,10 @@ from quorate.sandbox_api import (
     version_told,
     wanted,
 )
+from quorate.errors import CommandFailed, DidNotConverge, QuorateError, Refusal, Unreachable
+from quorate.nodes.packed import unpacked
+from quorate.ports import Cipher, Host
+from quorate.prove import ProveTask, Served
 
 INTERNAL, BELIEVED = 500, 3  # how it answers what it cannot decrypt, and how often that has to be said
 JOURNAL_CHARACTERS = 500

@@ -20,7 +20,6 @@ from activities.sweeping import swept
 from activities.tickets import ticket_of
 from activities.toolbox import Toolbox
 from activities.walking import Walking, learnt
-from quorate.agreement import order
 from quorate.backup import (
     BackupResult,
     BackupTask,
@@ -37,19 +36,20 @@ from quorate.backup import (
     running_flags,
     wrong_clock,
 )
-from quorate.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
+from quorate.backups.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
+from quorate.backups.provenance import signed
+from quorate.backups.toolbox import offers
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
+from quorate.database.pages import heard, told
+from quorate.database.snapshot import Examination, Facts, joined
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Lock
-from quorate.pages import heard, told
+from quorate.members.agreement import order
+from quorate.members.etcd import EtcdSeen, EtcdTarget
+from quorate.nodes.seen import NodeSeen
 from quorate.ports import Cipher, Disks, Etcd, Signing, Store, Uploads
-from quorate.provenance import signed
-from quorate.seen import NodeSeen
-from quorate.snapshot import Examination, Facts, joined
 from quorate.suspicion import baseline
-from quorate.toolbox import offers
 
 AHEAD = 2  # pieces between the threads that read, examine and compress
 LOOK_AGAIN_S = 0.5

@@ -11,13 +11,13 @@ from activities.catalogued import Shelving, straight
 from activities.pipeline import beaten
 from activities.recorded import RecordedStores
 from activities.tickets import ticket_of
-from quorate.catalogue import LATEST, Manifest, directory, find, id_of, key_of
+from quorate.backups.catalogue import LATEST, Manifest, directory, find, id_of, key_of
+from quorate.backups.provenance import signed
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.drill import Spoiled, SpoilTask
 from quorate.errors import AlreadyThere
 from quorate.ports import Signing, Store
-from quorate.provenance import signed
 
 LATER = timedelta(seconds=1)
 

@@ -13,32 +13,32 @@ from urllib.parse import urlsplit
 from activities.catalogued import Catalogued
 from activities.compression import unpacked
 from quorate import lay
-from quorate.case import Case
-from quorate.catalogue import Manifest, Shelf, find, parse, read
-from quorate.certificates import Certificate, plain
-from quorate.cluster import ClusterSeen, Lineage, Silence
+from quorate.backups.catalogue import Manifest, Shelf, find, parse, read
+from quorate.backups.provenance import doubted, why_not
+from quorate.backups.toolbox import KeptTool
+from quorate.backups.toolbox import find as find_tool
+from quorate.clusters.cluster import ClusterSeen, Lineage, Silence
+from quorate.clusters.reach import needs_dials, targets
 from quorate.command import Node, node_of
+from quorate.database.wal import Reach, last_segment, reach
 from quorate.errors import BadInput, QuorateError, Refusal, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget, quorum, target
-from quorate.former import former
-from quorate.image import tool_of
+from quorate.findings.case import Case
+from quorate.findings.ways import ways
 from quorate.inventory import Cluster, Member
 from quorate.inventory import Store as StoreSettings
+from quorate.members.etcd import EtcdSeen, EtcdTarget, quorum, target
+from quorate.nodes.certificates import Certificate, plain
+from quorate.nodes.image import tool_of
+from quorate.nodes.seen import Look, NodeSeen
+from quorate.nodes.servers import asked
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.ports import Certificates, Cipher, Etcds, Hosts, Signatures, Store, Stores
 from quorate.prove import proved_at
-from quorate.provenance import doubted, why_not
-from quorate.reach import needs_dials, targets
 from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
-from quorate.seen import Look, NodeSeen
-from quorate.servers import asked
-from quorate.shares import ports
-from quorate.toolbox import KeptTool
-from quorate.toolbox import find as find_tool
-from quorate.wal import Reach, last_segment, reach
-from quorate.ways import ways
+from quorate.restoring.former import former
+from quorate.restoring.shares import ports
 
 T = TypeVar("T")
 PARALLEL = 32

@@ -14,7 +14,7 @@ from activities.snapshots import Snapshots
 from activities.tunnels import Tunnels, through
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import LoginRefused, Refusal
-from quorate.etcd import EtcdTarget
+from quorate.members.etcd import EtcdTarget
 from quorate.plan import ClusterTask, Share
 from quorate.taking import facts, taking
 

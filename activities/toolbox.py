@@ -9,11 +9,11 @@ from activities.checksums import Sum, drain
 from activities.compression import compressed, expanded
 from activities.recorded import RecordedHosts, RecordedStores
 from quorate.backup import BackupTask
+from quorate.backups.toolbox import SHELF, KeptTool, Offer, lacked, shelf, undescribed
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import AlreadyThere, Corrupt, Missing, Unreachable
 from quorate.ports import Store
-from quorate.toolbox import SHELF, KeptTool, Offer, lacked, shelf, undescribed
 
 KEEP_S = 30.0  # half of what the step has: the snapshot is published already
 BEAT_S = 1.0

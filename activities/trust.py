@@ -6,7 +6,7 @@ from activities.recorded import OpenJournal, Pen
 from quorate.command import Node, Ticket, jump_of
 from quorate.converge import Clock
 from quorate.errors import Denied, HostKeyChanged, HostKeyUnknown, QuorateError, Refusal
-from quorate.known_hosts import HostKey, Pins, Row, compared, name_of, pins, replaced, same, vouched
+from quorate.nodes.known_hosts import HostKey, Pins, Row, compared, name_of, pins, replaced, same, vouched
 from quorate.ports import HostKeys, KnownHosts
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from urllib.parse import urlsplit
 
 from quorate.command import Node
-from quorate.etcd import EtcdTarget
+from quorate.members.etcd import EtcdTarget
 
 
 class Tunnels(Protocol):

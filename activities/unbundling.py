@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from activities.checksums import Sum, drain, proved
 from activities.compression import expanded
 from activities.sealed import opened
-from quorate.catalogue import Bundle, Manifest
+from quorate.backups.catalogue import Bundle, Manifest
 from quorate.errors import BadInput, QuorateError
 from quorate.plan import BundleRef
 from quorate.ports import Cipher, Store

@@ -13,13 +13,13 @@ from activities.pipeline import beaten
 from activities.recorded import RecordedStores
 from activities.tickets import ticket_of
 from activities.unbundling import unsound
-from quorate.catalogue import Manifest
+from quorate.backups.catalogue import Manifest
+from quorate.backups.marks import Kind, Mark, put
+from quorate.backups.provenance import doubted
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Corrupt, QuorateError
-from quorate.marks import Kind, Mark, put
 from quorate.ports import Cipher, Signatures, Store
-from quorate.provenance import doubted
 from quorate.verify import Due, VerifyRequest, VerifyResult, VerifyTask, counting, due, result
 
 

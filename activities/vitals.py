@@ -8,10 +8,10 @@ from activities.forwarded import ForwardedApis
 from activities.tunnels import Tunnels, through
 from quorate.command import node_of
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdTarget, target
 from quorate.inventory import Cluster
+from quorate.members.etcd import EtcdTarget, target
+from quorate.members.vitals import Latencies, Vitals
 from quorate.ports import Apis, Etcds, Meters
-from quorate.vitals import Latencies, Vitals
 
 T = TypeVar("T")
 REGISTERED = "/registry/minions/"  # where kube-apiserver keeps its nodes, unless it has a prefix of its own

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from quorate.database.snapshot import Examination, joined
+from quorate.database.walk import Walk, Walked
 from quorate.errors import Corrupt
-from quorate.snapshot import Examination, joined
-from quorate.walk import Walk, Walked
 
 
 class Walking:

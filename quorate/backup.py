@@ -5,9 +5,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
-from quorate.bundle import Bundled, BundleRequest
-from quorate.bundle import request_of as bundle_of
-from quorate.catalogue import (
+from quorate.backups.bundle import Bundled, BundleRequest
+from quorate.backups.bundle import request_of as bundle_of
+from quorate.backups.catalogue import (
     ACCEPTS,
     Bundle,
     Contents,
@@ -21,17 +21,17 @@ from quorate.catalogue import (
     Verification,
     id_of,
 )
+from quorate.backups.toolbox import Offer
 from quorate.command import Node, node_of
+from quorate.database.walk import Walked
 from quorate.errors import BadInput, Refusal
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
-from quorate.flags import filled, recorded
 from quorate.inventory import Cluster, Inventory, Lock, Store
-from quorate.listing import LiveKeys
+from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
+from quorate.members.listing import LiveKeys
+from quorate.nodes.flags import filled, recorded
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.plan import Step
-from quorate.seen import Look, NodeSeen
 from quorate.suspicion import Baseline, suspicions
-from quorate.toolbox import Offer
-from quorate.walk import Walked
 
 WORKFLOW = "backup"
 SKEW_S_MAX = 60.0

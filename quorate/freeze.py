@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from quorate.cluster import ClusterSeen
+from quorate.clusters.cluster import ClusterSeen
 from quorate.errors import Busy, Refusal
 from quorate.inventory import Cluster
-from quorate.note import noted, read
+from quorate.nodes.note import noted, read
+from quorate.nodes.seen import NodeSeen
+from quorate.nodes.static_pod import FROZEN
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Gate, Plan, Share, SnapshotRef, Step
 from quorate.restore import BAR, CLAIM, FENCE, FENCE_API, RELEASE, described
-from quorate.seen import NodeSeen
-from quorate.shares import share, supervised
-from quorate.static_pod import FROZEN
+from quorate.restoring.shares import share, supervised
 
 GATES = ("quorum-healthy", "node-unreachable")
 STEPS = (CLAIM, Step("note", "Write down what runs", "nodes.note", patience_s=30), BAR, FENCE_API, FENCE, RELEASE)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from quorate.catalogue import Manifest, Shelf, age, newest
-from quorate.cluster import Silence
-from quorate.etcd import EtcdSeen
+from quorate.backups.catalogue import Manifest, Shelf, age, newest
+from quorate.clusters.cluster import Silence
 from quorate.inventory import Cluster
+from quorate.members.etcd import EtcdSeen
+from quorate.members.revision_clock import Loss, Tick, loss
 from quorate.operation import Outcome
-from quorate.revision_clock import Loss, Tick, loss
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from urllib.parse import urlsplit
 
-from quorate.bundle import needed
-from quorate.catalogue import LATEST, Manifest, find
-from quorate.cluster import ClusterSeen, Silence
+from quorate.backups.bundle import needed
+from quorate.backups.catalogue import LATEST, Manifest, find
+from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.freeze import fence_plan, unclaimed
 from quorate.inventory import Cluster, Member
-from quorate.lacking import above, target
+from quorate.nodes.lacking import above, target
+from quorate.nodes.seen import Look, NodeSeen
+from quorate.nodes.static_pod import FROZEN
 from quorate.operation import RestoreRequest
 from quorate.plan import BundleRef, Plan, Step
 from quorate.restore import reference
-from quorate.seen import Look, NodeSeen
-from quorate.shares import share
-from quorate.static_pod import FROZEN
+from quorate.restoring.shares import share
 
 STEPS = (
     Step("claim", "Claim the node", "nodes.claim", undo="nodes.release", patience_s=30),

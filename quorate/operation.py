@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from quorate.inventory import Cluster, Store
-from quorate.kept import ULID
-from quorate.listing import Difference
+from quorate.members.listing import Difference
+from quorate.nodes.kept import ULID
 from quorate.plan import Choice, Chosen, Plan
 from quorate.sshsig import Signer
 

@@ -5,28 +5,28 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-from quorate.absent import Absent
 from quorate.audit import canonical
-from quorate.clients import Clients
 from quorate.command import Node
-from quorate.etcd import EtcdTarget
-from quorate.image import ETCD, Copied
 from quorate.inventory import Store
-from quorate.joining import Joiner, Joining
-from quorate.kept import Removal, lives_of
-from quorate.kubelet import Kubelet
-from quorate.lacking import Lacking
-from quorate.mention import Mention
-from quorate.node import Claim, DataDir, Records
-from quorate.note import Note
-from quorate.pushed import Pushed
-from quorate.scratch import Replay
-from quorate.servers import Unlisting
-from quorate.source import BARE, STAGED, FromMember
+from quorate.members.etcd import EtcdTarget
+from quorate.nodes.absent import Absent
+from quorate.nodes.clients import Clients
+from quorate.nodes.image import ETCD, Copied
+from quorate.nodes.joining import Joiner, Joining
+from quorate.nodes.kept import Removal, lives_of
+from quorate.nodes.kubelet import Kubelet
+from quorate.nodes.lacking import Lacking
+from quorate.nodes.mention import Mention
+from quorate.nodes.node import Claim, DataDir, Records
+from quorate.nodes.note import Note
+from quorate.nodes.pushed import Pushed
+from quorate.nodes.scratch import Replay
+from quorate.nodes.servers import Unlisting
+from quorate.nodes.stored import StoredTool
+from quorate.nodes.supervisor import Supervised, Together
+from quorate.nodes.swapped import Looks
+from quorate.restoring.source import BARE, STAGED, FromMember
 from quorate.sshsig import Signer
-from quorate.stored import StoredTool
-from quorate.supervisor import Supervised, Together
-from quorate.swapped import Looks
 
 # `source`: the one member whose data is taken; `rehearsal`: the one where what is staged is tried; `member`: the one
 # that is replaced.

@@ -7,20 +7,20 @@ from datetime import datetime
 from typing import Protocol
 
 from quorate.audit import Act
-from quorate.certificates import Certificate
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Surface, Tick
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue
 from quorate.inventory import LockMode
 from quorate.inventory import Store as StoreSettings
-from quorate.known_hosts import HostKey
-from quorate.listing import PAGE_KEYS, Key
-from quorate.revision_clock import Tick as ClockTick
-from quorate.seen import Look, NodeSeen
+from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue
+from quorate.members.listing import PAGE_KEYS, Key
+from quorate.members.revision_clock import Tick as ClockTick
+from quorate.members.strain import DiskSeen
+from quorate.members.vitals import Latencies
+from quorate.nodes.certificates import Certificate
+from quorate.nodes.known_hosts import HostKey
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.sshsig import Signature
-from quorate.strain import DiskSeen
 from quorate.unfinished import Unfinished
-from quorate.vitals import Latencies
 
 
 class Secrets(Protocol):

@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from quorate.catalogue import LATEST, Manifest, Shelf, find
+from quorate.backups.catalogue import LATEST, Manifest, Shelf, find
 from quorate.command import Node
+from quorate.drills.sandbox import Trial, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.inventory import Inventory, Store
 from quorate.plan import Step
-from quorate.sandbox import Trial, node_of
 
 WORKFLOW = "prove"
 BUSY_S = 2 * 3600.0  # that another one may have the sandbox

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from quorate.catalogue import MANIFEST, Shelf, home_of, id_of
+from quorate.backups.catalogue import MANIFEST, Shelf, home_of, id_of
+from quorate.backups.marks import TIME, UNMARKED
+from quorate.backups.retention import Judged
 from quorate.inventory import Inventory, Retention, Store
-from quorate.marks import TIME, UNMARKED
 from quorate.plan import Step
-from quorate.retention import Judged
 
 WORKFLOW = "prune"
 ATTEMPT = timedelta(days=1)  # an attempt that began before is dead: a backup's steps together have less

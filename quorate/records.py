@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from quorate.audit import canonical
-from quorate.catalogue import of_restore
-from quorate.cluster import Lineage
+from quorate.backups.catalogue import of_restore
+from quorate.clusters.cluster import Lineage
 from quorate.inventory import Store as StoreSettings
-from quorate.kept import begun
+from quorate.nodes.kept import begun
 from quorate.operation import Outcome, RestoreResult
 from quorate.plan import Plan
 from quorate.ports import Store

@@ -4,30 +4,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from quorate import outside
-from quorate.absent import Absent, addresses, afterwards
-from quorate.canary import PASSING_S, foretold, mark, practical
-from quorate.catalogue import Manifest, find
-from quorate.clients import NFT
-from quorate.cluster import ClusterSeen, Silence
-from quorate.durable import parent
+from quorate.backups.catalogue import Manifest, find
+from quorate.clusters import outside
+from quorate.clusters.cluster import ClusterSeen, Silence
+from quorate.clusters.power import vouched
 from quorate.errors import BadInput
-from quorate.etcd import bump
-from quorate.former import formerly_held
-from quorate.former import losses as given_up
-from quorate.gates import closed, old_tools
 from quorate.inventory import Cluster, Member
+from quorate.members.etcd import bump
+from quorate.nodes.absent import Absent, addresses, afterwards
+from quorate.nodes.clients import NFT
+from quorate.nodes.durable import parent
+from quorate.nodes.seen import Look, NodeSeen, UnitSeen
+from quorate.nodes.signs import Ask
+from quorate.nodes.supervisor import FENCE_DIR
 from quorate.operation import RestoreRequest
 from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
-from quorate.power import vouched
-from quorate.rehearsal import rehearsal
-from quorate.seen import Look, NodeSeen, UnitSeen
-from quorate.shares import ports, share, unit_of
-from quorate.signs import Ask
-from quorate.source import FromMember, Holdings, Origin, held_by, went
-from quorate.source import losses as left_behind
-from quorate.supervisor import FENCE_DIR
-from quorate.timing import spoken
+from quorate.restoring.canary import PASSING_S, foretold, mark, practical
+from quorate.restoring.former import formerly_held
+from quorate.restoring.former import losses as given_up
+from quorate.restoring.gates import closed, old_tools
+from quorate.restoring.rehearsal import rehearsal
+from quorate.restoring.shares import ports, share, unit_of
+from quorate.restoring.source import FromMember, Holdings, Origin, held_by, went
+from quorate.restoring.source import losses as left_behind
+from quorate.restoring.timing import spoken
 
 # Rows that other runbooks have too.
 CLAIM = Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30)

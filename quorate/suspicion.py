@@ -7,9 +7,9 @@ what is restored, and retention would eat the good ones.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from quorate.catalogue import MANIFEST, Manifest, home_of, parse, read
+from quorate.backups.catalogue import MANIFEST, Manifest, home_of, parse, read
+from quorate.backups.marks import UNMARKED, Standing, standings
 from quorate.errors import Corrupt
-from quorate.marks import UNMARKED, Standing, standings
 from quorate.ports import Store
 from quorate.records import lineages
 

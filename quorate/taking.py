@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pydantic import TypeAdapter
 
 from quorate.backup import BackupRequest, BackupTask, Choice
-from quorate.catalogue import Manifest
-from quorate.etcd import EtcdSeen, EtcdTarget
+from quorate.backups.catalogue import Manifest
+from quorate.members.etcd import EtcdSeen, EtcdTarget
 from quorate.plan import ClusterTask, SnapshotRef
 from quorate.restore import reference
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from quorate.cluster import ClusterSeen
+from quorate.clusters.cluster import ClusterSeen
 from quorate.freeze import fence_plan, frozen, shares_of, unclaimed
 from quorate.inventory import Cluster
-from quorate.kept import Kept
+from quorate.nodes.kept import Kept
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan, Step
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from quorate.catalogue import Manifest, Shelf, newest
+from quorate.backups.catalogue import Manifest, Shelf, newest
 from quorate.inventory import Inventory, Store
 from quorate.plan import Step
 

@@ -14,7 +14,7 @@ from activities.adapters.directory import DirectoryStore
 from deploy.lab.pki import authority
 from deploy.lab.process import wait
 from quorate.audit import GENESIS, canonical, chained
-from quorate.catalogue import SNAPSHOT, Manifest, directory, id_of, key_of
+from quorate.backups.catalogue import SNAPSHOT, Manifest, directory, id_of, key_of
 from quorate.errors import Unreachable
 from quorate.gauges import of_active
 from quorate.inventory import Store as StoreSettings

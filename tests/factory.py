@@ -7,21 +7,21 @@ from pathlib import Path
 import zstandard
 
 from quorate import replace_member
-from quorate.absent import Absent
-from quorate.clients import Clients
 from quorate.command import Node
-from quorate.etcd import EtcdSeen, EtcdTarget, MemberSeen
 from quorate.freeze import NOTHING
+from quorate.inventories.reading import parse
 from quorate.inventory import Inventory, Ssh, Store
-from quorate.joining import Joiner
-from quorate.mention import Mention
+from quorate.members.etcd import EtcdSeen, EtcdTarget, MemberSeen
+from quorate.nodes.absent import Absent
+from quorate.nodes.clients import Clients
+from quorate.nodes.joining import Joiner
+from quorate.nodes.mention import Mention
+from quorate.nodes.scratch import Scratch
+from quorate.nodes.stored import StoredTool
+from quorate.nodes.supervisor import Systemd
 from quorate.plan import Chosen, Plan, Replaced, Share, SnapshotRef
-from quorate.reading import parse
 from quorate.restore import REHEARSAL, STEPS, needed, ordered
-from quorate.scratch import Scratch
-from quorate.source import REPLAY, STAGED, FromMember
-from quorate.stored import StoredTool
-from quorate.supervisor import Systemd
+from quorate.restoring.source import REPLAY, STAGED, FromMember
 
 LIVE = "/var/lib/etcd/default"
 SSH = Ssh(user="quorate", identity="file:/id", known_hosts="/known_hosts")

@@ -13,15 +13,15 @@ from temporalio.client import WorkflowHandle
 
 from activities.planning import Planning
 from quorate import lay, replace_member, restore, tidy
-from quorate.bundle import Gathered, tar
-from quorate.catalogue import Bundle
-from quorate.cluster import ClusterSeen, Silence
+from quorate.backups.bundle import Gathered, tar
+from quorate.backups.catalogue import Bundle
+from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import node_of
-from quorate.etcd import EtcdSeen, MemberSeen
 from quorate.inventory import Cluster, Component, Kubernetes
 from quorate.inventory import Store as StoreSettings
+from quorate.members.etcd import EtcdSeen, MemberSeen
+from quorate.nodes.packed import Packed
 from quorate.operation import RestoreRequest, RestoreResult
-from quorate.packed import Packed
 from quorate.plan import Plan
 from quorate.tidy import Judged
 from tests.factory import LIVE, etcd_seen, inventory, snapshot

@@ -3,7 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 
-from quorate.catalogue import SNAPSHOT, Manifest, Source, directory, id_of, key_of
+from quorate.backups.catalogue import SNAPSHOT, Manifest, Source, directory, id_of, key_of
 from tests.factory import DB, SNAPSHOT_BYTES
 
 AT = datetime(2026, 11, 21, 10, 45, tzinfo=UTC)

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import yaml
 
-from quorate.cluster import Silence
-from quorate.etcd import EtcdSeen, MemberSeen
-from quorate.meeting import NOT_ASKED, Credential, Met
-from quorate.seen import PathSeen, parse
+from quorate.clusters.cluster import Silence
+from quorate.inventories.meeting import NOT_ASKED, Credential, Met
+from quorate.members.etcd import EtcdSeen, MemberSeen
+from quorate.nodes.seen import PathSeen, parse
 from tests.factory import etcd_seen
 
 PKI = "/etc/etcd/pki"

@@ -14,7 +14,7 @@ from deploy.lab.pki import authority
 from deploy.lab.process import wait
 from deploy.lab.s3 import free_port
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdTarget
+from quorate.members.etcd import EtcdTarget
 from quorate.ports import Etcd
 
 MINORS = ("3.4", "3.5", "3.6")

@@ -20,7 +20,7 @@ from temporalio.testing import WorkflowEnvironment
 from deploy.lab.binaries import TEMPORAL
 from quorate.drill import DrillResult
 from quorate.due import DueResult
-from quorate.kept import Kept
+from quorate.nodes.kept import Kept
 from quorate.operation import Approval, RestoreResult
 from quorate.plan import Choice
 from quorate.prove import Compared, ProveResult

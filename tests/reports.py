@@ -16,19 +16,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import TypeAdapter
 
 from activities.adapters.own_key import OwnKey
-from quorate.achieved import row
 from quorate.audit import canonical, chained
-from quorate.catalogue import Manifest
+from quorate.backups.catalogue import Manifest
 from quorate.drill import DrillResult, Lost
 from quorate.measure import Check, Clock, Gap, Probed, Resource, Tries, Verdict
 from quorate.operation import named
 from quorate.plan import Plan
 from quorate.records import adapter
-from quorate.report import Report, Row
-from quorate.reporting import reported
-from quorate.seal import sealed
+from quorate.reports.achieved import row
+from quorate.reports.report import Report, Row
+from quorate.reports.reporting import reported
+from quorate.reports.seal import sealed
+from quorate.reports.told import DRILL, Provenance, Told
 from quorate.sshsig import fingerprint
-from quorate.told import DRILL, Provenance, Told
 from worker.cli.records import local
 from worker.reports import told
 from worker.settings import load

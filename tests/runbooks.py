@@ -23,10 +23,10 @@ from activities.recorded import RecordedHosts, RecordedStores
 from quorate import freeze, replace_member, thaw, tidy
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.plan import NodeTask, Plan, Step
 from quorate.ports import Host
 from quorate.restore import EQUIP, INHERIT, REHEARSAL, SHUT_OUT, STEPS, TAKING, UNEQUIP, UNLIST
-from quorate.seen import Look, NodeSeen
 from tests.factory import (
     API_UNIT,
     GONE_URL,

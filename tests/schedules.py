@@ -19,7 +19,7 @@ from activities.pruning import Pruning
 from activities.recorded import RecordedHosts, RecordedStores
 from activities.sandbox import SandboxWork
 from activities.verifying import Verifying
-from quorate.reading import parse
+from quorate.inventories.reading import parse
 from tests.factory import INVENTORY
 from tests.fakes.machine import FakeHosts
 from tests.fakes.store import MemoryStores

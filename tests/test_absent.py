@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from quorate.absent import RULES, TABLE, Absent, addresses
 from quorate.errors import BadInput
+from quorate.nodes.absent import RULES, TABLE, Absent, addresses
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.restore import plan
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
 from tests.factory import inventory, without_c
 from tests.test_power import BOTH, GONE
 

@@ -15,7 +15,7 @@ from quorate.errors import BadInput, Corrupt, Refusal
 from quorate.operation import Adopted, Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Choice
 from quorate.records import plan_text
-from quorate.whereabouts import whereabouts
+from quorate.restoring.whereabouts import whereabouts
 from tests.factory import LIVE, inventory, plan
 from tests.fakes.machine import FakeHosts
 from tests.world import World, held, resolve

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from quorate.case import Case
-from quorate.causes import causes
-from quorate.certificates import Certificate
-from quorate.cluster import ClusterSeen
-from quorate.diagnosis import ADVICE, advise, diagnose
-from quorate.finding import Finding
-from quorate.habits import LIMITS
+from quorate.clusters.causes import causes
+from quorate.clusters.cluster import ClusterSeen
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import ADVICE, advise, diagnose
+from quorate.findings.finding import Finding
+from quorate.findings.habits import LIMITS
+from quorate.findings.sizing import MARKS, SIZES, advised
 from quorate.inventory import Cluster, Component
-from quorate.seen import NodeSeen, UnitSeen
-from quorate.sizing import MARKS, SIZES, advised
-from quorate.vitals import Latencies, Vitals
+from quorate.members.vitals import Latencies, Vitals
+from quorate.nodes.certificates import Certificate
+from quorate.nodes.seen import NodeSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT
 from tests.runbooks import ROOT

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from activities.snapshots import streamed
-from quorate.agreement import compared, order
 from quorate.errors import Corrupt
-from quorate.etcd import HashKV
+from quorate.members.agreement import compared, order
+from quorate.members.etcd import HashKV
 from tests.fakes.etcd import FakeCluster, seen
 from tests.fakes.store import MemoryStore
 from tests.test_backup import Bench, a_cluster

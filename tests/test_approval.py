@@ -7,9 +7,9 @@ import pytest
 
 from quorate.approval import Case, judged, message, of_purpose
 from quorate.errors import BadInput, NotApproved
+from quorate.inventories.reading import parse
 from quorate.inventory import Inventory
 from quorate.operation import Approval, Awaiting, why_malformed
-from quorate.reading import parse
 from quorate.restore import plan
 from quorate.sshsig import Signature, Signer, public_key
 from tests.factory import INVENTORY

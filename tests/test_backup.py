@@ -49,20 +49,20 @@ from quorate.backup import (
     request,
     wrong_clock,
 )
-from quorate.catalogue import Live, Manifest, PagesSeen, load, shelf
+from quorate.backups.catalogue import Live, Manifest, PagesSeen, load, shelf
 from quorate.command import Node
-from quorate.content import Content
 from quorate.converge import Ran
+from quorate.database.content import Content
+from quorate.database.pages import TOLD_MAX
+from quorate.database.snapshot import PIECE_BYTES
 from quorate.errors import BadInput, Corrupt, Denied, Failed, QuorateError, Refusal, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.inventory import Lock, Store
-from quorate.listing import LiveKeys
-from quorate.pages import TOLD_MAX
+from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV
+from quorate.members.listing import LiveKeys
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.ports import Disks, Etcds
 from quorate.ports import Store as StorePort
 from quorate.records import Entry
-from quorate.seen import Look, NodeSeen
-from quorate.snapshot import PIECE_BYTES
 from tests.factory import inventory
 from tests.factory import node as node_named
 from tests.fakes import database

@@ -10,7 +10,7 @@ import pytest
 from activities.adapters.s3 import S3Store
 from deploy.lab import s3 as lab_s3
 from quorate.backup import BackupResult
-from quorate.catalogue import load
+from quorate.backups.catalogue import load
 from quorate.errors import QuorateError
 from tests.contracts.test_store import s3_store
 from tests.fakes import database

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from quorate import batch
 from quorate.command import Command, rename
 from quorate.converge import Ran
+from quorate.nodes import batch
 
 
 def ran(*acts: Command, look: str = "echo seen") -> tuple[tuple[Ran, ...], str]:

@@ -24,7 +24,7 @@ from activities.recorded import RecordedFiles, RecordedHosts, RecordedStores
 from activities.unbundling import pulled, unsound
 from deploy.lab.pki import authority
 from quorate.backup import BackupTask, request
-from quorate.bundle import (
+from quorate.backups.bundle import (
     NO_RECIPIENTS,
     Bundled,
     BundleRequest,
@@ -36,13 +36,13 @@ from quorate.bundle import (
     needed,
     told,
 )
-from quorate.catalogue import Manifest, parse
+from quorate.backups.catalogue import Manifest, parse
 from quorate.converge import Ran
 from quorate.errors import BadInput, Denied
+from quorate.inventories.reading import parse as parsed
 from quorate.inventory import UNENCRYPTED
-from quorate.packed import packing, unpacked
-from quorate.reading import parse as parsed
-from quorate.seen import Look
+from quorate.nodes.packed import packing, unpacked
+from quorate.nodes.seen import Look
 from tests.factory import INVENTORY
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.fakes.store import MemoryStore, MemoryStores

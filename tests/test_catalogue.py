@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quorate.backup import BackupRequest, BackupTask, Choice, Streamed, manifest
-from quorate.catalogue import (
+from quorate.backups.catalogue import (
     Contents,
     Manifest,
     PagesSeen,
@@ -21,9 +21,9 @@ from quorate.catalogue import (
     shelf,
 )
 from quorate.errors import BadInput, Corrupt
-from quorate.etcd import EtcdTarget, HashKV
 from quorate.inventory import Store
-from quorate.listing import LiveKeys
+from quorate.members.etcd import EtcdTarget, HashKV
+from quorate.members.listing import LiveKeys
 from quorate.operation import Outcome, RestoreResult
 from quorate.records import lineages, result_text
 from tests.fakes.etcd import CLUSTER, FakeCluster

@@ -13,11 +13,11 @@ from activities.adapters.signatures import SshSignatures
 from activities.adapters.sqlite_memory import SqliteMemory
 from activities.catalogued import FRESH_S, PAGE, Catalogued, Glance
 from activities.noticed import NoticedStore
-from quorate.catalogue import Manifest, shelf
+from quorate.backups.catalogue import Manifest, shelf
+from quorate.backups.marks import Kind, Mark, put
+from quorate.backups.provenance import signed, why_not
 from quorate.errors import Failed, Missing, Unreachable
-from quorate.marks import Kind, Mark, put
 from quorate.ports import Noted, Remembered, Stored
-from quorate.provenance import signed, why_not
 from tests.fakes.memory import PlainMemory
 from tests.fakes.store import MemoryStore
 from tests.test_catalogue import AT, made, stored

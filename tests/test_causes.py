@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from quorate.case import Case
-from quorate.causes import causes, gist
-from quorate.certificates import Certificate
-from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import diagnose
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
-from quorate.signs import Signs
+from quorate.clusters.causes import causes, gist
+from quorate.clusters.cluster import ClusterSeen, Silence
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import diagnose
+from quorate.nodes.certificates import Certificate
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.signs import Signs
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
 

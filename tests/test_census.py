@@ -4,9 +4,9 @@ import pytest
 
 import activities.census
 from activities.census import Census, Counted, census, page_keys
-from quorate.content import COUNTED_MAX, PREFIXES_MAX, REST
-from quorate.etcd import EtcdTarget
-from quorate.listing import PAGE_KEYS, Key, LiveKeys
+from quorate.database.content import COUNTED_MAX, PREFIXES_MAX, REST
+from quorate.members.etcd import EtcdTarget
+from quorate.members.listing import PAGE_KEYS, Key, LiveKeys
 from tests.fakes.etcd import FakeCluster
 from tests.test_backup import Clock, a_cluster
 

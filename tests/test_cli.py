@@ -18,13 +18,13 @@ import pytest
 from activities.adapters.directory import DirectoryStore
 from activities.adapters.sqlite import SqliteTicks
 from quorate.audit import GENESIS, canonical, chained
-from quorate.catalogue import MANIFEST, Contents, Live, Manifest, PagesSeen
+from quorate.backups.catalogue import MANIFEST, Contents, Live, Manifest, PagesSeen
+from quorate.backups.marks import Kind, Mark, put
 from quorate.freeze import NOTHING
-from quorate.gates import IDS
-from quorate.kept import ULID
-from quorate.marks import Kind, Mark, put
+from quorate.members.revision_clock import Tick
+from quorate.nodes.kept import ULID
 from quorate.records import plan_text
-from quorate.revision_clock import Tick
+from quorate.restoring.gates import IDS
 from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan, replacing
 from tests.manifests import AT, manifest
 from worker.__main__ import answer

@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from quorate.clients import TABLE, Clients
 from quorate.errors import Failed
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.clients import TABLE, Clients
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 
 ETCD = Clients("etcd.service", (2379,))
 FILE = PathSeen("regular file", "root:root", "644", "1", 0)

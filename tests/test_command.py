@@ -82,7 +82,7 @@ def test_a_plan_without_a_jump_host_has_the_digest_it_had_before_there_were_any(
 
 
 def test_the_inventory_takes_all_of_it(tmp_path: Any) -> None:
-    from quorate.reading import parse
+    from quorate.inventories.reading import parse
 
     text = INVENTORY.format(state=tmp_path, store=tmp_path).replace(
         "/known_hosts}", "/known_hosts, certificate: file:/id-cert.pub, jump: {host: gate.lan, identity: agent}}"

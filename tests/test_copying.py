@@ -9,11 +9,11 @@ from activities.adapters.directory import DirectoryStore
 from activities.copying import Copying
 from activities.recorded import RecordedStores
 from quorate.backup import BackupResult
-from quorate.catalogue import load
+from quorate.backups.catalogue import load
 from quorate.errors import BadInput, Denied, QuorateError, Unreachable
+from quorate.inventories.reading import parse
 from quorate.inventory import Store
 from quorate.ports import Store as StorePort
-from quorate.reading import parse
 from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore
 from tests.test_backup import SETTINGS, Bench, a_cluster

@@ -13,7 +13,7 @@ import yaml
 
 from activities.adapters.directory import DirectoryStore
 from deploy.lab.process import wait
-from quorate.marks import Kind, Mark, put
+from quorate.backups.marks import Kind, Mark, put
 from tests.exporting import AT, DRILLED, EVERYTHING, Site, missing, names, snapshot
 from tests.real_etcd import running
 from tests.real_prometheus import scraping

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from quorate.case import Case
-from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import Finding, diagnose
-from quorate.etcd import MemberSeen
+from quorate.clusters.cluster import ClusterSeen, Silence
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import Finding, diagnose
 from quorate.inventory import Objectives, Sandbox, Schedule
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.members.etcd import MemberSeen
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from quorate.absent import Absent
 from quorate.difference import differences, void
 from quorate.inventory import Store
+from quorate.nodes.absent import Absent
 from quorate.plan import BundleRef, Chosen, Gate, Replaced, Share
-from quorate.source import FromMember
+from quorate.restoring.source import FromMember
 from quorate.sshsig import Signer
 from tests.factory import JOINER, plan, share
 

@@ -9,15 +9,15 @@ import pytest
 from activities.discovery import Borrowed, Discovery, reference
 from activities.recorded import RecordedFiles
 from quorate.audit import Act
-from quorate.cluster import Silence
+from quorate.clusters.cluster import Silence
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Ran
 from quorate.errors import Denied, NotApproved, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget
-from quorate.meeting import Met
+from quorate.inventories.meeting import Met
+from quorate.members.etcd import EtcdSeen, EtcdTarget
+from quorate.nodes.programs import ETCD
+from quorate.nodes.seen import Look, NodeSeen, parse
 from quorate.ports import Etcd
-from quorate.programs import ETCD
-from quorate.seen import Look, NodeSeen, parse
 from tests.factory import SSH
 from tests.meetings import PKI, Kept, address, flags, listed, output
 

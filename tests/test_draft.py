@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from quorate.draft import Draft, Given, Value, draft, kubeconfig_value, tls_copies, tls_values
 from quorate.errors import Refusal
+from quorate.inventories.draft import Draft, Given, Value, draft, kubeconfig_value, tls_copies, tls_values
+from quorate.inventories.meeting import Met
+from quorate.inventories.reading import parse
+from quorate.inventories.writing import decisions, text
 from quorate.inventory import Cluster, Ssh
-from quorate.meeting import Met
-from quorate.programs import API, ETCD
-from quorate.reading import parse
-from quorate.writing import decisions, text
+from quorate.nodes.programs import API, ETCD
 from tests.factory import SSH
 from tests.meetings import FOLDER, TOOLS, Kept, client, flags, met, peer, silent
 

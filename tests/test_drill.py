@@ -6,28 +6,28 @@ from pathlib import Path
 
 import pytest
 
-from quorate.aiming import aim, held_by, laid, needed, steady_of, unsteady
-from quorate.cluster import Silence
+from quorate.clusters.cluster import Silence
 from quorate.converge import Ran
-from quorate.coverage import Held, covered
 from quorate.drill import Drilled, DrillRequest, DrillResult, Exposed, Lost, MemberState, Situation
+from quorate.drills.aiming import aim, held_by, laid, needed, steady_of, unsteady
+from quorate.drills.coverage import Held, covered
+from quorate.drills.fault import ANOTHER, Cut, Hidden, Stopped
+from quorate.drills.permitted import request
+from quorate.drills.scenario import Fault, Proven
+from quorate.drills.shown import changed, same_files
+from quorate.drills.steadiness import Told
+from quorate.drills.steadiness import checks as steadiness
+from quorate.drills.verdict import result
+from quorate.drills.watching import Looked, stopped
+from quorate.drills.watching import checks as watching
 from quorate.errors import BadInput, Refusal
-from quorate.etcd import EtcdSeen, HashKV
-from quorate.fault import ANOTHER, Cut, Hidden, Stopped
+from quorate.inventories.reading import parse
 from quorate.inventory import Inventory
 from quorate.measure import Check, Gap, Probed, Resource, Tries, Verdict
+from quorate.members.etcd import EtcdSeen, HashKV
+from quorate.nodes.supervisor import Systemd
 from quorate.operation import Outcome, RestoreResult
-from quorate.permitted import request
 from quorate.prove import ProveResult, unserved
-from quorate.reading import parse
-from quorate.scenario import Fault, Proven
-from quorate.shown import changed, same_files
-from quorate.steadiness import Told
-from quorate.steadiness import checks as steadiness
-from quorate.supervisor import Systemd
-from quorate.verdict import result
-from quorate.watching import Looked, stopped
-from quorate.watching import checks as watching
 from tests.factory import INVENTORY
 from worker.scenarios import scenario
 

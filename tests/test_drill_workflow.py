@@ -26,15 +26,15 @@ from quorate.drill import (
     Verdict,
     Watched,
 )
+from quorate.drills.permitted import request
+from quorate.drills.scenario import Fault, Scenario
 from quorate.due import Situation as Server
 from quorate.errors import CommandFailed, Refusal
+from quorate.inventories.reading import parse
 from quorate.measure import Check, Gap, Probed, Tries
+from quorate.nodes.supervisor import Systemd
 from quorate.operation import Outcome, RestoreRequest, RestoreResult
-from quorate.permitted import request
-from quorate.reading import parse
 from quorate.records import Entry
-from quorate.scenario import Fault, Scenario
-from quorate.supervisor import Systemd
 from tests.test_drill import ALLOWED
 from tests.test_prove import Attic
 from worker.scenarios import scenario

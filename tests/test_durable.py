@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from quorate.converge import Ran
-from quorate.durable import settled, unsettled
+from quorate.nodes.durable import settled, unsettled
+from quorate.nodes.static_pod import StaticPod
 from quorate.restore import STEPS
-from quorate.static_pod import StaticPod
 from tests.e2e.durability import moments, parsed, returning
 from tests.factory import LIVE, plan
 from tests.fakes.machine import Unit

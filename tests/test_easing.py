@@ -20,9 +20,9 @@ from activities.pipeline import Pace
 from deploy.lab.process import wait
 from quorate.backup import choose
 from quorate.errors import Denied, QuorateError, Refusal, Unreachable
-from quorate.etcd import EtcdTarget
+from quorate.members.etcd import EtcdTarget
+from quorate.members.strain import DiskSeen, strained, usual_s
 from quorate.ports import Disks
-from quorate.strain import DiskSeen, strained, usual_s
 from tests.fakes.disks import FakeDisks
 from tests.real_etcd import ETCDS, MINORS, Cluster, Files, Member, programs, running
 from tests.test_backup import HEALTHY, Bench, Clock, a_cluster

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.effective import flags, script, words
-from quorate.flags import filled
-from quorate.seen import parse
+from quorate.nodes.effective import flags, script, words
+from quorate.nodes.flags import filled
+from quorate.nodes.seen import parse
 
 pytestmark = pytest.mark.slow
 

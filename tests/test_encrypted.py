@@ -9,11 +9,11 @@ from pyrage import decrypt, x25519
 
 from activities.surveys import OPENED_BYTES, beginning
 from quorate.backup import UNOPENED
-from quorate.catalogue import Manifest, load, parse
+from quorate.backups.catalogue import Manifest, load, parse
 from quorate.errors import BadInput, Corrupt, Denied
+from quorate.inventories.reading import parse as parsed
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
-from quorate.reading import parse as parsed
 from tests.factory import INVENTORY, inventory
 from tests.fakes.store import MemoryStore
 from tests.manifests import manifest as made

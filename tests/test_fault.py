@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from quorate.clients import NFT
 from quorate.command import Command, Node
 from quorate.converge import Await, Left
+from quorate.drills.fault import ANOTHER, TABLE, Cut, Hidden, Stopped, Wiped, by_hand
 from quorate.errors import Refusal
-from quorate.fault import ANOTHER, TABLE, Cut, Hidden, Stopped, Wiped, by_hand
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
-from quorate.static_pod import StaticPod
-from quorate.supervisor import Systemd
+from quorate.nodes.clients import NFT
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.static_pod import StaticPod
+from quorate.nodes.supervisor import Systemd
 from tests.factory import SSH
 
 ETCD = Systemd("etcd", "etcd.service", (2379,))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from activities.fetched import fetched, looked_through
-from quorate.catalogue import PagesSeen
+from quorate.backups.catalogue import PagesSeen
 from quorate.errors import BadInput, Corrupt, Denied, QuorateError
 from tests.fakes.store import MemoryStore
 from tests.test_backup import AGE, Bench, a_cluster, sent

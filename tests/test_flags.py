@@ -2,8 +2,8 @@
 
 import pytest
 
-from quorate.flags import changed, filled, recorded
-from quorate.seen import UnitSeen
+from quorate.nodes.flags import changed, filled, recorded
+from quorate.nodes.seen import UnitSeen
 
 ETCD = "/usr/bin/etcd"
 THEN = {"name": "m2", "quota-backend-bytes": "8589934592", "listen-client-urls": "https://10.0.0.2:2379"}

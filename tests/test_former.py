@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster import ClusterSeen, Lineage, Silence
+from quorate.clusters.cluster import ClusterSeen, Lineage, Silence
+from quorate.database.wal import Reach
 from quorate.errors import BadInput
-from quorate.former import Former, former, formerly_held, losses
-from quorate.gates import closed
 from quorate.inventory import Cluster
+from quorate.nodes.scratch import Replay
+from quorate.nodes.seen import DirectorySeen, NodeSeen, UnitSeen
 from quorate.plan import Plan
-from quorate.scratch import Replay
-from quorate.seen import DirectorySeen, NodeSeen, UnitSeen
-from quorate.wal import Reach
+from quorate.restoring.former import Former, former, formerly_held, losses
+from quorate.restoring.gates import closed
 from tests.factory import LIVE, after_abort, etcd_seen, inventory, plan
 
 OP = "restore-01M7ZK75000000000000000000"

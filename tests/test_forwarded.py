@@ -14,7 +14,7 @@ from activities.adapters.journal import FileJournals
 from activities.forwarded import ForwardedApis, ForwardedEtcds
 from activities.kubernetes import Kubernetes
 from quorate.command import Node
-from quorate.etcd import EtcdTarget, target
+from quorate.members.etcd import EtcdTarget, target
 from quorate.plan import ClusterTask
 from quorate.ports import Api, Etcd
 from tests.factory import inventory

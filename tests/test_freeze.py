@@ -9,16 +9,16 @@ from temporalio.testing import WorkflowEnvironment
 from activities.remains import Remains
 from quorate import freeze, thaw
 from quorate.adoption import adopted
-from quorate.case import Case
-from quorate.cluster import ClusterSeen
-from quorate.diagnosis import diagnose
+from quorate.clusters.cluster import ClusterSeen
 from quorate.errors import Busy, Refusal
-from quorate.note import Note, noted, read
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import diagnose
+from quorate.nodes.note import Note, noted, read
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.static_pod import FROZEN, StaticPod
+from quorate.nodes.supervisor import Systemd
 from quorate.operation import EXIT, Outcome
 from quorate.plan import Choice
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
-from quorate.static_pod import FROZEN, StaticPod
-from quorate.supervisor import Systemd
 from tests.factory import etcd_seen
 from tests.fakes.machine import FakeHosts
 from tests.fences import Fences

@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from quorate import effective
-from quorate.cluster import ClusterSeen, Lineage, Silence
-from quorate.gates import GATES, IDS, closed
+from quorate.clusters.cluster import ClusterSeen, Lineage, Silence
 from quorate.inventory import Cluster
-from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
-from quorate.signs import Signs
+from quorate.nodes import effective
+from quorate.nodes.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.signs import Signs
+from quorate.restoring.gates import GATES, IDS, closed
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import manifest
 

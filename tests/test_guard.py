@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from activities.nodes import LAST_TURN
-from quorate import guard
 from quorate.command import Command, Ticket
 from quorate.errors import Busy, Superseded, Unreachable
-from quorate.room import receiving
+from quorate.nodes import guard
+from quorate.nodes.room import receiving
 from tests.e2e.product import until
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from quorate.known_hosts import HostKey, name_of, pins
+from quorate.nodes.known_hosts import HostKey, name_of, pins
 from tests.fakes.sshd import Sshd, sshd
 from tests.test_cli import Capture, Cli
 

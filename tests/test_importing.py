@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from quorate.catalogue import parse
+from quorate.backups.catalogue import parse
 from tests.test_backup import a_cluster, sent
 from tests.test_cli import Cli
 

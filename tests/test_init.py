@@ -8,7 +8,7 @@ import paramiko
 import pytest
 
 from quorate.errors import BadInput
-from quorate.known_hosts import HostKey
+from quorate.nodes.known_hosts import HostKey
 from tests.fakes.sshd import Sshd, sshd
 from tests.test_cli import Capture
 from worker.__main__ import answer

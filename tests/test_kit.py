@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from quorate.backups.kit import CONTENTS, Content, Kit, Today, differences, harmless, references
+from quorate.backups.toolbox import KeptTool
 from quorate.errors import BadInput, Corrupt
-from quorate.kit import CONTENTS, Content, Kit, Today, differences, harmless, references
-from quorate.reading import parse
-from quorate.toolbox import KeptTool
+from quorate.inventories.reading import parse
 from tests.factory import INVENTORY
 from tests.manifests import AT
 from worker.kit import export, opened

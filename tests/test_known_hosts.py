@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import BadInput, Refusal
-from quorate.known_hosts import HostKey, Row, compared, name_of, pins, replaced, same
+from quorate.nodes.known_hosts import HostKey, Row, compared, name_of, pins, replaced, same
 
 
 def key(seed: str, kind: str = "ssh-ed25519") -> HostKey:

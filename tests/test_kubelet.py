@@ -3,8 +3,8 @@
 import pytest
 
 from quorate.converge import Await
-from quorate.kubelet import KUBELET, Kubelet
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.kubelet import KUBELET, Kubelet
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 
 KNOWN = Kubelet("/home")
 MARK = PathSeen("regular file", "root:root", "600", "1", 0)

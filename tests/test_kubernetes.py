@@ -17,7 +17,7 @@ from quorate.errors import DidNotConverge, Refusal, Unreachable
 from quorate.plan import ClusterTask
 from quorate.ports import Api, KubeNode, Lease
 from quorate.restore import STEPS
-from quorate.timing import measured
+from quorate.restoring.timing import measured
 from tests.factory import plan
 
 pytestmark = pytest.mark.slow

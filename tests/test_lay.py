@@ -13,18 +13,18 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.remains import Remains
 from quorate.adoption import adopted
-from quorate.catalogue import Bundle, Manifest
-from quorate.cluster import ClusterSeen
+from quorate.backups.catalogue import Bundle, Manifest
+from quorate.clusters.cluster import ClusterSeen
 from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, Busy, CommandFailed, Refusal
 from quorate.inventory import Component
-from quorate.lacking import Lacking, above, differing, summed, sums, target
 from quorate.lay import STEPS, member_of, missing, origin, own_urls, plan
+from quorate.nodes.lacking import Lacking, above, differing, summed, sums, target
+from quorate.nodes.packed import Packed
+from quorate.nodes.seen import NodeSeen, PathSeen
 from quorate.operation import Outcome, RestoreRequest
-from quorate.packed import Packed
 from quorate.plan import BundleRef, Choice, Plan
-from quorate.seen import NodeSeen, PathSeen
 from tests.fakes.machine import FakeHosts
 from tests.fences import Fences
 from tests.manifests import manifest

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from quorate.laying import rows, script
-from quorate.packed import Packed
-from quorate.pods import parked
+from quorate.backups.laying import rows, script
+from quorate.nodes.packed import Packed
+from quorate.nodes.pods import parked
 
 
 class Place:

@@ -2,7 +2,17 @@
 
 import pytest
 
-from quorate.listing import KINDS_MAX, NAMES_MAX, Difference, Key, differences, kind_of, lines, parsed, shortened
+from quorate.members.listing import (
+    KINDS_MAX,
+    NAMES_MAX,
+    Difference,
+    Key,
+    differences,
+    kind_of,
+    lines,
+    parsed,
+    shortened,
+)
 
 
 @pytest.mark.parametrize(

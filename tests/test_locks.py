@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import BadInput, Denied, Failed
+from quorate.inventories.reading import parse
 from quorate.inventory import Lock
-from quorate.reading import parse
 from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore
 from tests.test_backup import Bench, a_cluster

@@ -3,7 +3,7 @@
 import pytest
 
 from quorate.errors import Refusal
-from quorate.meeting import (
+from quorate.inventories.meeting import (
     Met,
     clients_of,
     credentials_of,
@@ -13,7 +13,7 @@ from quorate.meeting import (
     second_look,
     to_visit,
 )
-from quorate.programs import API, ETCD
+from quorate.nodes.programs import API, ETCD
 from tests.meetings import FOLDER, Kept, address, flags, manifest, met, peer, silent
 
 

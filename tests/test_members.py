@@ -9,13 +9,13 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.members import Members
 from activities.recorded import RecordedEtcds, RecordedHosts
-from quorate.canary import PASSING_S
 from quorate.command import Node
 from quorate.converge import Receipt
 from quorate.errors import DidNotConverge, Failed, Refusal, Unreachable
-from quorate.etcd import HashKV, cluster_id, member_id
-from quorate.node import Claim, DataDir
+from quorate.members.etcd import HashKV, cluster_id, member_id
+from quorate.nodes.node import Claim, DataDir
 from quorate.plan import ClusterTask
+from quorate.restoring.canary import PASSING_S
 from tests.factory import plan
 from tests.fakes.etcd import FakeCluster, FakeEtcd
 from tests.fakes.machine import FakeHosts, Machine

@@ -23,14 +23,14 @@ from activities.adapters.x509 import X509
 from activities.ledger import Ledger
 from deploy.lab.pki import authority
 from deploy.lab.process import wait
-from quorate.catalogue import MANIFEST, key_of
+from quorate.backups.catalogue import MANIFEST, key_of
+from quorate.backups.marks import Kind, Mark, put
 from quorate.errors import BadInput, Unreachable
 from quorate.gauges import ENDS, METRICS, WORTH, of_active
+from quorate.inventories.reading import parse
 from quorate.inventory import Kubernetes
-from quorate.marks import Kind, Mark, put
-from quorate.reading import parse
+from quorate.members.revision_clock import Tick
 from quorate.records import Entry
-from quorate.revision_clock import Tick
 from tests.exporting import AT, DRILLED, EVERYTHING, Away, Exporter, Site, figures, parsed, scraped, snapshot
 from tests.factory import INVENTORY, inventory
 from tests.fakes.store import MemoryStore, MemoryStores

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster import Silence
-from quorate.gates import closed
-from quorate.image import PROGRAM_BYTES
-from quorate.needs import extras_on, tools
+from quorate.clusters.cluster import Silence
+from quorate.nodes.image import PROGRAM_BYTES
+from quorate.nodes.room import MIB, RESERVE_BYTES
+from quorate.nodes.seen import NodeSeen
 from quorate.restore import look_of
-from quorate.room import MIB, RESERVE_BYTES
-from quorate.seen import NodeSeen
-from quorate.source import Holdings
+from quorate.restoring.gates import closed
+from quorate.restoring.needs import extras_on, tools
+from quorate.restoring.source import Holdings
 from tests.factory import LIVE, STORED_TOOL, inventory
 from tests.test_gates import DOWN, NODE, with_nodes
 from tests.test_image import NODE as POD

@@ -9,11 +9,11 @@ import pytest
 
 from quorate.command import Command, Ticket
 from quorate.converge import Await, Decide, converge
-from quorate.durable import parent
 from quorate.errors import DidNotConverge, QuorateError, Refusal
-from quorate.node import WARM_S, Claim, DataDir, Restored
-from quorate.seen import NodeSeen, PathSeen
-from quorate.swapped import SELINUX, Looks
+from quorate.nodes.durable import parent
+from quorate.nodes.node import WARM_S, Claim, DataDir, Restored
+from quorate.nodes.seen import NodeSeen, PathSeen
+from quorate.nodes.swapped import SELINUX, Looks
 from tests.factory import DB, LIVE, SNAPSHOT_BYTES, node
 from tests.fakes.machine import FakeHosts, Machine
 from tests.test_converge import Clock, silent

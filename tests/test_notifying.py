@@ -11,11 +11,11 @@ import pytest
 
 from activities.adapters.webhooks import HttpWebhooks
 from quorate.errors import BadInput, Denied, Failed, QuorateError, Unreachable
+from quorate.inventories.reading import parse
 from quorate.measure import Verdict
 from quorate.notices import TOLD, Notice, of_hold
 from quorate.operation import Hold
 from quorate.plan import Choice
-from quorate.reading import parse
 from tests.exporting import Exporter, Site
 from tests.factory import INVENTORY
 from tests.hooks import Hook, hooked

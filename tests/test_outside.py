@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from quorate.clusters.kubeconfig import server
 from quorate.inventory import Cluster, Kubernetes
-from quorate.kubeconfig import server
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.restore import plan

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.canary import PUTS_MAX, PUTS_S, UNHEARD, UNKNOWN, WRITTEN, mark, overtaken
-from quorate.catalogue import Source
-from quorate.cluster import ClusterSeen, Lineage, Silence
-from quorate.etcd import bump, can_bump, cluster_id, member_id
+from quorate.backups.catalogue import Source
+from quorate.clusters.cluster import ClusterSeen, Lineage, Silence
+from quorate.members.etcd import bump, can_bump, cluster_id, member_id
+from quorate.members.verifying import wrong_revision
+from quorate.nodes.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from quorate.operation import RestoreRequest
 from quorate.plan import ADDED, ADDED_TO_SHARE, Choice, ClusterTask, Plan, Share, Step
 from quorate.records import adapter, plan_text
 from quorate.restore import STEPS, plan
-from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
-from quorate.verifying import wrong_revision
+from quorate.restoring.canary import PUTS_MAX, PUTS_S, UNHEARD, UNKNOWN, WRITTEN, mark, overtaken
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.factory import plan as small_plan
 from tests.manifests import manifest

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster import ClusterSeen, Silence
+from quorate.clusters.cluster import ClusterSeen, Silence
+from quorate.clusters.power import vouched
 from quorate.errors import BadInput
-from quorate.gates import closed
 from quorate.operation import RestoreRequest
-from quorate.power import vouched
 from quorate.restore import plan
+from quorate.restoring.gates import closed
 from tests.factory import etcd_seen, inventory
 from tests.test_gates import DOWN, NODE
 from worker.cli.plan import check_vouched

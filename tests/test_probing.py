@@ -1,7 +1,7 @@
 """A gap begins with the first try that failed and ends with the next that went through; nobody else says so."""
 
+from quorate.drills.probing import Log, resumed
 from quorate.measure import Gap, Tries
-from quorate.probing import Log, resumed
 
 WRITE, READ = ("etcd", "write"), ("etcd", "read")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from quorate.programs import Manifest, Process, parse, read, script
-from quorate.seen import UNIT_PROPERTIES, Look
-from quorate.seen import parse as parse_node
-from quorate.seen import script as whole_script
+from quorate.nodes.programs import Manifest, Process, parse, read, script
+from quorate.nodes.seen import UNIT_PROPERTIES, Look
+from quorate.nodes.seen import parse as parse_node
+from quorate.nodes.seen import script as whole_script
 
 V1 = "12:pids:/system.slice/kv.service 1:name=systemd:/system.slice/kv.service 0::/system.slice/kv.service"
 

@@ -18,10 +18,10 @@ from temporalio.worker import Worker
 from activities.boundary import Boundary
 from activities.recorded import RecordedHosts
 from activities.sandbox import SandboxWork
-from quorate.catalogue import Shelf, shelf
+from quorate.backups.catalogue import Shelf, shelf
+from quorate.backups.marks import Kind, Mark, put
 from quorate.command import Node
 from quorate.errors import Busy, CommandFailed, Corrupt, Refusal, Unreachable
-from quorate.marks import Kind, Mark, put
 from quorate.prove import (
     Chosen,
     Compared,

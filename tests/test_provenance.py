@@ -9,11 +9,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from activities.adapters.own_key import OwnKey, own_key
 from activities.adapters.signatures import SshSignatures
-from quorate.catalogue import LATEST, Manifest, find, load, parse
+from quorate.backups.catalogue import LATEST, Manifest, find, load, parse
+from quorate.backups.provenance import doubted, signed, why_not
 from quorate.errors import BadInput, Denied
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
-from quorate.provenance import doubted, signed, why_not
 from quorate.sshsig import fingerprint, parsed
 from tests.factory import inventory
 from tests.manifests import manifest

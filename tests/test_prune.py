@@ -11,10 +11,10 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.pruning import Pruning
 from activities.recorded import RecordedStores
-from quorate.catalogue import Manifest, load, shelf
+from quorate.backups.catalogue import Manifest, load, shelf
+from quorate.backups.marks import Kind, Mark, put
 from quorate.errors import Denied, Failed, QuorateError
 from quorate.inventory import Retention, Store
-from quorate.marks import Kind, Mark, put
 from quorate.operation import Outcome, RestoreResult
 from quorate.prune import PruneRequest, PruneResult, PruneTask
 from quorate.records import home, result_text

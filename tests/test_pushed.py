@@ -7,11 +7,11 @@ import pytest
 import zstandard
 
 from quorate.errors import Corrupt, Refusal
+from quorate.nodes.pushed import Pushed
+from quorate.nodes.seen import NodeSeen, PathSeen
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
-from quorate.pushed import Pushed
 from quorate.restore import EQUIP, STEPS, UNEQUIP
-from quorate.seen import NodeSeen, PathSeen
 from tests.factory import IMAGE, PROGRAM, STORED_TOOL, inventory, plan, with_stored_tool
 from tests.runbooks import Rehearsal
 from tests.test_surveys import Scene

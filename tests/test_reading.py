@@ -4,8 +4,8 @@ import pytest
 from pydantic import ValidationError
 
 from quorate.errors import BadInput
+from quorate.inventories.reading import parse
 from quorate.inventory import EtcdSettings
-from quorate.reading import parse
 from tests.factory import INVENTORY
 
 GOOD = INVENTORY.format(state="/state", store="/store")

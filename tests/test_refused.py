@@ -12,7 +12,7 @@ from temporalio.testing import ActivityEnvironment
 from activities.adapters.signatures import SshSignatures
 from activities.recorded import RecordedStores
 from activities.verifying import Verifying
-from quorate.catalogue import Manifest, load
+from quorate.backups.catalogue import Manifest, load
 from quorate.errors import BadInput
 from quorate.restore import RestoreRequest
 from quorate.verify import VerifyRequest, VerifyResult, VerifyTask

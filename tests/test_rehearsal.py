@@ -5,17 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster import ClusterSeen, Silence
+from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.errors import LoginRefused
-from quorate.gates import closed
 from quorate.inventory import Auth, Cluster
-from quorate.node import DataDir
+from quorate.nodes.node import DataDir
+from quorate.nodes.scratch import Scratch
+from quorate.nodes.seen import NodeSeen
 from quorate.plan import NodeTask
-from quorate.rehearsal import rehearsal
 from quorate.restore import REHEARSAL, STEPS, steps_for
-from quorate.scratch import Scratch
-from quorate.seen import NodeSeen
-from quorate.source import STAGED, Holdings
+from quorate.restoring.gates import closed
+from quorate.restoring.rehearsal import rehearsal
+from quorate.restoring.source import STAGED, Holdings
 from tests.factory import LIVE, authenticated, inventory, plan
 from tests.manifests import manifest
 from tests.test_gates import DOWN, NODE

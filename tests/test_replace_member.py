@@ -13,17 +13,17 @@ from activities.remains import Remains
 from activities.replacing import Replacing
 from quorate import replace_member
 from quorate.adoption import adopted
-from quorate.cluster import ClusterSeen, Silence
+from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.errors import BadInput, Busy, Failed, Refusal, Unreachable
-from quorate.etcd import HashKV, MemberSeen
-from quorate.joining import Joining, joiner_of, peer_tls
-from quorate.kept import named
-from quorate.membership import Votes, apart, newcomer, not_whole, odd, row_of, without
-from quorate.node import DataDir
+from quorate.members.etcd import HashKV, MemberSeen
+from quorate.members.membership import Votes, apart, newcomer, not_whole, odd, row_of, without
+from quorate.nodes.joining import Joining, joiner_of, peer_tls
+from quorate.nodes.kept import named
+from quorate.nodes.node import DataDir
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.swapped import Looks
 from quorate.operation import EXIT, Outcome
 from quorate.plan import Choice, ClusterTask, Gate, Plan
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
-from quorate.swapped import Looks
 from tests.factory import JOINER, LIVE, etcd_seen, replacing
 from tests.fakes.etcd import FakeCluster
 from tests.fakes.machine import FakeHosts

@@ -7,21 +7,21 @@ from html.parser import HTMLParser
 
 import pytest
 
-from quorate.achieved import judgement, row
-from quorate.controls import HEADINGS
 from quorate.drill import EXIT, Lost
 from quorate.gauges import ENDS
 from quorate.measure import DEFINITIONS, Check, Resource, Verdict
 from quorate.plan import Plan
 from quorate.records import adapter
-from quorate.report import REPORT, Deviation, Judgement, Report, encoded
-from quorate.report_html import page
-from quorate.report_md import markdown
-from quorate.report_style import STYLE
-from quorate.reporting import reported
-from quorate.told import Told
-from quorate.trend import before, trends
-from quorate.waterfall import LEFT, WIDTH
+from quorate.reports.achieved import judgement, row
+from quorate.reports.controls import HEADINGS
+from quorate.reports.markdown import markdown
+from quorate.reports.page import page
+from quorate.reports.report import REPORT, Deviation, Judgement, Report, encoded
+from quorate.reports.reporting import reported
+from quorate.reports.style import STYLE
+from quorate.reports.told import Told
+from quorate.reports.trend import before, trends
+from quorate.reports.waterfall import LEFT, WIDTH
 from tests.reports import GOLDEN, HOSTILE, MADE, RECORDS, REPORTS, drill, file_of, from_record, of_drill
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from deploy.lab.chromium import Chromium, make_chromium
-from quorate.markup import tag
-from quorate.report_style import STYLE
-from quorate.waterfall import patterns, shares
+from quorate.reports.markup import tag
+from quorate.reports.style import STYLE
+from quorate.reports.waterfall import patterns, shares
 from tests.reports import REPORTS, file_of
 
 pytestmark = pytest.mark.server

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from activities.adapters.sqlite import SqliteTicks
-from quorate.kept import begun
 from quorate.measure import Verdict
+from quorate.members.revision_clock import Tick
+from quorate.nodes.kept import begun
 from quorate.operation import named
-from quorate.revision_clock import Tick
-from quorate.told import DRILL
+from quorate.reports.told import DRILL
 from tests.reports import GOLDEN, KEY, OTHER, RECORDS, drill, file_of, of_drill, trail
 from tests.test_cli import Capture, Cli
 from worker.__main__ import answer

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quorate.listing import Difference
+from quorate.members.listing import Difference
 from quorate.operation import Outcome, RestoreResult
 from worker.cli.results import differing
 

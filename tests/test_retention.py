@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from quorate.catalogue import Manifest, Shelf
+from quorate.backups.catalogue import Manifest, Shelf
+from quorate.backups.marks import UNMARKED
+from quorate.backups.retention import Circumstances, judged
 from quorate.inventory import Retention
-from quorate.marks import UNMARKED
-from quorate.retention import Circumstances, judged
 from tests.test_catalogue import AT, made
 
 HOUR, DAY = 60, 1440

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from activities.adapters.sqlite import SqliteTicks
 from activities.clock import RevisionClock
 from activities.surveys import Surveyor
-from quorate.cluster import Silence
+from quorate.clusters.cluster import Silence
 from quorate.errors import Failed
-from quorate.revision_clock import DENSE_S, EVERY_S, FORGET_S, SPARSE_S, Loss, Tick, loss, superfluous, ticks
+from quorate.members.revision_clock import DENSE_S, EVERY_S, FORGET_S, SPARSE_S, Loss, Tick, loss, superfluous, ticks
 from tests.factory import inventory
 from tests.fakes.etcd import CLUSTER, FakeCluster, seen
 from tests.test_surveys import Scene

@@ -9,9 +9,9 @@ import pytest
 from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import CommandFailed, NoSpace
-from quorate.node import DataDir
-from quorate.room import MIB, RESERVE_BYTES, receiving, room_for, room_to_copy, staging_bytes
-from quorate.seen import NodeSeen
+from quorate.nodes.node import DataDir
+from quorate.nodes.room import MIB, RESERVE_BYTES, receiving, room_for, room_to_copy, staging_bytes
+from quorate.nodes.seen import NodeSeen
 from tests.factory import SNAPSHOT_BYTES
 from tests.fakes.machine import Machine
 from tests.test_node import APART, DATA, LOG, RESTORED, a_node, once, restored_as, there

@@ -12,7 +12,6 @@ from quorate import (
     lay,
     prove,
     prune,
-    replace_gates,
     replace_member,
     restore,
     thaw,
@@ -20,10 +19,11 @@ from quorate import (
     verify,
 )
 from quorate.errors import kinds
-from quorate.gates import GATES, IDS
+from quorate.inventories.reading import parse
 from quorate.inventory import Component, EtcdSettings
 from quorate.plan import Choice
-from quorate.reading import parse
+from quorate.restoring import replace_gates
+from quorate.restoring.gates import GATES, IDS
 from tests.factory import LIVE, plan
 from tests.runbooks import (
     ADMITS,

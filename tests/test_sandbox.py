@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from quorate.converge import Await
+from quorate.drills.sandbox import Trial, differing_hash, fit, heard, node_of
 from quorate.errors import BadInput, CommandFailed, Refusal
-from quorate.etcd import HashKV
-from quorate.reading import parse
-from quorate.sandbox import Trial, differing_hash, fit, heard, node_of
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.inventories.reading import parse
+from quorate.members.etcd import HashKV
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 from tests.factory import INVENTORY, SSH
 
 GOOD = INVENTORY.format(state="/state", store="/store")

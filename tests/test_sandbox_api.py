@@ -12,16 +12,11 @@ from temporalio.testing import ActivityEnvironment
 
 from activities.recorded import RecordedHosts, RecordedStores
 from activities.sandbox_api import ApiServing
-from quorate.catalogue import Live, Manifest
-from quorate.checking import of_proof
+from quorate.backups.catalogue import Live, Manifest
 from quorate.command import Command, Node
-from quorate.content import REST
 from quorate.converge import Await
-from quorate.errors import CommandFailed
-from quorate.packed import Packed
-from quorate.prove import Chosen, ProveTask, Served
-from quorate.reading import parse
-from quorate.sandbox_api import (
+from quorate.database.content import REST
+from quorate.drills.sandbox_api import (
     ENCRYPTION,
     KEY,
     SIGNING,
@@ -36,8 +31,13 @@ from quorate.sandbox_api import (
     version_told,
     wanted,
 )
-from quorate.seen import NodeSeen, UnitSeen
-from quorate.told import Told
+from quorate.errors import CommandFailed
+from quorate.inventories.reading import parse
+from quorate.nodes.packed import Packed
+from quorate.nodes.seen import NodeSeen, UnitSeen
+from quorate.prove import Chosen, ProveTask, Served
+from quorate.reports.checking import of_proof
+from quorate.reports.told import Told
 from tests.factory import INVENTORY
 from tests.fakes.machine import FakeHosts, Machine
 from tests.fakes.store import MemoryStore, MemoryStores

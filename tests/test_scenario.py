@@ -2,8 +2,8 @@
 
 import pytest
 
+from quorate.drills.scenario import parse
 from quorate.errors import BadInput
-from quorate.scenario import parse
 from worker.scenarios import ours, read, scenario
 
 GOOD = """\

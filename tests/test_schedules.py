@@ -16,17 +16,17 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from quorate.backup import STEPS, request
-from quorate.catalogue import load
+from quorate.backups.catalogue import load
+from quorate.backups.marks import Kind, Mark, put
 from quorate.command import Node
 from quorate.due import Due, DueResult
 from quorate.due import due as due_of
 from quorate.errors import BadInput
+from quorate.inventories.reading import parse
 from quorate.inventory import Backup as Policy
 from quorate.inventory import Retention, Schedule, written
-from quorate.marks import Kind, Mark, put
 from quorate.prove import ProveRequest
 from quorate.prune import PruneRequest
-from quorate.reading import parse
 from tests.factory import INVENTORY, SSH
 from tests.fakes.store import MemoryStore
 from tests.schedules import ID, settings, until, workers

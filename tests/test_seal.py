@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from activities.adapters.signatures import SshSignatures
 from quorate.errors import Corrupt
-from quorate.report_html import page
-from quorate.seal import opened, sealed
+from quorate.reports.page import page
+from quorate.reports.seal import opened, sealed
 from tests.reports import KEY, OTHER, drill, file_of, of_drill
 
 pytestmark = pytest.mark.slow
@@ -101,7 +101,7 @@ def test_a_signature_for_another_purpose_is_none() -> None:
     seal = json.loads(FILES["json"])
     del seal["signature"]
     from quorate.audit import canonical
-    from quorate.seal import escaped
+    from quorate.reports.seal import escaped
 
     signature = KEY.sign("quorate-manifest", canonical(seal).encode())
     with pytest.raises(Corrupt, match="quorate-manifest"):

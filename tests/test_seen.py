@@ -12,8 +12,8 @@ import pytest
 
 from activities.adapters.x509 import X509
 from deploy.lab.pki import authority
-from quorate.seen import DirectorySeen, Look, NodeSeen, parse, script
-from quorate.signs import Ask, Key, Signs
+from quorate.nodes.seen import DirectorySeen, Look, NodeSeen, parse, script
+from quorate.nodes.signs import Ask, Key, Signs
 
 
 def run(look: Look) -> NodeSeen:

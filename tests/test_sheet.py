@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from quorate.case import Case
-from quorate.certificates import Certificate
-from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import advise, diagnose
+from quorate.clusters.cluster import ClusterSeen, Silence
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import advise, diagnose
 from quorate.gauges import loss_of
-from quorate.seen import NodeSeen, UnitSeen
-from quorate.vitals import Latencies, Vitals
+from quorate.members.vitals import Latencies, Vitals
+from quorate.nodes.certificates import Certificate
+from quorate.nodes.seen import NodeSeen, UnitSeen
 from tests.factory import LIVE, etcd_seen
 from tests.manifests import AT, manifest
 from tests.test_advice import API, settings, told

@@ -12,7 +12,7 @@ from activities.adapters.directory import DirectoryStore
 from activities.adapters.etcd import GrpcEtcd
 from activities.compression import expanded
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdSeen
+from quorate.members.etcd import EtcdSeen
 from tests.real_etcd import ETCDS, Cluster, Member, made, programs, restored, running
 from tests.test_backup import Bench
 

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from quorate.database.snapshot import PIECE_BYTES, Examination, Facts, joined
 from quorate.errors import Corrupt
-from quorate.snapshot import PIECE_BYTES, Examination, Facts, joined
 from tests.fakes.database import PAGE, database, key, of_revisions, snapshot
 
 

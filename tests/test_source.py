@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster import ClusterSeen, Silence
+from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.converge import Await
+from quorate.database.wal import Reach
 from quorate.errors import BadInput, CommandFailed, Refusal
-from quorate.gates import closed
 from quorate.inventory import Cluster
+from quorate.nodes.scratch import Replay, client_tls
+from quorate.nodes.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from quorate.plan import Step
 from quorate.restore import STEPS, TAKING, ordered
-from quorate.scratch import Replay, client_tls
-from quorate.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
-from quorate.source import BARE, REPLAY, STREAM, FromMember, held_by, losses, not_the_newest
-from quorate.wal import Reach
+from quorate.restoring.gates import closed
+from quorate.restoring.source import BARE, REPLAY, STREAM, FromMember, held_by, losses, not_the_newest
 from tests.factory import LIVE, SCRATCH, etcd_seen, from_member, inventory, plan
 
 DB = PathSeen("regular file", "etcd:etcd", "600", "1", 4096)

@@ -18,7 +18,7 @@ from activities.adapters.ssh import SshHosts, silent
 from quorate.command import Node
 from quorate.errors import HostKeyChanged, HostKeyUnknown, Unreachable
 from quorate.inventory import Jump, Ssh
-from quorate.known_hosts import HostKey
+from quorate.nodes.known_hosts import HostKey
 from tests.fakes.sshd import Sshd, sshd
 
 RSA = paramiko.RSAKey.generate(2048)

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from quorate import pods
 from quorate.converge import Await
 from quorate.errors import Refusal
-from quorate.seen import Look, NodeSeen, PathSeen, UnitSeen, parse, script
-from quorate.static_pod import StaticPod
-from quorate.supervisor import Systemd, Together
+from quorate.nodes import pods
+from quorate.nodes.seen import Look, NodeSeen, PathSeen, UnitSeen, parse, script
+from quorate.nodes.static_pod import StaticPod
+from quorate.nodes.supervisor import Systemd, Together
 
 ETCD = StaticPod("etcd", "/etc/kubernetes/manifests/etcd.yaml", (2379,))
 FILE = PathSeen("regular file", "root:root", "600", "1", 2732)

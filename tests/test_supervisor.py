@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from quorate.converge import Await
-from quorate.seen import NodeSeen, PathSeen, UnitSeen
-from quorate.supervisor import Systemd, Together, stopped
+from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.supervisor import Systemd, Together, stopped
 
 ETCD = Systemd("etcd", "etcd.service", (2379,), grace_s=0.5)
 ALONE = Together((ETCD,))

@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from quorate.case import Case
-from quorate.certificates import Certificate
-from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import diagnose
-from quorate.etcd import MemberSeen
-from quorate.gates import closed
+from quorate.clusters.cluster import ClusterSeen, Silence
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import diagnose
 from quorate.inventory import Cluster, Kubernetes
+from quorate.members.etcd import MemberSeen
+from quorate.nodes.certificates import Certificate
+from quorate.nodes.seen import NodeSeen, UnitSeen
+from quorate.nodes.signs import Key, Signs
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate
 from quorate.restore import plan
-from quorate.seen import NodeSeen, UnitSeen
-from quorate.signs import Key, Signs
+from quorate.restoring.gates import closed
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
 

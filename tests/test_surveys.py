@@ -13,19 +13,19 @@ from activities.adapters.signatures import SshSignatures
 from activities.adapters.x509 import X509
 from activities.catalogued import Catalogued
 from activities.surveys import LOOKED_AT, Patience, Surveyor, too_few_run
-from quorate.catalogue import home_of, latest
-from quorate.cluster import ClusterSeen, Silence
+from quorate.backups.catalogue import home_of, latest
+from quorate.backups.marks import Kind, Mark, put
+from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import Node
 from quorate.errors import Denied, QuorateError, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget
 from quorate.inventory import Jump
 from quorate.inventory import Store as StoreSettings
-from quorate.marks import Kind, Mark, put
+from quorate.members.etcd import EtcdSeen, EtcdTarget
+from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Gate, Plan
 from quorate.ports import Etcd, Store
 from quorate.records import result_text
-from quorate.seen import Look, NodeSeen, UnitSeen
 from tests.factory import SNAPSHOT_BYTES, inventory
 from tests.fakes.etcd import FakeCluster
 from tests.fakes.machine import FakeHosts, Unit

@@ -10,9 +10,9 @@ from temporalio.testing import WorkflowEnvironment
 
 from quorate import tidy
 from quorate.errors import Busy, Refusal
-from quorate.kept import Kept, Removal, listing, lives_of, named, parse
+from quorate.nodes.kept import Kept, Removal, listing, lives_of, named, parse
+from quorate.nodes.seen import NodeSeen, PathSeen
 from quorate.operation import EXIT, Outcome
-from quorate.seen import NodeSeen, PathSeen
 from tests.factory import LIVE, etcd_seen
 from tests.fences import Fences
 from tests.manifests import manifest

@@ -1,7 +1,7 @@
 from quorate.converge import Ran, Receipt
-from quorate.seen import NodeSeen
-from quorate.supervisor import Systemd, stopped
-from quorate.timing import measured
+from quorate.nodes.seen import NodeSeen
+from quorate.nodes.supervisor import Systemd, stopped
+from quorate.restoring.timing import measured
 
 ETCD = Systemd("etcd", "etcd.service", (2379,), grace_s=0.2)
 STOP = str(stopped([ETCD]))

@@ -9,12 +9,12 @@ import zstandard
 
 from activities import toolbox
 from quorate.backup import BackupRequest
+from quorate.backups.toolbox import KeptTool, Offer, find, kept, lacked, offers
 from quorate.command import Command, Node
 from quorate.converge import Tick
 from quorate.errors import Corrupt, Denied, QuorateError
+from quorate.nodes.seen import Look, NodeSeen
 from quorate.ports import Stored
-from quorate.seen import Look, NodeSeen
-from quorate.toolbox import KeptTool, Offer, find, kept, lacked, offers
 from quorate.unfinished import Unfinished
 from tests.fakes.machine import FakeHosts
 from tests.fakes.store import MemoryStore

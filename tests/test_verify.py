@@ -18,10 +18,10 @@ from activities.boundary import Boundary
 from activities.pruning import Pruning
 from activities.recorded import RecordedStores
 from activities.verifying import Verifying
-from quorate.catalogue import LATEST, Shelf, find, shelf
+from quorate.backups.catalogue import LATEST, Shelf, find, shelf
+from quorate.backups.marks import Kind, Mark, put
 from quorate.errors import BadInput, Denied
 from quorate.inventory import Retention
-from quorate.marks import Kind, Mark, put
 from quorate.prune import PruneRequest, PruneResult
 from quorate.records import Entry
 from quorate.suspicion import baseline

@@ -12,11 +12,11 @@ import pytest
 from activities.vitals import Watcher
 from quorate.command import Node
 from quorate.errors import Denied, Unreachable
-from quorate.etcd import EtcdTarget
 from quorate.inventory import Cluster, Kubernetes
-from quorate.latency import quantile_s
+from quorate.members.etcd import EtcdTarget
+from quorate.members.latency import quantile_s
+from quorate.members.vitals import Latencies
 from quorate.ports import Api
-from quorate.vitals import Latencies
 from tests.factory import inventory
 from tests.fakes.etcd import FakeCluster
 from tests.test_kubernetes import MemoryApi

@@ -2,7 +2,7 @@
 
 import pytest
 
-from quorate.wal import Reach, reach
+from quorate.database.wal import Reach, reach
 
 
 def varint(value: int) -> bytes:

@@ -7,13 +7,13 @@ from random import Random
 
 import pytest
 
-from quorate.bbolt import meta
-from quorate.branches import Branches
-from quorate.content import COUNTED_MAX, PREFIXES_MAX, REST, prefix_in, prefix_of
+from quorate.database.bbolt import meta
+from quorate.database.branches import Branches
+from quorate.database.content import COUNTED_MAX, PREFIXES_MAX, REST, prefix_in, prefix_of
+from quorate.database.pages import Pages, heard, told
+from quorate.database.snapshot import PIECE_BYTES, joined
+from quorate.database.walk import Walk, Walked
 from quorate.errors import Corrupt
-from quorate.pages import Pages, heard, told
-from quorate.snapshot import PIECE_BYTES, joined
-from quorate.walk import Walk, Walked
 from tests.fakes.database import BRANCH, LEAF, PAGE, Element, database, inline, key, key_value, page
 from tests.fakes.database import Pages as Made
 from tests.fakes.database import meta as meta_page

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from quorate.case import Case
-from quorate.cluster import ClusterSeen, Silence
-from quorate.diagnosis import diagnose
-from quorate.etcd import EtcdSeen
-from quorate.seen import NodeSeen
-from quorate.signs import Signs
-from quorate.timing import spoken
-from quorate.wal import Reach
-from quorate.ways import ways
+from quorate.clusters.cluster import ClusterSeen, Silence
+from quorate.database.wal import Reach
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import diagnose
+from quorate.findings.ways import ways
+from quorate.members.etcd import EtcdSeen
+from quorate.nodes.seen import NodeSeen
+from quorate.nodes.signs import Signs
+from quorate.restoring.timing import spoken
 from tests.factory import etcd_seen, inventory
 from tests.manifests import AT, manifest
 from tests.test_diagnosis import LOST, SILENT, WELL, WIPED, node

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from quorate.operation import StepDone
-from quorate.whereabouts import whereabouts
+from quorate.restoring.whereabouts import whereabouts
 from tests.factory import LIVE, plan
 
 KEPT = f"{LIVE}.before-restore-1"

@@ -4,7 +4,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.writing import MARK, Decision, Entry, decisions, text
+from quorate.inventories.writing import MARK, Decision, Entry, decisions, text
 
 ENTRIES = (
     Entry("a", "x", source="--a"),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import SSHCertificate, load_ssh_public_identity
 
+from quorate.clusters.kubeconfig import client_certificate
 from quorate.errors import QuorateError
 from quorate.inventory import Cluster
-from quorate.kubeconfig import client_certificate
 from quorate.ports import Certificates, Secrets
 
 FOR_EVER = 2**64 - 1

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 import structlog
 from temporalio.service import RPCError
 
-from quorate.coverage import covered, figures
-from quorate.coverage import of_runs as drilled
+from quorate.drills.coverage import covered, figures
+from quorate.drills.coverage import of_runs as drilled
 from quorate.errors import QuorateError, Unreachable
 from quorate.gauges import Figure, Run, of_active, of_attempts, of_runs
+from quorate.members.revision_clock import EVERY_S
 from quorate.notices import Notice, of_ends, of_hold
-from quorate.revision_clock import EVERY_S
 from worker.metrics import Board
 from worker.notifying import Outbox, Receiver, Switch
 from worker.operations import Operations, version

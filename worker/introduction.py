@@ -11,9 +11,11 @@ from pathlib import Path
 
 from activities.discovery import reference
 from activities.surveys import PARALLEL, answer
-from quorate.cluster import Silence
+from quorate.clusters.cluster import Silence
+from quorate.clusters.kubeconfig import server
 from quorate.command import Node, jump_of
-from quorate.draft import (
+from quorate.errors import BadInput, Refusal
+from quorate.inventories.draft import (
     FILES,
     KUBECONFIG_FILE,
     Draft,
@@ -25,14 +27,12 @@ from quorate.draft import (
     tls_copies,
     tls_values,
 )
-from quorate.errors import BadInput, Refusal
+from quorate.inventories.meeting import Met, keeper_of
+from quorate.inventories.reading import parse
+from quorate.inventories.writing import Decision, decisions, text
 from quorate.inventory import Inventory, Ssh
-from quorate.known_hosts import HostKey, name_of, pins
-from quorate.kubeconfig import server
-from quorate.meeting import Met, keeper_of
-from quorate.programs import API
-from quorate.reading import parse
-from quorate.writing import Decision, decisions, text
+from quorate.nodes.known_hosts import HostKey, name_of, pins
+from quorate.nodes.programs import API
 from worker.wiring import Introduction
 
 # The keys of hosts that nobody has pinned yet, by host; those that are right. It raises where one is not.

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from activities.compression import expanded
-from quorate.catalogue import read
-from quorate.errors import BadInput, Corrupt, QuorateError
-from quorate.kit import (
+from quorate.backups.catalogue import read
+from quorate.backups.kit import (
     CONTENTS,
     FILES,
     INVENTORY,
@@ -29,8 +28,9 @@ from quorate.kit import (
     readme,
     references,
 )
-from quorate.toolbox import KeptTool
-from quorate.toolbox import parse as tool_of
+from quorate.backups.toolbox import KeptTool
+from quorate.backups.toolbox import parse as tool_of
+from quorate.errors import BadInput, Corrupt, QuorateError
 from worker.operations import version
 from worker.wheels import pages, python, wheels, zipped
 

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from quorate.catalogue import Manifest
+from quorate.backups.catalogue import Manifest
 from quorate.errors import Unreachable
 from quorate.gauges import METRICS, Figure
 from worker import embedded

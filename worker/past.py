@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from quorate.audit import broken, sealed
-from quorate.coverage import Covered, Held, covered, of_runs
+from quorate.drills.coverage import Covered, Held, covered, of_runs
 from quorate.gauges import ENDS, Figure, Run
 from quorate.inventory import Inventory
-from quorate.kept import begun
 from quorate.measure import Clock
+from quorate.nodes.kept import begun
 from quorate.records import CLUSTER, OUTCOME
 from worker.record import Record
 

@@ -5,23 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quorate.achieved import row
-from quorate.acts import seconds
+from quorate.backups.provenance import why_not
 from quorate.drill import Lost
 from quorate.errors import NotApproved, QuorateError
+from quorate.members.revision_clock import loss
 from quorate.plan import Plan
-from quorate.provenance import why_not
-from quorate.report import Row
-from quorate.revision_clock import loss
+from quorate.reports.achieved import row
+from quorate.reports.acts import seconds
+from quorate.reports.report import Row
+from quorate.reports.told import Provenance, Told, noun
+from quorate.reports.trend import KINDS, LAST
 from quorate.sshsig import fingerprint, parsed
-from quorate.told import Provenance, Told, noun
-from quorate.trend import KINDS, LAST
 from worker.cli.records import local
 from worker.past import began, whose
 from worker.record import Record, plan_of
 
 if TYPE_CHECKING:
-    from quorate.catalogue import Manifest
+    from quorate.backups.catalogue import Manifest
     from worker.wiring import Wiring
 
 WEIGHTY = ("restore",)  # whose audit trail says when the first write was; the others' need not be read for a line

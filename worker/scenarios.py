@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from quorate.drills.scenario import Scenario, parse
 from quorate.errors import BadInput
-from quorate.scenario import Scenario, parse
 
 SUFFIX = ".yaml"
 

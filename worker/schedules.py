@@ -29,11 +29,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from quorate.audit import canonical
 from quorate.cron import parsed
+from quorate.drills.permitted import request
 from quorate.due import ACTOR, DRILL, WORKFLOW, DrillDue, Due, DueResult, due
 from quorate.errors import QuorateError
-from quorate.finding import Finding
+from quorate.findings.finding import Finding
 from quorate.inventory import Schedule, written
-from quorate.permitted import request
 from worker.operations import version
 from worker.scenarios import scenario as named
 from worker.settings import Settings

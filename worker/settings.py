@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quorate.errors import BadInput
+from quorate.inventories.reading import parse
 from quorate.inventory import Cluster, Inventory, Store
-from quorate.reading import parse
 
 PLACES = ("quorate.yaml", "/etc/quorate/quorate.yaml")
 

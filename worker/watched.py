@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from activities.catalogued import Catalogued
-from quorate.catalogue import Manifest, Shelf, newest
+from quorate.backups.catalogue import Manifest, Shelf, newest
+from quorate.backups.provenance import why_not
 from quorate.errors import QuorateError
 from quorate.gauges import (
     Figure,
@@ -22,7 +23,6 @@ from quorate.gauges import (
 )
 from quorate.inventory import Cluster
 from quorate.ports import Store
-from quorate.provenance import why_not
 from worker.cli.keys import tried
 from worker.metrics import Board, Kept
 from worker.wiring import Wiring

@@ -25,7 +25,7 @@ from activities.forwarded import ForwardedEtcds
 from activities.noticed import NoticedStore
 from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from activities.surveys import Surveyor
-from quorate.catalogue import Shelf
+from quorate.backups.catalogue import Shelf
 from quorate.command import Node, Ticket
 from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Secrets, Store

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
         ReadBack,
         Streamed,
     )
-    from quorate.bundle import Bundled
+    from quorate.backups.bundle import Bundled
     from workflows.straight import Straight
 
 

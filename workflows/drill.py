@@ -12,7 +12,6 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from quorate.aiming import aim, held_by, laid, steady_of, unsteady
     from quorate.converge import Receipt
     from quorate.drill import (
         BY_KEY,
@@ -38,13 +37,14 @@ with workflow.unsafe.imports_passed_through():
         Watched,
         WatchTask,
     )
+    from quorate.drills.aiming import aim, held_by, laid, steady_of, unsteady
+    from quorate.drills.fault import Hidden, by_hand
+    from quorate.drills.scenario import Stage
+    from quorate.drills.shown import keys_back, not_back, refused_twin, same_files
+    from quorate.drills.verdict import result
     from quorate.errors import Refusal
-    from quorate.fault import Hidden, by_hand
     from quorate.measure import Check, Probed, Resource
     from quorate.operation import Outcome
-    from quorate.scenario import Stage
-    from quorate.shown import keys_back, not_back, refused_twin, same_files
-    from quorate.verdict import result
     from workflows import patience
     from workflows.children import said
     from workflows.shielded import uncancelled

@@ -7,7 +7,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from quorate.operation import Outcome, RestoreRequest, RestoreResult
     from quorate.plan import Plan
-    from quorate.whereabouts import whereabouts
+    from quorate.restoring.whereabouts import whereabouts
     from workflows.restore import Restore
 
 

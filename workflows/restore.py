@@ -13,9 +13,9 @@ with workflow.unsafe.imports_passed_through():
     from quorate.operation import Adopted, Outcome, RestoreRequest, RestoreResult, Trouble
     from quorate.plan import Plan, Step
     from quorate.records import Entry, plan_text, result_text
+    from quorate.restoring.timing import measured
+    from quorate.restoring.whereabouts import whereabouts
     from quorate.taking import reference_of
-    from quorate.timing import measured
-    from quorate.whereabouts import whereabouts
     from workflows import patience
     from workflows.operation import Operation, trouble_of
 

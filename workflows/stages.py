@@ -9,7 +9,6 @@ from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
-    from quorate.aiming import away
     from quorate.audit import canonical
     from quorate.backup import WORKFLOW as BACKUP
     from quorate.backup import BackupResult
@@ -25,14 +24,15 @@ with workflow.unsafe.imports_passed_through():
         SpoilTask,
         WatchTask,
     )
+    from quorate.drills.aiming import away
+    from quorate.drills.scenario import Stage
+    from quorate.drills.shown import backed_up, changed, failed_for_it
     from quorate.due import Situation as Server
     from quorate.measure import Check
     from quorate.operation import Progress, RestoreResult, StepDone
     from quorate.prove import WORKFLOW as PROVE
     from quorate.prove import ProveResult
     from quorate.records import Entry
-    from quorate.scenario import Stage
-    from quorate.shown import backed_up, changed, failed_for_it
     from workflows import patience
     from workflows.children import TOGETHER, Request, begun, new, said
     from workflows.shielded import uncancelled

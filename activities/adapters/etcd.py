@@ -24,8 +24,8 @@ from quorate.errors import (
     QuorateError,
     Unreachable,
 )
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue, MemberSeen
-from quorate.listing import PAGE_KEYS, Key
+from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue, MemberSeen
+from quorate.members.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd, Secrets
 
 R = TypeVar("R", bound=Message)

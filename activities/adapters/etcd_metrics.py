@@ -10,11 +10,11 @@ import urllib3
 
 from activities.adapters.memory_file import in_memory
 from quorate.errors import Denied, Unreachable
-from quorate.etcd import EtcdTarget
-from quorate.latency import Buckets
+from quorate.members.etcd import EtcdTarget
+from quorate.members.latency import Buckets
+from quorate.members.strain import DiskSeen
+from quorate.members.vitals import Latencies
 from quorate.ports import Secrets
-from quorate.strain import DiskSeen
-from quorate.vitals import Latencies
 
 TIMEOUT = urllib3.Timeout(connect=2.0, read=2.0)
 FSYNC = "etcd_disk_wal_fsync_duration_seconds"

@@ -22,7 +22,7 @@ from paramiko.pkey import PublicBlob
 
 from quorate.command import Node
 from quorate.errors import Denied
-from quorate.known_hosts import HostKey, Pins
+from quorate.nodes.known_hosts import HostKey, Pins
 from quorate.ports import Secrets
 
 AGENT_S = 15.0  # one that asks its owner before it signs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quorate.errors import Failed
-from quorate.revision_clock import Tick, superfluous
+from quorate.members.revision_clock import Tick, superfluous
 
 WAIT_S = 2.0  # for another process that just writes
 TABLE = """

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from quorate.catalogue import of_latest, wanted
+from quorate.backups.catalogue import of_latest, wanted
 from quorate.errors import Failed
 from quorate.ports import Noted, Remembered, Stored
 

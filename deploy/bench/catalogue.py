@@ -20,8 +20,8 @@ from deploy.bench.rows import Row
 from deploy.lab import s3
 from deploy.lab.binaries import VERSITYGW, make
 from deploy.lab.errors import LabError
-from quorate.catalogue import SNAPSHOT, Manifest, Peer, Source, directory, id_of, key_of
-from quorate.provenance import signed
+from quorate.backups.catalogue import SNAPSHOT, Manifest, Peer, Source, directory, id_of, key_of
+from quorate.backups.provenance import signed
 from worker.settings import load
 from worker.wiring import SIGNING, Wiring
 

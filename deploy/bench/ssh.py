@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.ssh import SshHosts, silent
 from quorate.command import Node
-from quorate.reading import parse
+from quorate.inventories.reading import parse
 
 if TYPE_CHECKING:
     from deploy.lab.lab import Lab

@@ -18,11 +18,11 @@ import pytest
 from activities.adapters import etcd_rpc_pb2 as rpc
 from activities.adapters.etcd import KINDS, GrpcEtcd, GrpcEtcds, behind, mapped, translated
 from deploy.lab.process import wait
+from quorate.database.snapshot import Examination, Facts, joined
+from quorate.database.walk import Walk
 from quorate.errors import BadInput, Corrupt, Failed, LoginRefused, Missing, QuorateError, Unreachable
-from quorate.etcd import EtcdTarget, KeyValue
+from quorate.members.etcd import EtcdTarget, KeyValue
 from quorate.ports import Etcd
-from quorate.snapshot import Examination, Facts, joined
-from quorate.walk import Walk
 from tests.fakes.database import blobs, of_revisions
 from tests.fakes.etcd import FakeCluster
 from tests.real_etcd import ETCDS, MINORS, Cluster, Files, Member, programs, restored_revision, running

@@ -15,11 +15,11 @@ from quorate.command import Command, Node, Ticket, rename
 from quorate.converge import converge
 from quorate.errors import Busy, CommandFailed, Superseded
 from quorate.inventory import Jump
-from quorate.node import Claim
+from quorate.nodes.node import Claim
+from quorate.nodes.room import receiving, room_for
+from quorate.nodes.seen import Look
+from quorate.nodes.supervisor import Systemd, Together
 from quorate.ports import Host, Hosts
-from quorate.room import receiving, room_for
-from quorate.seen import Look
-from quorate.supervisor import Systemd, Together
 from tests.factory import node as fake_node
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.test_converge import silent

@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from deploy.lab.lab import Lab
-from quorate.reading import Loc, parse, walk
-from quorate.writing import MARK
+from quorate.inventories.reading import Loc, parse, walk
+from quorate.inventories.writing import MARK
 from tests.e2e.product import QUORATE
 
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from deploy.lab.lab import Lab
-from quorate.durable import parent
-from quorate.pods import parked
-from quorate.supervisor import FENCE_DIR
+from quorate.nodes.durable import parent
+from quorate.nodes.pods import parked
+from quorate.nodes.supervisor import FENCE_DIR
 from tests.e2e.product import on_node
 
 FOLDER = "/run/trace"

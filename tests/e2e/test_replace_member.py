@@ -26,7 +26,7 @@ from deploy.lab.lab import Lab, Node, digest, load, node_exec, wreck
 from deploy.lab.pki import Authority, Pair
 from deploy.lab.units import etcd_unit
 from quorate.errors import QuorateError
-from quorate.etcd import EtcdSeen, EtcdTarget
+from quorate.members.etcd import EtcdSeen, EtcdTarget
 from tests.e2e.conftest import lab, product
 from tests.e2e.product import QUORATE, Product, left, on_node, until
 

@@ -13,8 +13,8 @@ import yaml
 from activities.adapters.own_key import own_key
 from deploy.lab.age import OURS
 from deploy.lab.lab import Lab, load, node_exec
-from quorate.catalogue import parse
-from quorate.provenance import signed
+from quorate.backups.catalogue import parse
+from quorate.backups.provenance import signed
 from tests.e2e.conftest import lab, product
 from tests.e2e.product import QUORATE, Product, on_node, until
 from tests.e2e.standing import slow

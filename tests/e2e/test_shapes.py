@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from deploy.lab.lab import Lab, digest, load
-from quorate.effective import words
+from quorate.nodes.effective import words
 from tests.e2e.conftest import product
 from tests.e2e.drafting import drafted, loaded, ours
 from tests.e2e.product import Product, on_node

@@ -50,7 +50,7 @@ def test_a_daemon_goes_on_with_the_code_that_it_began_with(
     etcd.start()
     quorate.up()
     assert quorate.backup()["outcome"] == "verified"
-    for path in [*installed.glob("workflows/*.py"), *installed.glob("quorate/*.py")]:
+    for path in [*installed.glob("workflows/*.py"), *installed.glob("quorate/**/*.py")]:
         path.write_text("raise RuntimeError('half of an upgrade')")
     monkeypatch.delenv("PYTHONPATH")
     assert quorate.backup()["outcome"] == "verified"

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from random import randbytes
 
-from quorate.bbolt import MAGIC, fnv64a
-from quorate.bbolt import meta as meta_of
+from quorate.database.bbolt import MAGIC, fnv64a
+from quorate.database.bbolt import meta as meta_of
 
 PAGE = 4096
 BRANCH, LEAF, META, FREELIST = 1, 2, 4, 0x10

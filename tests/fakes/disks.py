@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from quorate.errors import Unreachable
-from quorate.etcd import EtcdTarget
-from quorate.strain import DiskSeen
+from quorate.members.etcd import EtcdTarget
+from quorate.members.strain import DiskSeen
 
 
 def calm(_: int) -> float:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from quorate.converge import Tick
 from quorate.errors import BadInput, Failed, Missing, Unreachable
-from quorate.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue, MemberSeen
-from quorate.listing import PAGE_KEYS, Key
+from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue, MemberSeen
+from quorate.members.listing import PAGE_KEYS, Key
 from quorate.ports import Etcd
 from tests.fakes import database
 

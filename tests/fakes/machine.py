@@ -14,9 +14,9 @@ from zlib import crc32
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.errors import Busy, CommandFailed, Superseded, Unreachable
+from quorate.nodes.seen import Look, NodeSeen, PathSeen, UnitSeen
+from quorate.nodes.supervisor import FENCE_DIR
 from quorate.ports import Host
-from quorate.seen import Look, NodeSeen, PathSeen, UnitSeen
-from quorate.supervisor import FENCE_DIR
 
 RESTORE = "snapshot restore"
 

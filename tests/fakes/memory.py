@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from activities.catalogued import Catalogued
-from quorate.catalogue import of_latest
+from quorate.backups.catalogue import of_latest
 from quorate.inventory import Store
 from quorate.ports import Noted, Remembered, Stored
 

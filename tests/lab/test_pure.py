@@ -31,8 +31,8 @@ from deploy.lab.ready import STATIC_PODS
 from deploy.lab.spec import S3, Etcd, Lab, LabSpec, Node, load_lab
 from deploy.lab.ssh import ssh_key, write_known_hosts
 from deploy.lab.units import apiserver_unit, etcd_unit
-from quorate import pods
-from quorate.reading import parse
+from quorate.inventories.reading import parse
+from quorate.nodes import pods
 
 SHAPE = LabSpec("demo")
 POD_SHAPE = replace(SHAPE, control_plane="static-pods")

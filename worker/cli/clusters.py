@@ -7,8 +7,8 @@ import typer
 from worker.cli.options import Given, Output, given, paint, plain, say, say_json, uncollected
 
 if TYPE_CHECKING:
-    from quorate.catalogue import Manifest
-    from quorate.finding import Finding
+    from quorate.backups.catalogue import Manifest
+    from quorate.findings.finding import Finding
     from quorate.plan import Way
     from worker.cli.looking import Looked
     from worker.screen import Paint

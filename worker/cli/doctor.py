@@ -13,10 +13,10 @@ from quorate.errors import QuorateError
 from worker.cli.options import Given, given, paint, plain, say, say_json
 
 if TYPE_CHECKING:
-    from quorate.cluster import ClusterSeen
+    from quorate.clusters.cluster import ClusterSeen
     from quorate.command import Node
     from quorate.inventory import Cluster
-    from quorate.stored import StoredTool
+    from quorate.nodes.stored import StoredTool
     from worker.wiring import Wiring
 
 FINDINGS, UNREACHABLE = 3, 6
@@ -218,7 +218,7 @@ def certificate(wiring: "Wiring", about: str, reference: str) -> Check:
 
 def kubeconfig(wiring: "Wiring", about: str, reference: str) -> Check:
     """As the certificate that is in it."""
-    from quorate.kubeconfig import client_certificate
+    from quorate.clusters.kubeconfig import client_certificate
 
     try:
         return judged(about, reference, client_certificate(wiring.secrets.resolve(reference)))
@@ -261,7 +261,7 @@ def ssh_certificate(wiring: "Wiring", about: str, reference: str) -> Check:
 
 def node(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen", broken: str) -> Iterator[Check]:
     """SSH, then what only shows through it; `broken` is the remedy of a jump host that does not answer."""
-    from quorate.cluster import Silence
+    from quorate.clusters.cluster import Silence
     from quorate.command import address, way
 
     name, there = at.name, seen.nodes[at.name]
@@ -295,10 +295,10 @@ def node(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen", 
 
 def tool(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen") -> Check:
     """Of the same minor version as the etcd that runs, else as the newest backup."""
-    from quorate.cluster import Silence
-    from quorate.etcd import minor
-    from quorate.image import lacking, tool_of
-    from quorate.seen import NodeSeen
+    from quorate.clusters.cluster import Silence
+    from quorate.members.etcd import minor
+    from quorate.nodes.image import lacking, tool_of
+    from quorate.nodes.seen import NodeSeen
 
     name = at.name
     there, etcd = seen.nodes[name], seen.etcd[name]
@@ -338,8 +338,8 @@ def proved(wiring: "Wiring", at: "Node", kept: "StoredTool") -> Check:
 
 def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]:
     """As a restore needs it: the snapshot, what is restored from it, and the WAL, beside the live data; and tools."""
-    from quorate.needs import needs, tools, wanted
-    from quorate.seen import NodeSeen
+    from quorate.nodes.seen import NodeSeen
+    from quorate.restoring.needs import needs, tools, wanted
     from worker.screen import size
 
     there, path = seen.nodes[name], cluster.etcd.data_dir
@@ -356,7 +356,7 @@ def space(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Iterator[Check]
 
 
 def etcd(cluster: "Cluster", name: str, seen: "ClusterSeen") -> Check:
-    from quorate.cluster import Silence
+    from quorate.clusters.cluster import Silence
 
     there = seen.etcd[name]
     how = "with TLS" if cluster.etcd.tls else "without TLS"

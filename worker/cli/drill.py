@@ -27,7 +27,7 @@ from worker.cli.waiting import Waiting
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from quorate.coverage import Covered
+    from quorate.drills.coverage import Covered
     from worker.settings import Settings
 
 LONG = "4h"
@@ -61,7 +61,7 @@ def start(
     output: As = Output.TABLE,
 ) -> int:
     """Hold it now, and wait for its verdict. Exit 0 passed, 3 with findings, 9 stopped, 10 failed."""
-    from quorate.permitted import request
+    from quorate.drills.permitted import request
     from worker.operations import new_id, version
     from worker.scenarios import scenario as named
 

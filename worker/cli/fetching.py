@@ -14,7 +14,7 @@ from worker.cli.options import Actor, As, Output, Patience, StoreName, actor, co
 from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
-    from quorate.catalogue import Manifest
+    from quorate.backups.catalogue import Manifest
     from quorate.ports import Store
     from worker.wiring import Wiring
 
@@ -151,7 +151,7 @@ class Trusted:
     @classmethod
     def of(cls, wiring: "Wiring", snapshot: str, store: str, fields: dict[str, Any]) -> "Trusted":
         """What is known of it is in the fields from then on, also where it is refused."""
-        from quorate.provenance import why_not
+        from quorate.backups.provenance import why_not
         from worker.cli.snapshots import named
 
         found = named(wiring, snapshot, store)

@@ -87,7 +87,7 @@ def trust(
 def machines(wiring: "Wiring", cluster: str) -> "tuple[Node, ...]":
     """Each once: clusters may share a sandbox."""
     from quorate.command import nodes_of
-    from quorate.sandbox import node_of
+    from quorate.drills.sandbox import node_of
 
     names = [cluster] if cluster else sorted(wiring.settings.inventory.clusters)
     found: dict[Node, None] = {}

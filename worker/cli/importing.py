@@ -11,7 +11,7 @@ from worker.cli.options import Actor, As, ClusterName, Output, actor, contract, 
 from worker.cli.results import BACKUP_FIELDS, told
 
 if TYPE_CHECKING:
-    from quorate.cluster import ClusterSeen
+    from quorate.clusters.cluster import ClusterSeen
     from worker.wiring import Wiring
 
 FileName = Annotated[

@@ -11,9 +11,9 @@ from quorate.errors import BadInput, HostKeyChanged, NotApproved, Unreachable
 from worker.cli.options import Actor, As, Output, actor, given, say, say_json, warn
 
 if TYPE_CHECKING:
-    from quorate.draft import Value
+    from quorate.inventories.draft import Value
     from quorate.inventory import Ssh
-    from quorate.known_hosts import HostKey
+    from quorate.nodes.known_hosts import HostKey
     from worker.introduction import Wanted, Written
 
     Shown = Mapping[str, tuple[HostKey, ...]]
@@ -169,7 +169,7 @@ def through(jump: str) -> dict[str, object]:
 def called(cluster: str) -> "Value":
     from pydantic import TypeAdapter, ValidationError
 
-    from quorate.draft import Value
+    from quorate.inventories.draft import Value
     from quorate.inventory import Name
 
     if not cluster:

@@ -11,7 +11,7 @@ from quorate.errors import BadInput, QuorateError
 from worker.cli.options import As, ClusterName, Output, StoreName, contract, given, say, say_json
 
 if TYPE_CHECKING:
-    from quorate.catalogue import Manifest
+    from quorate.backups.catalogue import Manifest
     from quorate.inventory import Backup
     from quorate.ports import Cipher
     from worker.wiring import Wiring

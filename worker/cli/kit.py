@@ -43,7 +43,7 @@ def export(ctx: typer.Context, file: File, output: As = Output.TABLE) -> int:
 @app.command()
 def check(ctx: typer.Context, file: File, older_than: Old = "30d", output: As = Output.TABLE) -> int:
     """Is it whole, and would one that is made now be the same."""
-    from quorate.kit import differences
+    from quorate.backups.kit import differences
     from worker.kit import opened, today
 
     old_s = duration(older_than)

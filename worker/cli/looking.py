@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from activities.catalogued import FRESH_S
 from activities.surveys import Patience
-from quorate.case import Case
-from quorate.cluster import ClusterSeen
-from quorate.coverage import Covered
-from quorate.diagnosis import advise, diagnose
+from quorate.clusters.cluster import ClusterSeen
+from quorate.drills.coverage import Covered
 from quorate.errors import Failed
-from quorate.finding import Finding
+from quorate.findings.case import Case
+from quorate.findings.diagnosis import advise, diagnose
+from quorate.findings.finding import Finding
 from quorate.gauges import loss_of
-from quorate.revision_clock import Loss
+from quorate.members.revision_clock import Loss
 from worker.past import coverage
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from worker.cli.fetching import SnapshotId
 from worker.cli.options import Actor, As, Output, StoreName, actor, contract, given, say, say_json
 
 if TYPE_CHECKING:
-    from quorate.marks import Kind
+    from quorate.backups.marks import Kind
 
 FIELDS = ("operation", "cluster", "snapshot", "protected", "reason")
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it lies beside the snapshot.")]
@@ -26,7 +26,7 @@ def protect(
     output: As = Output.TABLE,
 ) -> int:
     """No retention removes it, until somebody says otherwise."""
-    from quorate.marks import Kind
+    from quorate.backups.marks import Kind
 
     return marked(ctx, snapshot, Kind.PROTECTED, reason, store, actor(who), output)
 
@@ -41,15 +41,15 @@ def unprotect(
     output: As = Output.TABLE,
 ) -> int:
     """Retention may remove it again."""
-    from quorate.marks import Kind
+    from quorate.backups.marks import Kind
 
     return marked(ctx, snapshot, Kind.UNPROTECTED, reason, store, actor(who), output)
 
 
 def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, store: str, who: str, output: Output) -> int:
     """By this process itself: it needs no daemon, and is on record in the state directory and in the store."""
+    from quorate.backups.marks import Mark, put
     from quorate.command import Ticket
-    from quorate.marks import Mark, put
     from worker.cli.records import closed
     from worker.cli.snapshots import named, shelf_of
     from worker.operations import new_id

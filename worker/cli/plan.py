@@ -131,8 +131,8 @@ def request_for(
     store: str,
 ) -> "RestoreRequest":
     """BadInput for a gate or a node that does not exist, or an override or a claim without a reason."""
-    from quorate.gates import IDS
     from quorate.operation import RestoreRequest
+    from quorate.restoring.gates import IDS
     from worker.operations import new_id
 
     check_gates(gates, IDS, reason)

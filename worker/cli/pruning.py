@@ -25,8 +25,8 @@ from worker.cli.results import FINDINGS, PRUNE_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
+    from quorate.backups.retention import Judged
     from quorate.prune import Stray
-    from quorate.retention import Judged
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show it, as without --confirm.")]
 

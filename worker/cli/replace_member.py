@@ -119,7 +119,7 @@ def request_for(
 ) -> "RestoreRequest":
     """BadInput for a gate that there is none, or an override without a reason."""
     from quorate.operation import RestoreRequest
-    from quorate.replace_gates import IDS
+    from quorate.restoring.replace_gates import IDS
     from worker.operations import new_id
 
     check_gates(gates, IDS, reason)

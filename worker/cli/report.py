@@ -27,8 +27,8 @@ from worker.cli.options import (
 if TYPE_CHECKING:
     from typer._click import Context
 
-    from quorate.report import Report, Row
-    from quorate.trend import Trend
+    from quorate.reports.report import Report, Row
+    from quorate.reports.trend import Trend
 
 FINDINGS = 3
 MAKE = "make"
@@ -75,7 +75,7 @@ Public = Annotated[
 @app.command(MAKE, hidden=True)
 def make(ctx: typer.Context, operation: OperationId, form: As_ = Form.HTML, to: To = None, who: Actor = "") -> int:
     """Out of its record and its audit trail; exit 0 whatever the operation's outcome was."""
-    from quorate.seal import sealed
+    from quorate.reports.seal import sealed
 
     here = given(ctx)
     if to and to.exists():
@@ -100,7 +100,7 @@ def report_of(here: Given, operation: str, who: str) -> "Report":
     import time
     from dataclasses import replace
 
-    from quorate.reporting import reported
+    from quorate.reports.reporting import reported
     from quorate.sshsig import fingerprint
     from worker.cli.records import record
     from worker.operations import version
@@ -114,7 +114,7 @@ def report_of(here: Given, operation: str, who: str) -> "Report":
 @app.command()
 def verify(ctx: typer.Context, file: File, key: Public = "", output: As = Output.TABLE) -> int:
     """Finds any change of a report, and says whose seal it bears; needs the file and the public key, nothing else."""
-    from quorate.seal import opened
+    from quorate.reports.seal import opened
     from quorate.sshsig import fingerprint
     from worker.wiring import signatures
 
@@ -185,7 +185,7 @@ def by_inventory(here: Given, key: str) -> str:
 @app.command()
 def trend(ctx: typer.Context, cluster: ClusterName, output: As = Output.TABLE) -> int:
     """Drills, restores, proofs and backups over time: verdict, RTO, RPO, duration; medians, of the last five too."""
-    from quorate.trend import trends
+    from quorate.reports.trend import trends
     from worker.reports import rows
 
     wiring = given(ctx).wiring()
@@ -210,7 +210,7 @@ SHOWN = 20  # for people; scripts get all
 
 
 def shown(each: "Trend") -> str:
-    from quorate.spoken import interval, moment, span
+    from quorate.reports.spoken import interval, moment, span
     from worker.screen import table
 
     lines = [["WHEN", "VERDICT", "RTO", "RPO", "TOOK", "OPERATION"]]

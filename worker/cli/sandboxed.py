@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def ready(wiring: "Wiring", cluster: "Cluster", sandbox: "Sandbox", version: str) -> str:
     """Logged in to; its etcd is of the version that runs. A restore tool it may lack: the store may have one."""
-    from quorate.etcd import minor
-    from quorate.sandbox import fit, node_of, version_of_etcd
-    from quorate.seen import Look
+    from quorate.drills.sandbox import fit, node_of, version_of_etcd
+    from quorate.members.etcd import minor
+    from quorate.nodes.seen import Look
     from worker.screen import size
 
     there = node_of(cluster, sandbox)
@@ -35,8 +35,8 @@ def ready(wiring: "Wiring", cluster: "Cluster", sandbox: "Sandbox", version: str
 def api_server(wiring: "Wiring", there: "Node", program: str) -> str:
     """Its version; Refusal where it could not be started, or not be asked."""
     from quorate.command import Command
+    from quorate.drills.sandbox_api import version_told
     from quorate.errors import CommandFailed, Refusal
-    from quorate.sandbox_api import version_told
 
     try:
         said = b"".join(wiring.hosts.read(there, Command((program, "--version"))))

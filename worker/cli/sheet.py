@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from quorate.cluster import Silence
-from quorate.expiry import soonest
-from quorate.versions import by_version, kubernetes, running
+from quorate.clusters.cluster import Silence
+from quorate.findings.expiry import soonest
+from quorate.findings.versions import by_version, kubernetes, running
 from worker.cli.clusters import age, backup, found, listed, lost, proof, quorum, restored
 from worker.cli.options import Given, plain
 from worker.screen import brief, size, table, wrapped

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from activities.catalogued import Glance
-from quorate.catalogue import Manifest, Shelf
+from quorate.backups.catalogue import Manifest, Shelf
 from worker.cli.options import uncollected
 from worker.remembering import catalogued
 from worker.screen import span
@@ -79,7 +79,7 @@ class Shelves:
         return LookedUp(shelf, doubted, at, remembered.said, just_now, known.older)
 
     def _why_not(self, cluster: str, manifest: Manifest) -> str:
-        from quorate.provenance import why_not
+        from quorate.backups.provenance import why_not
 
         return why_not(manifest, self.settings.cluster(cluster).trust, self.wiring.signatures)
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from quorate.catalogue import Live, Manifest, Shelf
-    from quorate.marks import Standing
+    from quorate.backups.catalogue import Live, Manifest, Shelf
+    from quorate.backups.marks import Standing
     from worker.wiring import Wiring
 
 FINDINGS = 3
@@ -97,7 +97,7 @@ app.command()(unprotect)
 
 def named(wiring: "Wiring", snapshot: str, store: str) -> "Manifest":
     """By its id, or `CLUSTER/latest`; BadInput names the newest that there are."""
-    from quorate.catalogue import LATEST, find
+    from quorate.backups.catalogue import LATEST, find
 
     cluster, slash, name = snapshot.partition("/")
     if not slash:
@@ -110,7 +110,7 @@ def named(wiring: "Wiring", snapshot: str, store: str) -> "Manifest":
 
 def discounted(wiring: "Wiring", cluster: str, shelf: "Shelf") -> "Mapping[str, str]":
     """Why some do not count, by id, beside those that say so themselves."""
-    from quorate.provenance import doubted
+    from quorate.backups.provenance import doubted
 
     trust = wiring.settings.cluster(cluster).trust
     return {**shelf.quarantined, **doubted(shelf.manifests, trust, wiring.signatures)}
@@ -202,7 +202,7 @@ def details(each: "Manifest", marks: "Standing") -> str:
 
 def beside(files: "Mapping[str, tuple[str, ...]]") -> str:
     """What its bundle holds, node by node; the files themselves `pull --bundle` gives."""
-    from quorate.bundle import by_node
+    from quorate.backups.bundle import by_node
 
     nodes = by_node(files)
     return "\n".join(f"\nof {name}, {len(paths)} files:\n  " + "\n  ".join(paths) for name, paths in nodes.items())

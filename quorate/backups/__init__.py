@@ -1,0 +1,1 @@
+"""What lies in a store: manifests, marks, bundles, tools, and which of it may go."""

@@ -1,0 +1,1 @@
+"""What etcd's own files hold: pages, records and logs, read as bytes pass."""

@@ -1,0 +1,1 @@
+"""An inventory read, written, and drafted from a cluster that nobody has described yet."""

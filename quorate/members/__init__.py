@@ -1,0 +1,1 @@
+"""What members of etcd say of themselves and of one another."""

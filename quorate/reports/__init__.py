@@ -1,0 +1,1 @@
+"""An operation told to whoever was not there, in every form, and sealed."""

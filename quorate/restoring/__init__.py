@@ -1,0 +1,1 @@
+"""What decides about a restore or a replacement before anything is stopped, and what it took afterwards."""
