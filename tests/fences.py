@@ -11,7 +11,7 @@ import zstandard
 from temporalio import activity
 from temporalio.client import WorkflowHandle
 
-from activities.planning import Planning
+from activities.clusters.planning import Planning
 from quorate import lay, replace_member, restore, tidy
 from quorate.backups.bundle import Gathered, tar
 from quorate.backups.catalogue import Bundle

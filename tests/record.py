@@ -28,9 +28,9 @@ from quorate.tidy import Judged
 from tests.factory import LIVE
 from tests.fences import Fences
 from tests.schedules import settings, workers
-from tests.test_backup import Bench
-from tests.test_drill_workflow import NIGHTLY, Hall, asked
-from tests.test_prove import ON_TOP, Attic
+from tests.worker.test_drill_workflow import NIGHTLY, Hall, asked
+from tests.workflows.test_backup import Bench
+from tests.workflows.test_prove import ON_TOP, Attic
 from tests.world import World, approve, held, resolve
 from worker.schedules import wanted
 from workflows.drill import Drill

@@ -18,8 +18,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.adapters.age import Age
 from activities.adapters.journal import FileJournals
 from activities.adapters.secrets import LocalSecrets
-from activities.nodes import Nodes
-from activities.recorded import RecordedHosts, RecordedStores
+from activities.recording.recorded import RecordedHosts, RecordedStores
+from activities.restoring.nodes import Nodes
 from quorate import freeze, replace_member, thaw, tidy
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick

@@ -13,17 +13,17 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.adapters.signatures import SshSignatures
-from activities.boundary import Boundary
-from activities.due import Outset
-from activities.pruning import Pruning
-from activities.recorded import RecordedHosts, RecordedStores
-from activities.sandbox import SandboxWork
-from activities.verifying import Verifying
+from activities.backups.due import Outset
+from activities.backups.pruning import Pruning
+from activities.backups.verifying import Verifying
+from activities.drills.sandbox import SandboxWork
+from activities.recording.boundary import Boundary
+from activities.recording.recorded import RecordedHosts, RecordedStores
 from quorate.inventories.reading import parse
 from tests.factory import INVENTORY
 from tests.fakes.machine import FakeHosts
 from tests.fakes.store import MemoryStores
-from tests.test_backup import AGE, Bench, sealed
+from tests.workflows.test_backup import AGE, Bench, sealed
 from worker.settings import Settings
 from worker.temporal import in_order
 from workflows.backup import Backup

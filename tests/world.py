@@ -20,11 +20,11 @@ from activities.adapters.age import Age
 from activities.adapters.journal import FileJournals
 from activities.adapters.secrets import LocalSecrets
 from activities.adapters.signatures import SshSignatures
-from activities.approvals import Approvals
-from activities.boundary import Boundary
-from activities.laying import Laying
-from activities.nodes import VERBS, Nodes
-from activities.recorded import RecordedHosts, RecordedStores
+from activities.recording.approvals import Approvals
+from activities.recording.boundary import Boundary
+from activities.recording.recorded import RecordedHosts, RecordedStores
+from activities.restoring.laying import Laying
+from activities.restoring.nodes import VERBS, Nodes
 from quorate.converge import Receipt
 from quorate.errors import BadInput, Failed
 from quorate.inventory import Store as StoreSettings

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
-from activities.boundary import Boundary
+from activities.recording.boundary import Boundary
 from quorate.errors import Denied, Unreachable
 from worker import embedded, eyes, metrics, presence, temporal
 from worker.operations import Operations

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from activities.discovery import reference
-from activities.surveys import PARALLEL, answer
+from activities.clusters.discovery import reference
+from activities.clusters.surveys import PARALLEL, answer
 from quorate.clusters.cluster import Silence
 from quorate.clusters.kubeconfig import server
 from quorate.command import Node, jump_of

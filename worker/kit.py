@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from activities.compression import expanded
+from activities.streams.compression import expanded
 from quorate.backups.catalogue import read
 from quorate.backups.kit import (
     CONTENTS,

@@ -4,28 +4,28 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from activities.approvals import Approvals
-from activities.approving import Approving
-from activities.bundling import Bundling
-from activities.copying import Copying
-from activities.drilling import Drilling
-from activities.due import Outset
-from activities.exposing import Exposing
-from activities.forwarded import ForwardedApis
-from activities.kubernetes import Kubernetes
-from activities.laying import Laying
-from activities.listings import Listings
-from activities.members import Members
-from activities.mistakes import Mistakes
-from activities.nodes import VERBS, Nodes
-from activities.probing import Probe
-from activities.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
-from activities.replacing import Replacing
-from activities.sandbox import SandboxWork
-from activities.sandbox_api import ApiServing
-from activities.snapshots import Snapshots
-from activities.spoiling import Spoiling
-from activities.taking import Taking
+from activities.backups.bundling import Bundling
+from activities.backups.copying import Copying
+from activities.backups.due import Outset
+from activities.backups.snapshots import Snapshots
+from activities.clusters.forwarded import ForwardedApis
+from activities.drills.drilling import Drilling
+from activities.drills.exposing import Exposing
+from activities.drills.mistakes import Mistakes
+from activities.drills.probing import Probe
+from activities.drills.sandbox import SandboxWork
+from activities.drills.sandbox_api import ApiServing
+from activities.drills.spoiling import Spoiling
+from activities.recording.approvals import Approvals
+from activities.recording.approving import Approving
+from activities.recording.recorded import RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
+from activities.restoring.kubernetes import Kubernetes
+from activities.restoring.laying import Laying
+from activities.restoring.listings import Listings
+from activities.restoring.members import Members
+from activities.restoring.nodes import VERBS, Nodes
+from activities.restoring.replacing import Replacing
+from activities.restoring.taking import Taking
 from worker.temporal import in_order
 from worker.wiring import Wiring
 from workflows.backup import Backup

@@ -1,7 +1,7 @@
 """What this machine remembers of stores: little to load, so that a listing answers without everything else."""
 
 from activities.adapters.sqlite_memory import SqliteMemory
-from activities.catalogued import Catalogued
+from activities.clusters.catalogued import Catalogued
 from quorate.ports import Memory
 from worker.settings import Settings
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from activities.catalogued import Catalogued
+from activities.clusters.catalogued import Catalogued
 from quorate.backups.catalogue import Manifest, Shelf, newest
 from quorate.backups.provenance import why_not
 from quorate.errors import QuorateError

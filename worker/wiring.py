@@ -20,11 +20,11 @@ from activities.adapters.sqlite import SqliteTicks
 from activities.adapters.ssh import SshHosts
 from activities.adapters.uploads import FileUploads
 from activities.adapters.x509 import X509
-from activities.catalogued import Catalogued
-from activities.forwarded import ForwardedEtcds
-from activities.noticed import NoticedStore
-from activities.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
-from activities.surveys import Surveyor
+from activities.backups.noticed import NoticedStore
+from activities.clusters.catalogued import Catalogued
+from activities.clusters.forwarded import ForwardedEtcds
+from activities.clusters.surveys import Surveyor
+from activities.recording.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from quorate.backups.catalogue import Shelf
 from quorate.command import Node, Ticket
 from quorate.inventory import Store as StoreSettings
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
     from activities.adapters.kubernetes import KubeApis
     from activities.adapters.s3 import S3Stores
     from activities.adapters.webhooks import HttpWebhooks
-    from activities.clock import RevisionClock
-    from activities.discovery import Borrowed, Discovery
-    from activities.importing import Importing
-    from activities.ledger import Ledger
-    from activities.planning import Planning
-    from activities.pruning import Pruning
-    from activities.remains import Remains
-    from activities.trust import Trust
-    from activities.verifying import Verifying
-    from activities.vitals import Watcher
+    from activities.backups.importing import Importing
+    from activities.backups.pruning import Pruning
+    from activities.backups.verifying import Verifying
+    from activities.clusters.clock import RevisionClock
+    from activities.clusters.discovery import Borrowed, Discovery
+    from activities.clusters.planning import Planning
+    from activities.clusters.remains import Remains
+    from activities.clusters.trust import Trust
+    from activities.clusters.vitals import Watcher
+    from activities.recording.ledger import Ledger
 
 T = TypeVar("T")
 SIGNING = "signing.key"  # in the state directory
@@ -145,7 +145,7 @@ class Wiring:
 
     @cached_property
     def clock(self) -> "RevisionClock":
-        from activities.clock import RevisionClock
+        from activities.clusters.clock import RevisionClock
 
         return RevisionClock(self.etcds, self.ticks, time.time)
 
@@ -161,7 +161,7 @@ class Wiring:
 
     @cached_property
     def watcher(self) -> "Watcher":
-        from activities.vitals import Watcher
+        from activities.clusters.vitals import Watcher
 
         return Watcher(self.etcds, self.disks, self.kube_apis, self.hosts)
 
@@ -189,13 +189,13 @@ class Wiring:
 
     @cached_property
     def planning(self) -> "Planning":
-        from activities.planning import Planning
+        from activities.clusters.planning import Planning
 
         return Planning(self.surveyor, self.hosts, time)
 
     @cached_property
     def remains(self) -> "Remains":
-        from activities.remains import Remains
+        from activities.clusters.remains import Remains
 
         return Remains(self.hosts)
 
@@ -205,35 +205,35 @@ class Wiring:
 
     @cached_property
     def ledger(self) -> "Ledger":
-        from activities.ledger import Ledger
+        from activities.recording.ledger import Ledger
 
         return Ledger(self.settings.operations, self.journals.at, self.stores)
 
     @cached_property
     def trust(self) -> "Trust":
         from activities.adapters.known_hosts import KnownHostsFiles
-        from activities.trust import Trust
+        from activities.clusters.trust import Trust
 
         return Trust(self.hosts, KnownHostsFiles(), self.journals.at, time)
 
     @cached_property
     def pruning(self) -> "Pruning":
-        from activities.pruning import Pruning
+        from activities.backups.pruning import Pruning
 
         stores = RecordedStores(self.stores, self.journals.at, time)
         return Pruning(stores, self.signatures, self.settings.operations, shelf=self.shelf)
 
     @cached_property
     def verifying(self) -> "Verifying":
-        from activities.verifying import Verifying
+        from activities.backups.verifying import Verifying
 
         stores = RecordedStores(self.stores, self.journals.at, time)
         return Verifying(stores, self.cipher, self.signatures, shelf=self.shelf)
 
     @cached_property
     def importing(self) -> "Importing":
-        from activities.importing import Importing
-        from activities.snapshots import Snapshots
+        from activities.backups.importing import Importing
+        from activities.backups.snapshots import Snapshots
 
         hosts = RecordedHosts(self.hosts, self.journals.at, time)
         etcds = RecordedEtcds(self.etcds, self.journals.at, time)
@@ -284,7 +284,7 @@ class Introduction:
 
     @cached_property
     def borrowed(self) -> "Borrowed":
-        from activities.discovery import Borrowed
+        from activities.clusters.discovery import Borrowed
 
         files = RecordedFiles(self.hosts, self.journals.at, time)
         return Borrowed(files, self.ticket, self.node, LocalSecrets(os.environ))
@@ -295,7 +295,7 @@ class Introduction:
 
     @property
     def discovery(self) -> "Discovery":
-        from activities.discovery import Discovery
+        from activities.clusters.discovery import Discovery
 
         return Discovery(self.hosts, GrpcEtcds(self.borrowed), self.hosts, self.node, self.own)
 

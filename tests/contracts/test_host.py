@@ -22,7 +22,7 @@ from quorate.nodes.supervisor import Systemd, Together
 from quorate.ports import Host, Hosts
 from tests.factory import node as fake_node
 from tests.fakes.machine import FakeHosts, Machine, Unit
-from tests.test_converge import silent
+from tests.quorate.test_converge import silent
 from worker.settings import load
 
 

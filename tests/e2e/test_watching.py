@@ -15,8 +15,8 @@ from deploy.lab.process import wait
 from tests.e2e.product import Product
 from tests.exporting import names, scraped
 from tests.hooks import hooked
-from tests.test_alerts import ETCDS, OURS, SERIES
-from tests.test_dashboards import BOARDS, series
+from tests.worker.test_alerts import ETCDS, OURS, SERIES
+from tests.worker.test_dashboards import BOARDS, series
 
 pytestmark = pytest.mark.lab
 SEEN_S = 120

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from activities.catalogued import Catalogued
+from activities.clusters.catalogued import Catalogued
 from quorate.backups.catalogue import of_latest
 from quorate.inventory import Store
 from quorate.ports import Noted, Remembered, Stored

@@ -153,7 +153,7 @@ def attempt(key: str, about: str, ask: Callable[[], str], remedy: str) -> Check:
 
 def examined(wiring: "Wiring", name: str) -> Iterator[Check]:
     """Everything about one cluster, from one survey."""
-    from activities.surveys import running
+    from activities.clusters.surveys import running
     from quorate.command import JUMP, node_of, nodes_of
     from worker.cli.keys import tried, vouched
     from worker.cli.locks import held
@@ -321,8 +321,8 @@ def tool(wiring: "Wiring", at: "Node", cluster: "Cluster", seen: "ClusterSeen") 
 
 def proved(wiring: "Wiring", at: "Node", kept: "StoredTool") -> Check:
     """Sent as a restore would send it, asked for its version, and gone again."""
-    from activities.checksums import proved as as_stored
-    from activities.compression import expanded
+    from activities.streams.checksums import proved as as_stored
+    from activities.streams.compression import expanded
 
     store = wiring.stores.at(wiring.settings.store(at.cluster))
     try:

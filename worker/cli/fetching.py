@@ -163,12 +163,12 @@ class Trusted:
 
     def bytes_sent(self) -> Iterator[bytes]:
         """By etcd, proved on the way."""
-        from activities.fetched import fetched
+        from activities.streams.fetched import fetched
 
         return fetched(self._there, self.wiring.cipher, self.manifest, self._identities)
 
     def bundle(self) -> Iterator[bytes]:
-        from activities.unbundling import pulled
+        from activities.backups.unbundling import pulled
 
         return pulled(self._there, self.wiring.cipher, self.manifest, self._identities)
 

@@ -10,7 +10,7 @@ from quorate.errors import BadInput
 from worker.cli.options import Actor, As, Given, Output, actor, contract, given, paint, say, say_json
 
 if TYPE_CHECKING:
-    from activities.trust import Compared, Pinned
+    from activities.clusters.trust import Compared, Pinned
     from quorate.command import Node
     from worker.wiring import Wiring
 

@@ -67,8 +67,8 @@ def tried(
     ctx: typer.Context, cluster: ClusterName, identity: IdentityFile, store: StoreName = "", output: As = Output.TABLE
 ) -> int:
     """Whether this key opens the newest backup: all of it is fetched, opened and compared; nothing is kept."""
-    from activities.checksums import drain
-    from activities.fetched import fetched
+    from activities.streams.checksums import drain
+    from activities.streams.fetched import fetched
     from worker.cli.snapshots import named
 
     here = given(ctx)

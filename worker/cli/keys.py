@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from activities.sealed import opened
+from activities.streams.sealed import opened
 from quorate.errors import Denied, Refusal
 
 if TYPE_CHECKING:

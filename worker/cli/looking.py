@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from activities.catalogued import FRESH_S
-from activities.surveys import Patience
+from activities.clusters.catalogued import FRESH_S
+from activities.clusters.surveys import Patience
 from quorate.clusters.cluster import ClusterSeen
 from quorate.drills.coverage import Covered
 from quorate.errors import Failed

@@ -7,7 +7,7 @@ from enum import Enum, auto
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from activities.catalogued import Glance
+from activities.clusters.catalogued import Glance
 from quorate.backups.catalogue import Manifest, Shelf
 from worker.cli.options import uncollected
 from worker.remembering import catalogued

@@ -1,0 +1,69 @@
+"""What the members say of a snapshot's revision, asked while the store gives the snapshot back."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from activities.backups.agreement import Comparison
+from activities.backups.census import census
+from activities.recording.recorded import RecordedEtcds
+from quorate.backup import REGISTRY, BackupTask, Measured
+from quorate.command import Ticket
+from quorate.converge import Clock, Tick
+from quorate.errors import QuorateError
+from quorate.members.etcd import HashKV
+from quorate.ports import Etcd
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Measuring:
+    etcds: RecordedEtcds
+    clock: Clock
+
+    def of(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Measured:
+        """Keys and hashes as of the snapshot; what cannot be had costs a finding and no backup."""
+        choice, put = task.choice, task.streamed
+        assert choice is not None, "measured before it was chosen"
+        assert put is not None, "measured before it was streamed"
+        try:
+            with self.etcds.at(choice.target, ticket) as etcd:
+                keys, hash_kv, found = numbers(etcd, put.revision)
+                counted = census(etcd, put.revision, keys.get("", 0), put.size_bytes, self.clock, tick)
+        except QuorateError as error:
+            return Measured(findings=(unmeasured(put.revision, error),))
+        alike = Comparison(self.etcds, self.clock).of(task, ticket, put, hash_kv, tick)
+        return Measured(
+            keys=keys,
+            hash_kv=hash_kv,
+            live=counted.live,
+            findings=(*found, *alike.findings),
+            notes=(*alike.notes, *counted.notes),
+        )
+
+
+def beside(work: Callable[[], T], other: Callable[[], Measured] | None) -> tuple[T, Measured | None]:
+    """Both at once, and nobody is left behind when the first fails."""
+    if other is None:
+        return work(), None
+    with ThreadPoolExecutor(1, "measure") as pool:
+        measured = pool.submit(other)
+        return work(), measured.result()
+
+
+def numbers(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, tuple[str, ...]]:
+    """A cluster that compacts faster than we ask has none."""
+    keys: dict[str, int] = {}
+    hash_kv = None
+    try:
+        keys = {prefix: etcd.count(prefix, revision) for prefix in ("", REGISTRY)}
+        hash_kv = etcd.hash_kv(revision)
+    except QuorateError as error:
+        return keys, hash_kv, (unmeasured(revision, error),)
+    return keys, hash_kv, ()
+
+
+def unmeasured(revision: int, error: QuorateError) -> str:
+    return f"not all was measured at revision {revision}: {error}"

@@ -1,0 +1,430 @@
+"""A snapshot's way into the store and back: nothing on disk, a few megabytes in memory at any size."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from temporalio import activity
+
+from activities.backups.measuring import Measuring, beside
+from activities.backups.sweeping import swept
+from activities.backups.toolbox import Toolbox
+from activities.recording.recorded import RecordedEtcds, RecordedHosts, RecordedStores
+from activities.recording.tickets import ticket_of
+from activities.streams.checksums import Sum, drain
+from activities.streams.compression import LEVEL, compressed, expanded
+from activities.streams.easing import Easing, defragmenting, told_of, unwatched
+from activities.streams.pipeline import Pace, ahead, beaten
+from activities.streams.sealed import opened
+from activities.streams.walking import Walking, learnt
+from quorate.backup import (
+    BackupResult,
+    BackupTask,
+    Choice,
+    Measured,
+    ReadBack,
+    Streamed,
+    choose,
+    findings,
+    least_sick,
+    manifest,
+    notes_of,
+    result,
+    running_flags,
+    wrong_clock,
+)
+from quorate.backups.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
+from quorate.backups.provenance import signed
+from quorate.backups.toolbox import offers
+from quorate.command import Ticket
+from quorate.converge import Clock, Tick
+from quorate.database.pages import heard, told
+from quorate.database.snapshot import Examination, Facts, joined
+from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
+from quorate.inventory import Lock
+from quorate.members.agreement import order
+from quorate.members.etcd import EtcdSeen, EtcdTarget
+from quorate.nodes.seen import NodeSeen
+from quorate.ports import Cipher, Disks, Etcd, Signing, Store, Uploads
+from quorate.suspicion import baseline
+
+AHEAD = 2  # pieces between the threads that read, examine and compress
+LOOK_AGAIN_S = 0.5
+STEADY_S = 1.0  # between two looks at who leads while a member sends
+SETTLE_S = 10.0  # an election, or a member that catches up
+NODES_S = 1.0  # that a node may take longer than the members
+Proof = Callable[[BackupTask, Ticket, Tick], ReadBack]
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """A snapshot that was not taken by us: its bytes, as often as they are asked for, its time and revision."""
+
+    chunks: Callable[[], Iterator[bytes]]
+    taken: int
+    revision: int
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    etcds: RecordedEtcds
+    stores: RecordedStores
+    hosts: RecordedHosts
+    cipher: Cipher
+    signing: Signing
+    uploads: Uploads
+    clock: Clock = time
+    tick: Tick = activity.heartbeat
+    disks: Disks | None = None  # nobody asks how they do, where nothing but a file is read or a cluster is down
+
+    @activity.defn(name="backup.choose", no_thread_cancel_exception=True)
+    def choose(self, task: BackupTask) -> Choice:
+        """Looks again for a while: an election, or being behind by a moment, is no reason to fail."""
+        ticket = ticket_of(task)
+        asked_at, asked = self.clock.time(), self._ask_nodes(task)
+        choice = beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
+        nodes = answered(asked, NODES_S)
+        flags, notes = running_flags(nodes)
+        clock = wrong_clock(nodes, asked_at, self.clock.time())
+        with self.etcds.at(choice.target, ticket) as etcd:
+            auth = bool(choice.target.user) if choice.alone else etcd.auth_enabled()  # asked of a quorum
+        tools = offers(task.request.tool, nodes)
+        store = self.stores.at(task.request.store, ticket)
+        before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
+        found, notes = (*choice.findings, *clock), (*notes, *choice.notes)
+        return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools, before=before, findings=found)
+
+    @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
+    def stream(self, task: BackupTask) -> Streamed:
+        """Every attempt has a key of its own, named after its time, so a dead one is never in the way."""
+        ticket = ticket_of(task)
+        return beaten(lambda tick: self._stream(task, ticket, tick), self.tick)
+
+    @activity.defn(name="snapshots.read_back", no_thread_cancel_exception=True)
+    def read_back(self, task: BackupTask) -> ReadBack:
+        """The store's word is not taken: what it gives back must be what etcd sent. Beside it members are asked."""
+        ticket = ticket_of(task)
+        return beaten(lambda tick: self._proof(task, ticket, tick), self.tick)
+
+    @activity.defn(name="snapshots.publish", no_thread_cancel_exception=True)
+    def publish(self, task: BackupTask) -> BackupResult:
+        """From here on the snapshot exists; a manifest that is there already must be this one. Then the tool."""
+        ticket = ticket_of(task)
+        published = beaten(lambda tick: self._publish(task, ticket, tick), self.tick)
+        toolbox = Toolbox(self.hosts, self.stores, self.clock)
+        lacks = beaten(lambda tick: toolbox.keep(task, ticket, tick), self.tick)
+        return replace(published, notes=(*published.notes, *lacks))
+
+    def taken(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Manifest:
+        """Stream, read back and publish in one go, for a member that has been chosen already."""
+        return self._proved(task, lambda: self._stream(task, ticket, tick), self._proof, ticket, tick)
+
+    def imported(self, task: BackupTask, source: Import, ticket: Ticket, tick: Tick) -> Manifest:
+        """The same for what somebody else has saved."""
+
+        def put() -> Streamed:
+            return self._put(task, lambda: joined(source.chunks()), source.taken, source.revision, ticket, tick)
+
+        return self._proved(task, put, self._read_back, ticket, tick)
+
+    def _proved(
+        self, task: BackupTask, put: Callable[[], Streamed], proof: Proof, ticket: Ticket, tick: Tick
+    ) -> Manifest:
+        began = self.clock.monotonic()
+        task = replace(task, streamed=put())
+        read_back = proof(task, ticket, tick)
+        task = replace(task, duration_s=self.clock.monotonic() - began, read_back=read_back)
+        self._publish(task, ticket, tick)
+        return manifest(task)
+
+    def _ask_nodes(self, task: BackupTask) -> dict[str, Future[NodeSeen]]:
+        """In threads that nobody waits for at the end: a node that hangs holds up no backup."""
+        request = task.request
+        pool = ThreadPoolExecutor(len(request.nodes) or 1, "nodes")
+        asked = {node.name: pool.submit(self.hosts.survey, node, request.look) for node in request.nodes}
+        pool.shutdown(wait=False)
+        return asked
+
+    def _choose(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Choice:
+        limit = self.clock.monotonic() + SETTLE_S
+        sick = task.request.when_sick == "degraded"
+        while True:
+            try:
+                revision = self._linearizable_revision(task, ticket)
+                seen = self._look(task, ticket)
+                disks = told_of(self.disks, task.request.targets)
+                name = choose(seen, revision, task.request.member, defragmenting(disks))
+                return replace(choice_of(task, name, seen, revision), notes=unwatched(disks, name))
+            except (Refusal, Unreachable) as error:
+                if self.clock.monotonic() >= limit and sick:
+                    return self._sick(task, ticket, str(error))
+                if self.clock.monotonic() >= limit or (isinstance(error, Unreachable) and not sick):
+                    raise
+                tick(str(error))
+            self.clock.sleep(LOOK_AGAIN_S)
+
+    def _sick(self, task: BackupTask, ticket: Ticket, why: str) -> Choice:
+        """Nobody can vouch for it, and it may be the last that there is."""
+        seen = self._look(task, ticket)
+        name = least_sick(seen, task.request.member)
+        made = choice_of(task, name, seen, 0)
+        notes = unwatched(told_of(self.disks, (made.target,)), name)
+        findings = (f"taken although {why}", *made.findings)
+        return replace(made, alone=True, others=(), findings=findings, notes=notes)
+
+    def _look(self, task: BackupTask, ticket: Ticket) -> dict[str, EtcdSeen | str]:
+        def look(target: EtcdTarget) -> EtcdSeen | str:
+            try:
+                with self.etcds.at(target, ticket) as etcd:
+                    return etcd.look()
+            except QuorateError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(len(task.request.targets), "look") as pool:
+            return {
+                t.name: s for t, s in zip(task.request.targets, pool.map(look, task.request.targets), strict=True)
+            }
+
+    def _linearizable_revision(self, task: BackupTask, ticket: Ticket) -> int:
+        """Of the first member that can answer for a quorum; Unreachable if none can."""
+        reasons = []
+        for target in task.request.targets:
+            try:
+                with self.etcds.at(target, ticket) as etcd:
+                    return etcd.linearizable_revision()
+            except QuorateError as error:
+                reasons.append(f"{target.name}: {error}")
+        raise Unreachable(
+            f"no member of {task.request.cluster} answers a linearizable read, so it has no quorum:"
+            f" {'; '.join(reasons)}",
+            next=f"quorate inspect {task.request.cluster}",
+        )
+
+    def _stream(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Streamed:
+        request, choice = task.request, chosen(task)
+        with self.etcds.at(choice.target, ticket) as etcd:
+            easing = Easing(self.disks, choice.target, self.clock)
+            easing.begin(ticket.attempt)
+            started, floor = int(self.clock.time()), floor_of(etcd, choice)
+
+            def sent() -> Iterator[bytes]:
+                pace = Pace(request.rate_bytes_s, self.clock)
+                blobs = settled(pace.of(joined(etcd.snapshot())), etcd, choice.target.name, self.clock)
+                return easing.over(blobs, pace)
+
+            return self._put(task, sent, started, floor, ticket, tick)
+
+    def _put(
+        self,
+        task: BackupTask,
+        chunks: Callable[[], Iterator[bytes]],
+        started: int,
+        floor: int,
+        ticket: Ticket,
+        tick: Tick,
+    ) -> Streamed:
+        """Examined, compressed and encrypted as it passes; what is not sound does not come to be stored."""
+        request, choice = task.request, chosen(task)
+        store = self.stores.at(request.store, ticket)
+        place = request.store.place
+        others = swept(store, place, f"{request.cluster}/{choice.cluster_id}/", self.uploads, self.clock.time())
+        name, sealed = self._sealed(request.recipients)
+        where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
+        passing = Passing(floor)
+        with ahead(chunks(), AHEAD, tick) as sent, ahead(passing.examined(sent), AHEAD, tick) as pieces:
+            try:
+                with self.uploads.storing(place, key_of(where, name)):
+                    stored = store.put(key_of(where, name), passing.out(sealed(compressed(pieces))), tick)
+            except AlreadyThere as error:
+                raise Failed(f"{error}: another attempt began in the same second") from error
+        facts = passing.known()
+        return Streamed(
+            directory=where,
+            key=stored.key,
+            revision=facts.revision,
+            size_bytes=facts.size_bytes,
+            sha256=facts.sha256,
+            db_sha256=facts.db_sha256,
+            stored_bytes=stored.size_bytes,
+            stored_sha256=passing.stored.sha256,
+            level=LEVEL,
+            started=started,
+            keys={},
+            findings=others,
+            uses=told(passing.uses),
+        )
+
+    def _sealed(self, recipients: tuple[str, ...]) -> tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]]:
+        """What the object is called, and what makes it of compressed bytes; keys are tried before etcd is asked."""
+        if not recipients:
+            return SNAPSHOT, lambda chunks: chunks
+        drain(self.cipher.encrypted((), recipients))
+        return ENCRYPTED, lambda chunks: self.cipher.encrypted(chunks, recipients)
+
+    def _proof(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
+        """Read back by one thread while the members measure, which is work for theirs and none for ours."""
+
+        def members() -> Measured:
+            return Measuring(self.etcds, self.clock).of(task, ticket, tick)
+
+        known = streamed(task).keys  # by a version that measured before
+        found, said = beside(lambda: self._read_back(task, ticket, tick), None if known else members)
+        return replace(found, measured=said)
+
+    def _read_back(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
+        wanted, request = streamed(task), task.request
+        stored, sent = Sum(), Sum()
+        store = self.stores.at(request.store, ticket)
+        if request.recipients and not request.identities:
+            with ahead(store.get(wanted.key), AHEAD, tick) as chunks:
+                drain(stored.of(chunks))
+            return same(ReadBack(wanted.size_bytes, wanted.sha256, stored.sha256, decrypted=False), wanted)
+        walking = Walking(heard(wanted.uses) or self._uses(task, store, tick))
+        with self._clear(task, store, stored, sent, tick) as pieces:
+            drain(walking.of(pieces))
+        found = same(ReadBack(sent.size_bytes, sent.sha256, stored.sha256), wanted)
+        return replace(found, walked=walking.walked())
+
+    @contextmanager
+    def _clear(self, task: BackupTask, store: Store, stored: Sum, sent: Sum, tick: Tick) -> Iterator[Iterator[bytes]]:
+        """What lies in the store, opened and expanded: in threads that take about as long as each other."""
+        request, key = task.request, streamed(task).key
+        with ahead(store.get(key), AHEAD, tick) as chunks:
+            clear = opened(self.cipher, stored.of(chunks), request.recipients, request.identities, key)
+            with ahead(sent.of(expanded(clear, key)), AHEAD, tick) as pieces:
+                yield pieces
+
+    def _uses(self, task: BackupTask, store: Store, tick: Tick) -> bytes:
+        """Of its pages, by one more reading: they were too many and too strewn to be told by the step before."""
+        with self._clear(task, store, Sum(), Sum(), tick) as pieces:
+            return learnt(pieces, streamed(task).revision)
+
+    def _publish(self, task: BackupTask, ticket: Ticket, tick: Tick) -> BackupResult:
+        made = signed(manifest(task), self.signing)
+        store = self.stores.at(task.request.store, ticket)
+        key = key_of(streamed(task).directory, MANIFEST)
+        try:
+            store.put(key, (made.encode(),), tick)
+        except AlreadyThere:
+            if read(store, key) != made.encode():
+                raise
+        unlocked = locked(store, task.request.lock, made) if task.request.lock else ()
+        return result(made, notes_of(task), unlocked)
+
+
+@dataclass(slots=True)
+class Passing:
+    """What is learnt of a snapshot while it passes; nothing leaves as the last byte unless it is sound."""
+
+    floor: int
+    stored: Sum = field(default_factory=Sum)
+    facts: Facts | None = None
+    uses: bytes = b""
+
+    def examined(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        examination = Examination(self.floor)
+        for piece in pieces:
+            examination.feed(piece)
+            yield piece
+        self.facts, self.uses = examination.facts(), examination.uses
+        if self.facts.revision < self.floor:
+            raise Corrupt(
+                f"the snapshot is older than revision {self.floor}, which the member itself read before it began"
+            )
+
+    def out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        return self.stored.of(chunks)
+
+    def known(self) -> Facts:
+        assert self.facts is not None, "asked before the last byte"
+        return self.facts
+
+
+def locked(store: Store, lock: Lock, made: Manifest) -> tuple[str, ...]:
+    """Only what is proved is locked: half a backup would have to be kept as long. Why it is not, where it fails."""
+    until = made.created_at + timedelta(seconds=lock.keep)
+    try:
+        for key in made.keys_stored:
+            store.lock(key, until, lock.mode)
+    except QuorateError as error:
+        return (f"it is not locked: {error}",)
+    return ()
+
+
+def settled(chunks: Iterator[bytes], etcd: Etcd, name: str, clock: Clock) -> Iterator[bytes]:
+    """The same, for as long as the leader is the same: a backup must not be a burden on an election.
+
+    Unreachable, which is tried again, as soon as the member knows of another one.
+    """
+    before, looked = etcd.look(), clock.monotonic()
+    for chunk in chunks:
+        yield chunk
+        if clock.monotonic() - looked >= STEADY_S:
+            now, looked = etcd.look(), clock.monotonic()
+            if (now.leader, now.raft_term) != (before.leader, before.raft_term):
+                raise Unreachable(
+                    f"the leader was {before.leader or 'nobody'} in term {before.raft_term} and is "
+                    f"{now.leader or 'nobody'} in term {now.raft_term} while {name} was sending: stopped"
+                )
+
+
+def same(found: ReadBack, wanted: Streamed) -> ReadBack:
+    if (found.size_bytes, found.sha256, found.stored_sha256) != (
+        wanted.size_bytes,
+        wanted.sha256,
+        wanted.stored_sha256,
+    ):
+        raise Corrupt(
+            f"the store gave back something else than {wanted.key}: {found.size_bytes} bytes"
+            f" with sha256 {found.sha256[:12]}…, etcd sent {wanted.size_bytes} with {wanted.sha256[:12]}…;"
+            " no manifest was written"
+        )
+    return found
+
+
+def answered(asked: Mapping[str, Future[NodeSeen]], limit_s: float) -> dict[str, NodeSeen | str]:
+    """What each node said by then, or why it said nothing."""
+    wait(asked.values(), limit_s)
+    return {name: answer(future) for name, future in asked.items()}
+
+
+def answer(asked: Future[NodeSeen]) -> NodeSeen | str:
+    try:
+        return asked.result(0)
+    except TimeoutError:
+        return "its node did not answer in time"
+    except QuorateError as error:
+        return str(error)
+
+
+def choice_of(task: BackupTask, name: str, seen: dict[str, EtcdSeen | str], revision: int) -> Choice:
+    source = seen[name]
+    assert isinstance(source, EtcdSeen), "a member that did not answer was chosen"
+    return Choice(
+        target=next(target for target in task.request.targets if target.name == name),
+        member_id=source.member_id,
+        version=source.version,
+        cluster_id=source.cluster_id,
+        revision=revision,
+        members=source.members,
+        findings=findings(seen),
+        others=order(name, seen),
+    )
+
+
+def floor_of(etcd: Etcd, choice: Choice) -> int:
+    """The snapshot is not older: than the cluster, or than the member itself where it is all there is."""
+    return etcd.look().revision if choice.alone else etcd.linearizable_revision()
+
+
+def chosen(task: BackupTask) -> Choice:
+    assert task.choice is not None, "streamed before it was chosen"
+    return task.choice
+
+
+def streamed(task: BackupTask) -> Streamed:
+    assert task.streamed is not None, "read back before it was streamed"
+    return task.streamed

@@ -1,0 +1,1 @@
+"""Looking at clusters: every node and member at once, and nothing is changed by it."""

@@ -1,0 +1,1 @@
+"""What a drill breaks and mends, and the etcd in the sandbox."""
