@@ -10,6 +10,7 @@ from temporalio.exceptions import (
     ApplicationError,
     is_cancelled_exception,
 )
+from temporalio.exceptions import TimeoutError as TimedOut
 
 with workflow.unsafe.imports_passed_through():
     from quorate.converge import Receipt
@@ -39,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from quorate.drills.aiming import aim, held_by, laid, steady_of, unsteady
     from quorate.drills.fault import Hidden, by_hand
+    from quorate.drills.probing import resumed, unheard
     from quorate.drills.scenario import Stage
     from quorate.drills.shown import keys_back, not_back, refused_twin, same_files
     from quorate.drills.verdict import result
@@ -277,12 +279,12 @@ class Drill(Stages):
         return workflow.start_activity("drill.probe", task, result_type=Probed, summary="Write and read", **options)
 
     async def stopped(self, probe: "workflow.ActivityHandle[Probed]") -> None:
-        """What it saw; then its keys go."""
+        """What it saw, or had seen when it was last heard of; then its keys go."""
         try:
-            probed = await probe
-            self.seen = replace(self.seen, probed=probed)
+            self.seen = replace(self.seen, probed=await probe)
         except ActivityError as error:
-            self.note(findings=(f"what the probe saw is lost: {said(error)}",))
+            self.seen = replace(self.seen, probed=last_seen(error, workflow.time()))
+            self.note(findings=(unheard(self.seen.probed, said(error)),))
         task = DrillTask(self.request, "clean", self.next())
         try:
             await self.step("clean", BY_KEY["clean"].title, "drill.clean", task, type(None), LOOK_S)
@@ -317,6 +319,12 @@ class Drill(Stages):
     def may_be_cancelled(self, by: str) -> None:  # noqa: ARG002 - whoever it is
         if self.work is None or self.work.done():
             raise ApplicationError("nothing is broken: it begins, or is about to end", type=Refusal.kind)
+
+
+def last_seen(error: ActivityError, now: float) -> Probed | None:
+    """What it said with its last beat, where whoever ran it is gone; nobody watched since then."""
+    beaten = error.cause.last_heartbeat_details if isinstance(error.cause, TimedOut) else ()
+    return resumed(beaten[1], now).probed(now) if len(beaten) > 1 else None
 
 
 def kind(error: BaseException) -> str:

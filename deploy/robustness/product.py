@@ -129,6 +129,7 @@ def told(said: dict[str, Any]) -> Told:
         where=tuple(said.get("where") or ()),
         offered=tuple(VERB.findall(str(error.get("next", "")))),
         error=str(error.get("message", "")),
+        findings=tuple(said.get("findings") or ()),
     )
 
 

@@ -105,6 +105,7 @@ class Told:
     where: tuple[str, ...] = ()
     offered: tuple[str, ...] = ()  # the verbs that a hold leaves the choice of
     error: str = ""
+    findings: tuple[str, ...] = ()
     recorded: str = ""  # the outcome that `operations show` has, none while it is open
 
 

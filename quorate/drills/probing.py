@@ -97,3 +97,11 @@ def resumed(note: dict[str, Any], now: float) -> Log:
         acknowledged=int(note["acknowledged"]),
         revision=int(note.get("revision", 0)),
     )
+
+
+def unheard(seen: Probed | None, why: str) -> str:
+    """The finding of a probe that could not say in the end what it saw."""
+    if seen is None:
+        return f"what the probe saw is lost: {why}"
+    since, until = seen.unwatched[-1]
+    return f"nobody probed in the last {until - since:.0f} s: {why}"

@@ -1,6 +1,7 @@
 """A drill mends what it has broken in every ending, and says in its verdict only what was seen."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -27,11 +28,12 @@ from quorate.drill import (
     Watched,
 )
 from quorate.drills.permitted import request
+from quorate.drills.probing import Log
 from quorate.drills.scenario import Fault, Scenario
 from quorate.due import Situation as Server
 from quorate.errors import CommandFailed, Refusal
 from quorate.inventories.reading import parse
-from quorate.measure import Check, Gap, Probed, Tries
+from quorate.measure import Check, Gap, Probed, Tries, Verb
 from quorate.nodes.supervisor import Systemd
 from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.records import Entry
@@ -59,6 +61,7 @@ THERE = Situation(
 )
 STEADY = (Check("quorum", "one leader", "1 leader", passed=True),)
 SHAKY = (Check("quorum", "one leader", "0 leaders", passed=False),)
+VERBS: tuple[Verb, ...] = ("read", "write")
 SEEN = Probed(
     1.0, 2.0, (Tries("etcd", "read", 9, 0), Tries("etcd", "write", 9, 0)), (Gap("etcd", "write", 1.1, 1.2),)
 )
@@ -95,6 +98,8 @@ class Hall:
     answers: dict[str, list[Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     sealed: list[str] = field(default_factory=list)
+    probe_dies: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
     def activities(self) -> list[Callable[..., Any]]:
         usual = {
@@ -130,6 +135,9 @@ class Hall:
         return act
 
     def probe(self) -> Callable[..., Any]:
+        if self.probe_dies:
+            return self.dying_probe()
+
         @activity.defn(name="drill.probe")
         async def act(_: dict[str, Any]) -> Probed:
             with suppress(asyncio.CancelledError):
@@ -137,6 +145,22 @@ class Hall:
                     activity.heartbeat()
                     await asyncio.sleep(0.05)
             return SEEN
+
+        return act
+
+    def dying_probe(self) -> Callable[..., Any]:
+        """It beats once and is never heard of again, as if its process were gone."""
+
+        @activity.defn(name="drill.probe")
+        async def act(_: dict[str, Any]) -> Probed:
+            log = Log(time.time() - 10.0)
+            for verb in VERBS:
+                log.tried(("etcd", verb), log.began, log.began + 0.1)
+            activity.heartbeat("1 write", log.note(time.time()))
+            while not self.over.is_set():
+                with suppress(asyncio.CancelledError):
+                    await self.over.wait()
+            raise ApplicationError("nobody waits for it any more", non_retryable=True)
 
         return act
 
@@ -195,6 +219,21 @@ class TestWorkflow:
         assert (ended.outcome, ended.probed, ended.findings) == (Verdict.PASSED, SEEN, ())
         assert [each.name for each in ended.resources] == ["etcd.service is stopped", "etcd.service is killed"]
         assert '"outcome":"passed"' in hall.sealed[0]
+
+    async def test_of_a_probe_that_is_gone_at_the_end_counts_what_it_saw_until_then(
+        self, temporal: WorkflowEnvironment
+    ) -> None:
+        hall = Hall(probe_dies=True)
+        async with hall.begun(temporal.client) as handle:
+            ended = await handle.result()
+            hall.over.set()
+        assert ended.probed
+        assert ended.probed.tries == tuple(Tries("etcd", verb, 1, 0, 0.1) for verb in VERBS)
+        ((since, until),) = ended.probed.unwatched
+        assert until - since >= 4.0  # a beat has to be missing for so long
+        (finding,) = ended.findings
+        assert finding.startswith(f"nobody probed in the last {until - since:.0f} s: ")
+        assert ended.outcome is Verdict.FINDINGS
 
     @pytest.mark.parametrize("step", ["lay", "watch"])
     async def test_what_fails_half_way_is_lifted_all_the_same(self, temporal: WorkflowEnvironment, step: str) -> None:
