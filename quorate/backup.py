@@ -25,12 +25,14 @@ from quorate.backups.toolbox import Offer
 from quorate.command import Node, node_of
 from quorate.database.walk import Walked
 from quorate.errors import BadInput, Refusal
-from quorate.inventory import Cluster, Inventory, Lock, Store
+from quorate.inventory import Cluster, Inventory
 from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
 from quorate.members.listing import LiveKeys
 from quorate.nodes.flags import filled, recorded
 from quorate.nodes.seen import Look, NodeSeen
 from quorate.plan import Step
+from quorate.settings.policies import Lock
+from quorate.settings.stores import Store
 from quorate.suspicion import Baseline, suspicions
 
 WORKFLOW = "backup"

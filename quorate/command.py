@@ -4,7 +4,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from quorate.inventory import Cluster, Member, Ssh
+from quorate.inventory import Cluster
+from quorate.settings.machines import Member, Ssh
 
 JUMP = "jump host "
 

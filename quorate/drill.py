@@ -6,7 +6,7 @@ from quorate.backup import BackupRequest
 from quorate.command import Node, node_of
 from quorate.drills.fault import Laid
 from quorate.drills.scenario import Expected, Mistake, Scenario, Steady
-from quorate.inventory import Cluster, Store
+from quorate.inventory import Cluster
 from quorate.measure import Check, Clock, Probed, Resource, Verdict
 from quorate.members.etcd import EtcdTarget, target
 from quorate.nodes.static_pod import StaticPod
@@ -14,6 +14,7 @@ from quorate.nodes.supervisor import Systemd
 from quorate.operation import RestoreRequest, RestoreResult
 from quorate.plan import Step
 from quorate.prove import ProveRequest, ProveResult
+from quorate.settings.stores import Store
 
 WORKFLOW = "drill"
 LOOK_S, STEADY_S, FAULT_S = 60.0, 30.0, 120.0

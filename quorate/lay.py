@@ -10,7 +10,7 @@ from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.freeze import fence_plan, unclaimed
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.nodes.lacking import above, target
 from quorate.nodes.seen import Look, NodeSeen
 from quorate.nodes.static_pod import FROZEN
@@ -18,6 +18,7 @@ from quorate.operation import RestoreRequest
 from quorate.plan import BundleRef, Plan, Step
 from quorate.restore import reference
 from quorate.restoring.shares import share
+from quorate.settings.machines import Member
 
 STEPS = (
     Step("claim", "Claim the node", "nodes.claim", undo="nodes.release", patience_s=30),

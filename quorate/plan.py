@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 from quorate.audit import canonical
 from quorate.command import Node
-from quorate.inventory import Store
 from quorate.members.etcd import EtcdTarget
 from quorate.nodes.absent import Absent
 from quorate.nodes.clients import Clients
@@ -26,6 +25,7 @@ from quorate.nodes.stored import StoredTool
 from quorate.nodes.supervisor import Supervised, Together
 from quorate.nodes.swapped import Looks
 from quorate.restoring.source import BARE, STAGED, FromMember
+from quorate.settings.stores import Store
 from quorate.sshsig import Signer
 
 # `source`: the one member whose data is taken; `rehearsal`: the one where what is staged is tried; `member`: the one

@@ -9,8 +9,6 @@ from typing import Protocol
 from quorate.audit import Act
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Surface, Tick
-from quorate.inventory import LockMode
-from quorate.inventory import Store as StoreSettings
 from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue
 from quorate.members.listing import PAGE_KEYS, Key
 from quorate.members.revision_clock import Tick as ClockTick
@@ -19,6 +17,8 @@ from quorate.members.vitals import Latencies
 from quorate.nodes.certificates import Certificate
 from quorate.nodes.known_hosts import HostKey
 from quorate.nodes.seen import Look, NodeSeen
+from quorate.settings.fields import LockMode
+from quorate.settings.stores import Store as StoreSettings
 from quorate.sshsig import Signature
 from quorate.unfinished import Unfinished
 

@@ -8,8 +8,9 @@ from quorate.backups.catalogue import LATEST, Manifest, Shelf, find
 from quorate.command import Node
 from quorate.drills.sandbox import Trial, node_of
 from quorate.errors import BadInput, Refusal
-from quorate.inventory import Inventory, Store
+from quorate.inventory import Inventory
 from quorate.plan import Step
+from quorate.settings.stores import Store
 
 WORKFLOW = "prove"
 BUSY_S = 2 * 3600.0  # that another one may have the sandbox

@@ -7,8 +7,10 @@ from datetime import UTC, datetime, timedelta
 from quorate.backups.catalogue import MANIFEST, Shelf, home_of, id_of
 from quorate.backups.marks import TIME, UNMARKED
 from quorate.backups.retention import Judged
-from quorate.inventory import Inventory, Retention, Store
+from quorate.inventory import Inventory
 from quorate.plan import Step
+from quorate.settings.policies import Retention
+from quorate.settings.stores import Store
 
 WORKFLOW = "prune"
 ATTEMPT = timedelta(days=1)  # an attempt that began before is dead: a backup's steps together have less

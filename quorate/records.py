@@ -11,11 +11,11 @@ from pydantic import TypeAdapter
 from quorate.audit import canonical
 from quorate.backups.catalogue import of_restore
 from quorate.clusters.cluster import Lineage
-from quorate.inventory import Store as StoreSettings
 from quorate.nodes.kept import begun
 from quorate.operation import Outcome, RestoreResult
 from quorate.plan import Plan
 from quorate.ports import Store
+from quorate.settings.stores import Store as StoreSettings
 
 OUTCOME = re.compile(r"/outcome(-\d+)?\.json$")  # an operation that was taken over has one more
 CLUSTER = "cluster"  # the file in the state directory that says whose operation it was

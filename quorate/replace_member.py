@@ -10,7 +10,6 @@ from dataclasses import replace
 from quorate.clusters.cluster import ClusterSeen
 from quorate.errors import BadInput
 from quorate.freeze import NOTHING, unclaimed
-from quorate.inventory import Member
 from quorate.members.membership import Votes, odd, told, votes
 from quorate.nodes.image import ETCD, image_of
 from quorate.nodes.joining import Joiner
@@ -19,6 +18,7 @@ from quorate.plan import Chosen, Plan, Replaced, Share, Step
 from quorate.restore import BAR, CLAIM, EQUIP, FENCE, RELEASE, UNEQUIP, described
 from quorate.restoring.replace_gates import Aim, Hashes, closed, joiner_for
 from quorate.restoring.shares import share
+from quorate.settings.machines import Member
 
 STEPS = (
     CLAIM,

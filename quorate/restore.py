@@ -9,7 +9,7 @@ from quorate.clusters import outside
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.clusters.power import vouched
 from quorate.errors import BadInput
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.members.etcd import bump
 from quorate.nodes.absent import Absent, addresses, afterwards
 from quorate.nodes.clients import NFT
@@ -28,6 +28,7 @@ from quorate.restoring.shares import ports, share, unit_of
 from quorate.restoring.source import FromMember, Holdings, Origin, held_by, went
 from quorate.restoring.source import losses as left_behind
 from quorate.restoring.timing import spoken
+from quorate.settings.machines import Member
 
 # Rows that other runbooks have too.
 CLAIM = Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30)

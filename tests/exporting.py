@@ -17,8 +17,8 @@ from quorate.audit import GENESIS, canonical, chained
 from quorate.backups.catalogue import SNAPSHOT, Manifest, directory, id_of, key_of
 from quorate.errors import Unreachable
 from quorate.gauges import of_active
-from quorate.inventory import Store as StoreSettings
 from quorate.ports import Store, Stores
+from quorate.settings.stores import Store as StoreSettings
 from tests.factory import INVENTORY
 from tests.fakes.etcd import FakeCluster
 from tests.manifests import AT, manifest

@@ -10,7 +10,7 @@ from quorate import replace_member
 from quorate.command import Node
 from quorate.freeze import NOTHING
 from quorate.inventories.reading import parse
-from quorate.inventory import Inventory, Ssh, Store
+from quorate.inventory import Inventory
 from quorate.members.etcd import EtcdSeen, EtcdTarget, MemberSeen
 from quorate.nodes.absent import Absent
 from quorate.nodes.clients import Clients
@@ -22,6 +22,8 @@ from quorate.nodes.supervisor import Systemd
 from quorate.plan import Chosen, Plan, Replaced, Share, SnapshotRef
 from quorate.restore import REHEARSAL, STEPS, needed, ordered
 from quorate.restoring.source import REPLAY, STAGED, FromMember
+from quorate.settings.machines import Ssh
+from quorate.settings.stores import Store
 
 LIVE = "/var/lib/etcd/default"
 SSH = Ssh(user="quorate", identity="file:/id", known_hosts="/known_hosts")

@@ -17,12 +17,13 @@ from quorate.backups.bundle import Gathered, tar
 from quorate.backups.catalogue import Bundle
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import node_of
-from quorate.inventory import Cluster, Component, Kubernetes
-from quorate.inventory import Store as StoreSettings
+from quorate.inventory import Cluster
 from quorate.members.etcd import EtcdSeen, MemberSeen
 from quorate.nodes.packed import Packed
 from quorate.operation import RestoreRequest, RestoreResult
 from quorate.plan import Plan
+from quorate.settings.machines import Component, Kubernetes
+from quorate.settings.stores import Store as StoreSettings
 from quorate.tidy import Judged
 from tests.factory import LIVE, etcd_seen, inventory, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit

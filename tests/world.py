@@ -27,10 +27,10 @@ from activities.restoring.laying import Laying
 from activities.restoring.nodes import VERBS, Nodes
 from quorate.converge import Receipt
 from quorate.errors import BadInput, Failed
-from quorate.inventory import Store as StoreSettings
 from quorate.operation import Approval, Awaiting, Hold, Progress, Resolution, RestoreRequest, RestoreResult
 from quorate.plan import Choice, ClusterTask, Gate, Plan
 from quorate.records import Entry, adapter
+from quorate.settings.stores import Store as StoreSettings
 from quorate.sshsig import Signer
 from quorate.taking import FACT, REFERENCE
 from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot

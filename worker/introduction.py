@@ -30,9 +30,10 @@ from quorate.inventories.draft import (
 from quorate.inventories.meeting import Met, keeper_of
 from quorate.inventories.reading import parse
 from quorate.inventories.writing import Decision, decisions, text
-from quorate.inventory import Inventory, Ssh
+from quorate.inventory import Inventory
 from quorate.nodes.known_hosts import HostKey, name_of, pins
 from quorate.nodes.programs import API
+from quorate.settings.machines import Ssh
 from worker.wiring import Introduction
 
 # The keys of hosts that nobody has pinned yet, by host; those that are right. It raises where one is not.

@@ -11,9 +11,9 @@ from typing import Any
 
 from quorate.errors import Denied, Failed, QuorateError
 from quorate.gauges import Figure
-from quorate.inventory import Webhook
 from quorate.notices import Notice, body
 from quorate.ports import Secrets, Webhooks
+from quorate.settings.service import Webhook
 from worker import embedded
 
 GIVEN_UP_S = 86400.0  # nobody wants to hear of it a day later

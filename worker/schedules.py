@@ -33,7 +33,8 @@ from quorate.drills.permitted import request
 from quorate.due import ACTOR, DRILL, WORKFLOW, DrillDue, Due, DueResult, due
 from quorate.errors import QuorateError
 from quorate.findings.finding import Finding
-from quorate.inventory import Schedule, written
+from quorate.settings.fields import written
+from quorate.settings.policies import Schedule
 from worker.operations import version
 from worker.scenarios import scenario as named
 from worker.settings import Settings

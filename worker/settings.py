@@ -6,7 +6,8 @@ from pathlib import Path
 
 from quorate.errors import BadInput
 from quorate.inventories.reading import parse
-from quorate.inventory import Cluster, Inventory, Store
+from quorate.inventory import Cluster, Inventory
+from quorate.settings.stores import Store
 
 PLACES = ("quorate.yaml", "/etc/quorate/quorate.yaml")
 

@@ -27,8 +27,8 @@ from activities.clusters.surveys import Surveyor
 from activities.recording.recorded import Pen, RecordedEtcds, RecordedFiles, RecordedHosts, RecordedStores
 from quorate.backups.catalogue import Shelf
 from quorate.command import Node, Ticket
-from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Secrets, Store
+from quorate.settings.stores import Store as StoreSettings
 from worker.credentials import Credentials
 from worker.remembering import memory
 from worker.settings import Settings

@@ -13,8 +13,8 @@ from uuid import uuid4
 
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, BadInput, Denied, Missing, QuorateError, Unreachable
-from quorate.inventory import LockMode
 from quorate.ports import Stored
+from quorate.settings.fields import LockMode
 from quorate.unfinished import Unfinished
 
 READ_BYTES = 1 << 20

@@ -29,8 +29,9 @@ from botocore.loaders import JSONFileLoader, Loader
 
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, Corrupt, Denied, Missing, QuorateError, Unreachable
-from quorate.inventory import S3, LockMode
 from quorate.ports import Secrets, Stored
+from quorate.settings.fields import LockMode
+from quorate.settings.stores import S3
 from quorate.unfinished import Unfinished
 
 if TYPE_CHECKING:

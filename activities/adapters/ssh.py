@@ -19,12 +19,12 @@ from activities.adapters.identity import fingerprint, keys_of, public, shown_cer
 from quorate.command import JUMP, Command, Node, Ticket, address, asked_for, jump_of
 from quorate.converge import Done, Ran, Tick
 from quorate.errors import CommandFailed, Denied, HostKeyChanged, HostKeyUnknown, QuorateError, Unreachable
-from quorate.inventory import Ssh
 from quorate.nodes import batch, guard
 from quorate.nodes.durable import parent
 from quorate.nodes.known_hosts import HostKey, Pins, name_of, pins
 from quorate.nodes.seen import Look, NodeSeen, parse, script
 from quorate.ports import Host, Secrets
+from quorate.settings.machines import Ssh
 
 CHUNK_BYTES = 256 * 1024  # measured: 32 MiB slices are five times slower (operations.md, 2.1)
 NEVER_REKEY_BYTES = 2**40  # paramiko#822: its own rekey at 512 MiB drops pooled connections

@@ -8,8 +8,8 @@ from datetime import datetime
 from quorate.backups.catalogue import home_of, of_restore
 from quorate.converge import Tick
 from quorate.errors import QuorateError
-from quorate.inventory import LockMode
 from quorate.ports import Memory, Store, Stored
+from quorate.settings.fields import LockMode
 from quorate.unfinished import Unfinished
 
 

@@ -44,11 +44,11 @@ from quorate.converge import Clock, Tick
 from quorate.database.pages import heard, told
 from quorate.database.snapshot import Examination, Facts, joined
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
-from quorate.inventory import Lock
 from quorate.members.agreement import order
 from quorate.members.etcd import EtcdSeen, EtcdTarget
 from quorate.nodes.seen import NodeSeen
 from quorate.ports import Cipher, Disks, Etcd, Signing, Store, Uploads
+from quorate.settings.policies import Lock
 from quorate.suspicion import baseline
 
 AHEAD = 2  # pieces between the threads that read, examine and compress

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from quorate.backups.catalogue import Manifest, Shelf, arranged, home_of, of_restore, parse, read, shelf, wanted
 from quorate.errors import Corrupt, Missing, QuorateError
-from quorate.inventory import Store as StoreSettings
 from quorate.ports import Memory, Noted, Remembered, Store, Stored
+from quorate.settings.stores import Store as StoreSettings
 
 T = TypeVar("T")
 Shelving = Callable[[Store, StoreSettings, str], Shelf]  # what lies in that store for a cluster, listed now

@@ -24,8 +24,7 @@ from quorate.database.wal import Reach, last_segment, reach
 from quorate.errors import BadInput, QuorateError, Refusal, Unreachable
 from quorate.findings.case import Case
 from quorate.findings.ways import ways
-from quorate.inventory import Cluster, Member
-from quorate.inventory import Store as StoreSettings
+from quorate.inventory import Cluster
 from quorate.members.etcd import EtcdSeen, EtcdTarget, quorum, target
 from quorate.nodes.certificates import Certificate, plain
 from quorate.nodes.image import tool_of
@@ -39,6 +38,8 @@ from quorate.records import lineages
 from quorate.restore import log_of, look_of, plan
 from quorate.restoring.former import former
 from quorate.restoring.shares import ports
+from quorate.settings.machines import Member
+from quorate.settings.stores import Store as StoreSettings
 
 T = TypeVar("T")
 PARALLEL = 32

@@ -11,12 +11,12 @@ from quorate.audit import Act
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Done, Ran, Tick
 from quorate.errors import Failed
-from quorate.inventory import LockMode
-from quorate.inventory import Store as StoreSettings
 from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, KeyValue
 from quorate.members.listing import PAGE_KEYS, Key
 from quorate.nodes.seen import Look, NodeSeen
 from quorate.ports import Etcd, Etcds, Host, Hosts, Journal, Store, Stored, Stores
+from quorate.settings.fields import LockMode
+from quorate.settings.stores import Store as StoreSettings
 from quorate.unfinished import Unfinished
 
 T = TypeVar("T")

@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 
 from quorate.command import Command
-from quorate.inventory import UNENCRYPTED, Cluster, Inventory
+from quorate.inventory import Cluster, Inventory
 from quorate.nodes.effective import words
 from quorate.nodes.kubelet import KUBELET
 from quorate.nodes.packed import END, Packed, member
 from quorate.nodes.seen import Look, NodeSeen
+from quorate.settings.policies import UNENCRYPTED
 
 FORMAT = "quorate/bundle/v1"
 FILE_BYTES_MAX = 512 << 10  # of one file: certificates and manifests are a hundredth of it

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from quorate.backups.catalogue import Manifest, Shelf, age
-from quorate.inventory import Retention
+from quorate.settings.policies import Retention
 
 PERIODS: Mapping[str, str] = {  # ISO weeks, so that no week is cut by a new year
     "hourly": "%Y-%m-%d %H",

@@ -12,11 +12,12 @@ from urllib.parse import urlsplit
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.clusters.reach import ANSWERS, ports_of, tried
 from quorate.command import shell
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.nodes import effective
 from quorate.nodes.certificates import Certificate, plain
 from quorate.nodes.seen import NodeSeen, UnitSeen
 from quorate.nodes.strange import removal, strangers
+from quorate.settings.machines import Member
 
 DISK_BYTES_MIN = (
     64 * 1024 * 1024

@@ -3,7 +3,8 @@
 from urllib.parse import urlsplit
 
 from quorate.clusters.cluster import ClusterSeen
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
+from quorate.settings.machines import Member
 
 ANSWERS = {
     "refused": "is refused",

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 from quorate.clusters.causes import leaves
 from quorate.clusters.cluster import ClusterSeen
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.nodes.certificates import Certificate, plain
 from quorate.nodes.seen import NodeSeen, UnitSeen
 from quorate.nodes.signs import Signs
+from quorate.settings.machines import Member
 
 LEFT_DAYS_MIN = 7.0
 SKEW_S_MAX = 30.0

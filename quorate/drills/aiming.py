@@ -10,11 +10,12 @@ from quorate.drill import DrillRequest, FaultTask, Situation
 from quorate.drills.fault import DRILL, MARGIN_S, Cut, Hidden, Laid, Stopped, Wiped
 from quorate.drills.scenario import Fault, Stage, Steady
 from quorate.errors import Refusal
-from quorate.inventory import Member, Store
 from quorate.measure import Check, failed
 from quorate.members.etcd import quorum
 from quorate.nodes.clients import NFT
 from quorate.nodes.node import Claim
+from quorate.settings.machines import Member
+from quorate.settings.stores import Store
 
 API, ETCD, KEYS = "kube-apiserver", "etcd", f"{PKI[0]}/"
 NOBODY = "http://127.0.0.1:9"  # discard: nobody answers there

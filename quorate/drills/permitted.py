@@ -9,10 +9,11 @@ from quorate.backups.catalogue import LATEST
 from quorate.drill import DrillRequest
 from quorate.drills.scenario import Scenario
 from quorate.errors import BadInput, Refusal
-from quorate.inventory import Cluster, Inventory, Store
+from quorate.inventory import Cluster, Inventory
 from quorate.operation import RestoreRequest
 from quorate.prove import ProveRequest
 from quorate.prove import request as prove_request
+from quorate.settings.stores import Store
 
 CHANGES = ("restore", "replace-member", "lay")  # what changes nodes, planned and approved as ever
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from quorate.command import Command, Node, rename, way
 from quorate.converge import Await, Left
 from quorate.errors import CommandFailed, Refusal
-from quorate.inventory import Cluster, Sandbox
+from quorate.inventory import Cluster
 from quorate.members.etcd import HashKV, minor
 from quorate.nodes.node import Claim
 from quorate.nodes.room import receiving, staging_bytes
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
+from quorate.settings.machines import Sandbox
 
 CLAIMED = (
     "sandbox"  # as which cluster its claim is held: whoever proves there, and of whatever cluster, one at a time

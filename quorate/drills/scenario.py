@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from quorate.inventories.reading import mistake, opened, refuse, telling
-from quorate.inventory import Duration, Name, Strict
 from quorate.measure import Surface
+from quorate.settings.fields import Duration, Name, Strict
 
 Steady = Literal["quorum", "every-member", "no-alarms", "same-data", "every-apiserver"]
 Expected = Literal["another-leader", "majority-serves", "minority-refuses"]

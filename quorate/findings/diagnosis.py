@@ -10,9 +10,9 @@ from quorate.findings import expiry, habits, sizing, versions
 from quorate.findings.case import Case, log_of
 from quorate.findings.finding import Finding as Finding  # noqa: PLC0414 - it was defined here, and is looked for here
 from quorate.findings.ways import ways
-from quorate.inventory import written
 from quorate.nodes.seen import NodeSeen, UnitSeen
 from quorate.nodes.static_pod import FROZEN
+from quorate.settings.fields import written
 
 FIRST = ("claimed", FROZEN)
 STOPPED = ("quorum-lost", "member-lost", "control-plane")

@@ -24,10 +24,10 @@ from quorate.inventories.meeting import (
     roster,
 )
 from quorate.inventories.writing import Entry
-from quorate.inventory import Ssh
 from quorate.members.etcd import EtcdSeen, MemberSeen, minor, numbers
 from quorate.nodes.image import version_of
 from quorate.nodes.programs import API, ETCD, PROGRAMS
+from quorate.settings.machines import Ssh
 
 API_PORT = 6443
 DEFAULT_TOOL = "/usr/local/bin/etcdutl"

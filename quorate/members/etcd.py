@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from hashlib import sha1
 
 from quorate.command import Node, node_of
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
+from quorate.settings.machines import Member
 
 BUMP_MIN = 1_000_000_000  # etcd's op-guide/recovery.md: a week of under 1,500 writes a second
 BUMP_MARGIN = 1_000_000

@@ -10,12 +10,13 @@ from ipaddress import ip_address
 
 from quorate.command import Command
 from quorate.converge import Left
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.nodes.clients import NFT
 from quorate.nodes.durable import removed, settled
 from quorate.nodes.mention import Mention
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.nodes.supervisor import FENCE_DIR
+from quorate.settings.machines import Member
 
 TABLE = "inet quorate-absent"
 RULES = f"{FENCE_DIR}/absent.nft"

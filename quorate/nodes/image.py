@@ -7,11 +7,11 @@ from pathlib import PurePosixPath
 from quorate.command import Command
 from quorate.converge import Left
 from quorate.errors import Refusal
-from quorate.inventory import EtcdSettings
 from quorate.members.etcd import minor, numbers
 from quorate.nodes.room import MIB, RESERVE_BYTES, room_for
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.nodes.stored import StoredTool
+from quorate.settings.machines import EtcdSettings
 
 ETCD = "etcd"
 PROGRAMS = "/usr/local/bin"  # where etcd's own images and kubeadm's have them

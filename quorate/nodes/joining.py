@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, CommandFailed, Refusal
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.nodes.durable import parent
 from quorate.nodes.image import ETCD, held
 from quorate.nodes.node import DataDir
@@ -20,6 +20,7 @@ from quorate.nodes.room import room_for, staging_bytes
 from quorate.nodes.scratch import CLIENT_PORT, client_tls, on_host
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.nodes.swapped import Looks
+from quorate.settings.machines import Member
 
 POLL_S = 0.2
 CARRIED = (

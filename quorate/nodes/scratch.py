@@ -12,11 +12,12 @@ from pathlib import PurePosixPath
 from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, CommandFailed, Refusal
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.nodes.durable import parent
 from quorate.nodes.image import ETCD, held
 from quorate.nodes.room import room_to_copy
 from quorate.nodes.seen import DirectorySeen, Look, NodeSeen, UnitSeen
+from quorate.settings.machines import Member
 
 CLIENT_PORT, PEER_PORT = 12379, 12380
 POLL_S = 0.2

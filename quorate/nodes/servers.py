@@ -11,11 +11,12 @@ from pathlib import PurePosixPath
 
 from quorate.command import Command
 from quorate.converge import Left
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.nodes.effective import words
 from quorate.nodes.mention import Mention
 from quorate.nodes.pods import parked
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
+from quorate.settings.machines import Member
 
 FLAG = "etcd-servers"
 API = "kube-apiserver"

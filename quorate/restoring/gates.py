@@ -7,7 +7,7 @@ from quorate.clusters import surroundings
 from quorate.clusters.causes import causes
 from quorate.clusters.cluster import ClusterSeen
 from quorate.clusters.power import doubts
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.members.etcd import can_bump, minor
 from quorate.nodes.effective import UNKNOWN
 from quorate.nodes.flags import changed
@@ -19,6 +19,7 @@ from quorate.restoring.canary import PUTS_MAX, practical, puts
 from quorate.restoring.needs import no_space
 from quorate.restoring.rehearsal import unproved
 from quorate.restoring.source import Holdings, Origin, not_the_newest
+from quorate.settings.machines import Member
 
 Evidence = Callable[[Cluster, ClusterSeen, Origin], str]
 

@@ -7,7 +7,7 @@ from quorate.clusters.causes import causes
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.clusters.surroundings import unfit
 from quorate.errors import BadInput
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.members.etcd import EtcdSeen, HashKV, MemberSeen, numbers
 from quorate.members.membership import NOBODY, Votes, apart, listed, odd, row_of, told, votes, without
 from quorate.nodes.joining import Joiner, joiner_of
@@ -16,6 +16,7 @@ from quorate.nodes.seen import NodeSeen
 from quorate.operation import RestoreRequest
 from quorate.plan import Gate
 from quorate.restoring.gates import differences, fixed
+from quorate.settings.machines import Member
 
 Hashes = Mapping[str, HashKV | str]
 ADDS_WITH_ONE_DOWN = ((3, 5, 30), (3, 6, 11))

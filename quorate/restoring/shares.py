@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from quorate.clusters.cluster import ClusterSeen
 from quorate.command import node_of
-from quorate.inventory import Cluster, Component, EtcdSettings, Member
+from quorate.inventory import Cluster
 from quorate.members.etcd import target
 from quorate.nodes.clients import NFT, Clients
 from quorate.nodes.image import ETCD, Tool, image_of, tool_of
@@ -19,6 +19,7 @@ from quorate.nodes.swapped import Looks
 from quorate.operation import RestoreRequest
 from quorate.plan import Share
 from quorate.restoring.source import FromMember
+from quorate.settings.machines import Component, EtcdSettings, Member
 
 
 def share(

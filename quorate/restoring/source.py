@@ -7,11 +7,12 @@ from typing import Protocol
 from quorate.clusters.cluster import ClusterSeen
 from quorate.database.wal import Reach
 from quorate.errors import BadInput
-from quorate.inventory import Cluster, Member
+from quorate.inventory import Cluster
 from quorate.members.etcd import EtcdSeen
 from quorate.nodes.image import tool_of
 from quorate.nodes.scratch import Scratch, scratch_of
 from quorate.nodes.seen import NodeSeen, UnitSeen
+from quorate.settings.machines import Member
 
 STREAM, REPLAY, BARE, STAGED = "stream", "replay", "bare", "staged"
 

@@ -12,8 +12,8 @@ from quorate.backup import BackupResult
 from quorate.backups.catalogue import load
 from quorate.errors import BadInput, Denied, QuorateError, Unreachable
 from quorate.inventories.reading import parse
-from quorate.inventory import Store
 from quorate.ports import Store as StorePort
+from quorate.settings.stores import Store
 from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore
 from tests.workflows.test_backup import SETTINGS, Bench, a_cluster

@@ -18,13 +18,13 @@ from quorate.clusters.cluster import ClusterSeen
 from quorate.command import Command
 from quorate.converge import Await, Left
 from quorate.errors import BadInput, Busy, CommandFailed, Refusal
-from quorate.inventory import Component
 from quorate.lay import STEPS, member_of, missing, origin, own_urls, plan
 from quorate.nodes.lacking import Lacking, above, differing, summed, sums, target
 from quorate.nodes.packed import Packed
 from quorate.nodes.seen import NodeSeen, PathSeen
 from quorate.operation import Outcome, RestoreRequest
 from quorate.plan import BundleRef, Choice, Plan
+from quorate.settings.machines import Component
 from tests.fakes.machine import FakeHosts
 from tests.fences import Fences
 from tests.manifests import manifest

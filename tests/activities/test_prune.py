@@ -14,10 +14,11 @@ from activities.recording.recorded import RecordedStores
 from quorate.backups.catalogue import Manifest, load, shelf
 from quorate.backups.marks import Kind, Mark, put
 from quorate.errors import Denied, Failed, QuorateError
-from quorate.inventory import Retention, Store
 from quorate.operation import Outcome, RestoreResult
 from quorate.prune import PruneRequest, PruneResult, PruneTask
 from quorate.records import home, result_text
+from quorate.settings.policies import Retention
+from quorate.settings.stores import Store
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.quorate.test_catalogue import AT, made, stored
 from tests.workflows.test_backup import Notebook

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from activities.adapters.s3 import S3Stores
 from quorate.errors import Denied
-from quorate.inventory import S3
+from quorate.settings.stores import S3
 from tests.contracts.test_store import Keys
 
 pytestmark = pytest.mark.slow

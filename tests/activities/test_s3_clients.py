@@ -6,7 +6,7 @@ import pytest
 
 from activities.adapters import s3
 from activities.adapters.s3 import S3Stores
-from quorate.inventory import S3
+from quorate.settings.stores import S3
 
 pytestmark = pytest.mark.slow
 

@@ -17,8 +17,8 @@ from activities.adapters.secrets import LocalSecrets
 from activities.adapters.ssh import SshHosts, silent
 from quorate.command import Node
 from quorate.errors import HostKeyChanged, HostKeyUnknown, Unreachable
-from quorate.inventory import Jump, Ssh
 from quorate.nodes.known_hosts import HostKey
+from quorate.settings.machines import Jump, Ssh
 from tests.fakes.sshd import Sshd, sshd
 
 RSA = paramiko.RSAKey.generate(2048)

@@ -18,14 +18,14 @@ from quorate.backups.marks import Kind, Mark, put
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import Node
 from quorate.errors import Denied, QuorateError, Unreachable
-from quorate.inventory import Jump
-from quorate.inventory import Store as StoreSettings
 from quorate.members.etcd import EtcdSeen, EtcdTarget
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.operation import Outcome, RestoreRequest, RestoreResult
 from quorate.plan import Gate, Plan
 from quorate.ports import Etcd, Store
 from quorate.records import result_text
+from quorate.settings.machines import Jump
+from quorate.settings.stores import Store as StoreSettings
 from tests.factory import SNAPSHOT_BYTES, inventory
 from tests.fakes.etcd import FakeCluster
 from tests.fakes.machine import FakeHosts, Unit

@@ -12,11 +12,12 @@ import pytest
 from activities.clusters.vitals import Watcher
 from quorate.command import Node
 from quorate.errors import Denied, Unreachable
-from quorate.inventory import Cluster, Kubernetes
+from quorate.inventory import Cluster
 from quorate.members.etcd import EtcdTarget
 from quorate.members.latency import quantile_s
 from quorate.members.vitals import Latencies
 from quorate.ports import Api
+from quorate.settings.machines import Kubernetes
 from tests.activities.test_kubernetes import MemoryApi
 from tests.factory import inventory
 from tests.fakes.etcd import FakeCluster

@@ -20,7 +20,7 @@ from activities.adapters.ssh import SshHosts, silent
 from deploy.lab.lab import Lab, LabSpec, down, node_exec, up
 from quorate.command import Node, jump_of, node_of
 from quorate.errors import Denied, HostKeyChanged, HostKeyUnknown, Unreachable
-from quorate.inventory import Jump
+from quorate.settings.machines import Jump
 from tests.e2e.product import Product, until
 from worker.settings import load
 

@@ -14,12 +14,12 @@ from deploy.lab.lab import LabSpec, down, up
 from quorate.command import Command, Node, Ticket, rename
 from quorate.converge import converge
 from quorate.errors import Busy, CommandFailed, Superseded
-from quorate.inventory import Jump
 from quorate.nodes.node import Claim
 from quorate.nodes.room import receiving, room_for
 from quorate.nodes.seen import Look
 from quorate.nodes.supervisor import Systemd, Together
 from quorate.ports import Host, Hosts
+from quorate.settings.machines import Jump
 from tests.factory import node as fake_node
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.quorate.test_converge import silent

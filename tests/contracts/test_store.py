@@ -16,8 +16,8 @@ from activities.adapters.s3 import S3Store, S3Stores, kind_of
 from deploy.lab import s3 as lab_s3
 from deploy.lab.binaries import VERSITYGW, make
 from quorate.errors import AlreadyThere, BadInput, Corrupt, Denied, Missing, QuorateError, Unreachable
-from quorate.inventory import S3
 from quorate.ports import Store
+from quorate.settings.stores import S3
 from tests.fakes.store import MemoryStore
 
 PART = 5 << 20  # the least that S3 takes

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from activities.clusters.catalogued import Catalogued
 from quorate.backups.catalogue import of_latest
-from quorate.inventory import Store
 from quorate.ports import Noted, Remembered, Stored
+from quorate.settings.stores import Store
 
 
 @dataclass

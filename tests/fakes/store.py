@@ -7,9 +7,9 @@ from datetime import datetime
 
 from quorate.converge import Tick
 from quorate.errors import AlreadyThere, Denied, Missing, QuorateError
-from quorate.inventory import LockMode
-from quorate.inventory import Store as StoreSettings
 from quorate.ports import Store, Stored
+from quorate.settings.fields import LockMode
+from quorate.settings.stores import Store as StoreSettings
 from quorate.unfinished import Unfinished
 
 

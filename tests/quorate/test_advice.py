@@ -15,10 +15,11 @@ from quorate.findings.diagnosis import ADVICE, advise, diagnose
 from quorate.findings.finding import Finding
 from quorate.findings.habits import LIMITS
 from quorate.findings.sizing import MARKS, SIZES, advised
-from quorate.inventory import Cluster, Component
+from quorate.inventory import Cluster
 from quorate.members.vitals import Latencies, Vitals
 from quorate.nodes.certificates import Certificate
 from quorate.nodes.seen import NodeSeen, UnitSeen
+from quorate.settings.machines import Component
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT
 from tests.quorate.test_diagnosis import SILENT, WELL, node

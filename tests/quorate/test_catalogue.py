@@ -21,11 +21,11 @@ from quorate.backups.catalogue import (
     shelf,
 )
 from quorate.errors import BadInput, Corrupt
-from quorate.inventory import Store
 from quorate.members.etcd import EtcdTarget, HashKV
 from quorate.members.listing import LiveKeys
 from quorate.operation import Outcome, RestoreResult
 from quorate.records import lineages, result_text
+from quorate.settings.stores import Store
 from tests.fakes.etcd import CLUSTER, FakeCluster
 from tests.fakes.store import MemoryStore
 

@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from quorate.command import Node, asked_for, jump_of, nodes_of, way
-from quorate.inventory import Jump, Ssh
 from quorate.plan import WAYS, Plan
 from quorate.records import adapter, plan_text
+from quorate.settings.machines import Jump, Ssh
 from tests import factory
 from tests.factory import INVENTORY, SSH, inventory
 from tests.factory import plan as small_plan

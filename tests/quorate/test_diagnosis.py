@@ -9,9 +9,11 @@ import pytest
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.findings.case import Case
 from quorate.findings.diagnosis import Finding, diagnose
-from quorate.inventory import Objectives, Sandbox, Schedule
 from quorate.members.etcd import MemberSeen
 from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
+from quorate.settings.machines import Sandbox
+from quorate.settings.people import Objectives
+from quorate.settings.policies import Schedule
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from quorate.difference import differences, void
-from quorate.inventory import Store
 from quorate.nodes.absent import Absent
 from quorate.plan import BundleRef, Chosen, Gate, Replaced, Share
 from quorate.restoring.source import FromMember
+from quorate.settings.stores import Store
 from quorate.sshsig import Signer
 from tests.factory import JOINER, plan, share
 

@@ -9,8 +9,9 @@ from quorate.inventories.draft import Draft, Given, Value, draft, kubeconfig_val
 from quorate.inventories.meeting import Met
 from quorate.inventories.reading import parse
 from quorate.inventories.writing import decisions, text
-from quorate.inventory import Cluster, Ssh
+from quorate.inventory import Cluster
 from quorate.nodes.programs import API, ETCD
+from quorate.settings.machines import Ssh
 from tests.factory import SSH
 from tests.meetings import FOLDER, TOOLS, Kept, client, flags, met, peer, silent
 

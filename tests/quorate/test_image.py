@@ -7,13 +7,13 @@ import pytest
 
 from quorate.command import Command
 from quorate.errors import Refusal
-from quorate.inventory import EtcdSettings
 from quorate.nodes.image import Copied, Tool, lacking, tool_of, version_of
 from quorate.nodes.programs import Manifest
 from quorate.nodes.scratch import Scratch
 from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 from quorate.restore import needed, steps_for
 from quorate.restoring.shares import copied
+from quorate.settings.machines import EtcdSettings
 from tests.factory import IMAGE, inventory, plan, without_tool
 from tests.meetings import FOLDER, Kept, flags, met
 

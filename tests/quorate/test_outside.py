@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from quorate.clusters.kubeconfig import server
-from quorate.inventory import Cluster, Kubernetes
+from quorate.inventory import Cluster
 from quorate.operation import RestoreRequest
 from quorate.plan import Plan
 from quorate.restore import plan
+from quorate.settings.machines import Kubernetes
 from tests.factory import inventory
 from tests.worker.test_power import GONE
 

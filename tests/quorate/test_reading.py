@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from quorate.errors import BadInput
 from quorate.inventories.reading import parse
-from quorate.inventory import EtcdSettings
+from quorate.settings.machines import EtcdSettings
 from tests.factory import INVENTORY
 
 GOOD = INVENTORY.format(state="/state", store="/store")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from quorate.backups.catalogue import Manifest, Shelf
 from quorate.backups.marks import UNMARKED
 from quorate.backups.retention import Circumstances, judged
-from quorate.inventory import Retention
+from quorate.settings.policies import Retention
 from tests.quorate.test_catalogue import AT, made
 
 HOUR, DAY = 60, 1440

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from quorate.inventory import Cluster, Component, Member
+from quorate.inventory import Cluster
 from quorate.nodes.mention import Mention, parse, script
 from quorate.nodes.programs import Manifest
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.nodes.servers import Unlisting, asked, named
 from quorate.restore import needed, steps_for
+from quorate.settings.machines import Component, Member
 from tests.factory import API_UNIT, GONE_URL, inventory, plan, without_c
 
 UNIT, POD = "kube-apiserver.service", "/etc/kubernetes/manifests/kube-apiserver.yaml"

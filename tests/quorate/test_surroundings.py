@@ -8,7 +8,7 @@ import pytest
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.findings.case import Case
 from quorate.findings.diagnosis import diagnose
-from quorate.inventory import Cluster, Kubernetes
+from quorate.inventory import Cluster
 from quorate.members.etcd import MemberSeen
 from quorate.nodes.certificates import Certificate
 from quorate.nodes.seen import NodeSeen, UnitSeen
@@ -17,6 +17,7 @@ from quorate.operation import RestoreRequest
 from quorate.plan import Gate
 from quorate.restore import plan
 from quorate.restoring.gates import closed
+from quorate.settings.machines import Kubernetes
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.manifests import AT, manifest
 

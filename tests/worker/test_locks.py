@@ -8,7 +8,7 @@ import pytest
 
 from quorate.errors import BadInput, Denied, Failed
 from quorate.inventories.reading import parse
-from quorate.inventory import Lock
+from quorate.settings.policies import Lock
 from tests.factory import INVENTORY
 from tests.fakes.store import MemoryStore
 from tests.workflows.test_backup import Bench, a_cluster

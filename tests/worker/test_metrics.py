@@ -28,9 +28,9 @@ from quorate.backups.marks import Kind, Mark, put
 from quorate.errors import BadInput, Unreachable
 from quorate.gauges import ENDS, METRICS, WORTH, of_active
 from quorate.inventories.reading import parse
-from quorate.inventory import Kubernetes
 from quorate.members.revision_clock import Tick
 from quorate.records import Entry
+from quorate.settings.machines import Kubernetes
 from tests.exporting import AT, DRILLED, EVERYTHING, Away, Exporter, Site, figures, parsed, scraped, snapshot
 from tests.factory import INVENTORY, inventory
 from tests.fakes.store import MemoryStore, MemoryStores

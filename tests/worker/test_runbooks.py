@@ -20,10 +20,10 @@ from quorate import (
 )
 from quorate.errors import kinds
 from quorate.inventories.reading import parse
-from quorate.inventory import Component, EtcdSettings
 from quorate.plan import Choice
 from quorate.restoring import replace_gates
 from quorate.restoring.gates import GATES, IDS
+from quorate.settings.machines import Component, EtcdSettings
 from tests.factory import LIVE, plan
 from tests.runbooks import (
     ADMITS,

@@ -23,10 +23,11 @@ from quorate.due import Due, DueResult
 from quorate.due import due as due_of
 from quorate.errors import BadInput
 from quorate.inventories.reading import parse
-from quorate.inventory import Backup as Policy
-from quorate.inventory import Retention, Schedule, written
 from quorate.prove import ProveRequest
 from quorate.prune import PruneRequest
+from quorate.settings.fields import written
+from quorate.settings.policies import Backup as Policy
+from quorate.settings.policies import Retention, Schedule
 from tests.factory import INVENTORY, SSH
 from tests.fakes.store import MemoryStore
 from tests.schedules import ID, settings, until, workers

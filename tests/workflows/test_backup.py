@@ -56,13 +56,14 @@ from quorate.database.content import Content
 from quorate.database.pages import TOLD_MAX
 from quorate.database.snapshot import PIECE_BYTES
 from quorate.errors import BadInput, Corrupt, Denied, Failed, QuorateError, Refusal, Unreachable
-from quorate.inventory import Lock, Store
 from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.members.listing import LiveKeys
 from quorate.nodes.seen import Look, NodeSeen
 from quorate.ports import Disks, Etcds
 from quorate.ports import Store as StorePort
 from quorate.records import Entry
+from quorate.settings.policies import Lock
+from quorate.settings.stores import Store
 from tests.factory import inventory
 from tests.factory import node as node_named
 from tests.fakes import database

@@ -40,9 +40,9 @@ from quorate.backups.catalogue import Manifest, parse
 from quorate.converge import Ran
 from quorate.errors import BadInput, Denied
 from quorate.inventories.reading import parse as parsed
-from quorate.inventory import UNENCRYPTED
 from quorate.nodes.packed import packing, unpacked
 from quorate.nodes.seen import Look
+from quorate.settings.policies import UNENCRYPTED
 from tests.factory import INVENTORY
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from tests.fakes.store import MemoryStore, MemoryStores

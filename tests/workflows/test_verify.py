@@ -21,9 +21,9 @@ from activities.recording.recorded import RecordedStores
 from quorate.backups.catalogue import LATEST, Shelf, find, shelf
 from quorate.backups.marks import Kind, Mark, put
 from quorate.errors import BadInput, Denied
-from quorate.inventory import Retention
 from quorate.prune import PruneRequest, PruneResult
 from quorate.records import Entry
+from quorate.settings.policies import Retention
 from quorate.suspicion import baseline
 from quorate.verify import VerifyRequest, VerifyResult, VerifyTask, due
 from tests.fakes.store import MemoryStore, MemoryStores

@@ -12,8 +12,8 @@ from worker.cli.options import Actor, As, Output, actor, given, say, say_json, w
 
 if TYPE_CHECKING:
     from quorate.inventories.draft import Value
-    from quorate.inventory import Ssh
     from quorate.nodes.known_hosts import HostKey
+    from quorate.settings.machines import Ssh
     from worker.introduction import Wanted, Written
 
     Shown = Mapping[str, tuple[HostKey, ...]]
@@ -138,7 +138,7 @@ def init(
 def reached(**settings: object) -> "Ssh":
     from pydantic import ValidationError
 
-    from quorate.inventory import Ssh
+    from quorate.settings.machines import Ssh
 
     try:
         return Ssh.model_validate(settings)
@@ -170,7 +170,7 @@ def called(cluster: str) -> "Value":
     from pydantic import TypeAdapter, ValidationError
 
     from quorate.inventories.draft import Value
-    from quorate.inventory import Name
+    from quorate.settings.fields import Name
 
     if not cluster:
         return Value(NAME, decide="what the cluster is called: typed to confirm a restore, part of a backup's name")

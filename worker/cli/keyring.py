@@ -12,8 +12,8 @@ from worker.cli.options import As, ClusterName, Output, StoreName, contract, giv
 
 if TYPE_CHECKING:
     from quorate.backups.catalogue import Manifest
-    from quorate.inventory import Backup
     from quorate.ports import Cipher
+    from quorate.settings.policies import Backup
     from worker.wiring import Wiring
 
 FINDINGS = 3

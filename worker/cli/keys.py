@@ -6,8 +6,8 @@ from activities.streams.sealed import opened
 from quorate.errors import Denied, Refusal
 
 if TYPE_CHECKING:
-    from quorate.inventory import Backup
     from quorate.ports import Cipher, Signing
+    from quorate.settings.policies import Backup
 
 SAMPLE = b"a few bytes"
 

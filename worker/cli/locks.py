@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from quorate.errors import Denied, Failed
 
 if TYPE_CHECKING:
-    from quorate.inventory import Lock
     from quorate.ports import Store
+    from quorate.settings.policies import Lock
 
 CANARY = "canary/lock"
 SPAN = timedelta(days=1)  # so at most one version a day, however often it is asked

@@ -135,7 +135,7 @@ def actor(option: str) -> str:
 
 def duration(text: str) -> float:
     from quorate.errors import BadInput
-    from quorate.inventory import seconds
+    from quorate.settings.fields import seconds
 
     try:
         value = seconds(float(text) if text.replace(".", "", 1).isdigit() else text)

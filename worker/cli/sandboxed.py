@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quorate.command import Node
-    from quorate.inventory import Cluster, Sandbox
+    from quorate.inventory import Cluster
+    from quorate.settings.machines import Sandbox
     from worker.wiring import Wiring
 
 
