@@ -22,6 +22,7 @@ from quorate.backups.catalogue import (
     id_of,
 )
 from quorate.backups.toolbox import Offer
+from quorate.chosen import Step
 from quorate.command import Node, node_of
 from quorate.database.walk import Walked
 from quorate.errors import BadInput, Refusal
@@ -30,7 +31,6 @@ from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, targe
 from quorate.members.listing import LiveKeys
 from quorate.nodes.flags import filled, recorded
 from quorate.nodes.seen import Look, NodeSeen
-from quorate.plan import Step
 from quorate.settings.policies import Lock
 from quorate.settings.stores import Store
 from quorate.suspicion import Baseline, suspicions

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from quorate.plan import Chosen, Plan
+from quorate.chosen import Chosen
+from quorate.plan import Plan
 
 LONG = 120
 

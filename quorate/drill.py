@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from quorate.backup import BackupRequest
+from quorate.chosen import Step
 from quorate.command import Node, node_of
 from quorate.drills.fault import Laid
 from quorate.drills.scenario import Expected, Mistake, Scenario, Steady
@@ -12,7 +13,6 @@ from quorate.members.etcd import EtcdTarget, target
 from quorate.nodes.static_pod import StaticPod
 from quorate.nodes.supervisor import Systemd
 from quorate.operation import RestoreRequest, RestoreResult
-from quorate.plan import Step
 from quorate.prove import ProveRequest, ProveResult
 from quorate.settings.stores import Store
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from quorate.chosen import Chosen, Share, SnapshotRef, Step
 from quorate.clusters.cluster import ClusterSeen
 from quorate.errors import Busy, Refusal
 from quorate.inventory import Cluster
@@ -10,7 +11,7 @@ from quorate.nodes.note import noted, read
 from quorate.nodes.seen import NodeSeen
 from quorate.nodes.static_pod import FROZEN
 from quorate.operation import RestoreRequest
-from quorate.plan import Chosen, Gate, Plan, Share, SnapshotRef, Step
+from quorate.plan import Gate, Plan
 from quorate.restore import BAR, CLAIM, FENCE, FENCE_API, RELEASE, described
 from quorate.restoring.shares import share, supervised
 

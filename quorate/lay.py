@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from quorate.backups.bundle import needed
 from quorate.backups.catalogue import LATEST, Manifest, find
+from quorate.chosen import BundleRef, Step
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.command import Node, node_of
 from quorate.errors import BadInput, Refusal
@@ -15,7 +16,7 @@ from quorate.nodes.lacking import above, target
 from quorate.nodes.seen import Look, NodeSeen
 from quorate.nodes.static_pod import FROZEN
 from quorate.operation import RestoreRequest
-from quorate.plan import BundleRef, Plan, Step
+from quorate.plan import Plan
 from quorate.restore import reference
 from quorate.restoring.shares import share
 from quorate.settings.machines import Member

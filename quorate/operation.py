@@ -4,10 +4,11 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from quorate.chosen import Chosen
 from quorate.inventory import Cluster
 from quorate.members.listing import Difference
 from quorate.nodes.kept import ULID
-from quorate.plan import Choice, Chosen, Plan
+from quorate.plan import Choice, Plan
 from quorate.settings.stores import Store
 from quorate.sshsig import Signer
 

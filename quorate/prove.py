@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from quorate.backups.catalogue import LATEST, Manifest, Shelf, find
+from quorate.chosen import Step
 from quorate.command import Node
 from quorate.drills.sandbox import Trial, node_of
 from quorate.errors import BadInput, Refusal
 from quorate.inventory import Inventory
-from quorate.plan import Step
 from quorate.settings.stores import Store
 
 WORKFLOW = "prove"

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from quorate.backups.catalogue import MANIFEST, Shelf, home_of, id_of
 from quorate.backups.marks import TIME, UNMARKED
 from quorate.backups.retention import Judged
+from quorate.chosen import Step
 from quorate.inventory import Inventory
-from quorate.plan import Step
 from quorate.settings.policies import Retention
 from quorate.settings.stores import Store
 

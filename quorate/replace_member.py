@@ -7,6 +7,7 @@ an id that was removed never comes back, so from there on only a new member can.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from quorate.chosen import Chosen, Replaced, Share, Step
 from quorate.clusters.cluster import ClusterSeen
 from quorate.errors import BadInput
 from quorate.freeze import NOTHING, unclaimed
@@ -14,7 +15,7 @@ from quorate.members.membership import Votes, odd, told, votes
 from quorate.nodes.image import ETCD, image_of
 from quorate.nodes.joining import Joiner
 from quorate.operation import RestoreRequest
-from quorate.plan import Chosen, Plan, Replaced, Share, Step
+from quorate.plan import Plan
 from quorate.restore import BAR, CLAIM, EQUIP, FENCE, RELEASE, UNEQUIP, described
 from quorate.restoring.replace_gates import Aim, Hashes, closed, joiner_for
 from quorate.restoring.shares import share

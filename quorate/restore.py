@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from quorate.backups.catalogue import Manifest, find
+from quorate.chosen import Chosen, Share, SnapshotRef, Step
 from quorate.clusters import outside
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.clusters.power import vouched
@@ -18,7 +19,7 @@ from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.nodes.signs import Ask
 from quorate.nodes.supervisor import FENCE_DIR
 from quorate.operation import RestoreRequest
-from quorate.plan import Chosen, Plan, Share, SnapshotRef, Step
+from quorate.plan import Plan
 from quorate.restoring.canary import PASSING_S, foretold, mark, practical
 from quorate.restoring.former import formerly_held
 from quorate.restoring.former import losses as given_up

@@ -6,9 +6,10 @@ from pydantic import TypeAdapter
 
 from quorate.backup import BackupRequest, BackupTask, Choice
 from quorate.backups.catalogue import Manifest
+from quorate.chosen import SnapshotRef
 from quorate.members.etcd import EtcdSeen, EtcdTarget
-from quorate.plan import ClusterTask, SnapshotRef
 from quorate.restore import reference
+from quorate.task import ClusterTask
 
 REFERENCE: TypeAdapter[SnapshotRef] = TypeAdapter(SnapshotRef)
 FACT = "snapshot"

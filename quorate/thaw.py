@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+from quorate.chosen import Share, Step
 from quorate.clusters.cluster import ClusterSeen
 from quorate.errors import Refusal
 from quorate.freeze import Notes, fence_plan, frozen, shares_of, unclaimed
 from quorate.nodes.static_pod import FROZEN
 from quorate.nodes.supervisor import Supervised
 from quorate.operation import RestoreRequest
-from quorate.plan import Plan, Share, Step
+from quorate.plan import Plan
 from quorate.restore import CLAIM, RELEASE, UNBAR
 
 STEPS = (

@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from quorate.chosen import Step
 from quorate.clusters.cluster import ClusterSeen
 from quorate.freeze import fence_plan, frozen, shares_of, unclaimed
 from quorate.inventory import Cluster
 from quorate.nodes.kept import Kept
 from quorate.operation import RestoreRequest
-from quorate.plan import Plan, Step
+from quorate.plan import Plan
 
 STEPS = (
     Step("claim", "Claim every node", "nodes.claim", undo="nodes.release", patience_s=30),

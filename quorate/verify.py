@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from quorate.backups.catalogue import Manifest, Shelf, newest
+from quorate.chosen import Step
 from quorate.inventory import Inventory
-from quorate.plan import Step
 from quorate.settings.stores import Store
 
 WORKFLOW = "verify"

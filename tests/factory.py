@@ -7,6 +7,7 @@ from pathlib import Path
 import zstandard
 
 from quorate import replace_member
+from quorate.chosen import Chosen, Replaced, Share, SnapshotRef
 from quorate.command import Node
 from quorate.freeze import NOTHING
 from quorate.inventories.reading import parse
@@ -19,7 +20,7 @@ from quorate.nodes.mention import Mention
 from quorate.nodes.scratch import Scratch
 from quorate.nodes.stored import StoredTool
 from quorate.nodes.supervisor import Systemd
-from quorate.plan import Chosen, Plan, Replaced, Share, SnapshotRef
+from quorate.plan import Plan
 from quorate.restore import REHEARSAL, STEPS, needed, ordered
 from quorate.restoring.source import REPLAY, STAGED, FromMember
 from quorate.settings.machines import Ssh

@@ -21,12 +21,14 @@ from activities.adapters.secrets import LocalSecrets
 from activities.recording.recorded import RecordedHosts, RecordedStores
 from activities.restoring.nodes import Nodes
 from quorate import freeze, replace_member, thaw, tidy
+from quorate.chosen import Step
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Done, Ran, Tick
 from quorate.nodes.seen import Look, NodeSeen
-from quorate.plan import NodeTask, Plan, Step
+from quorate.plan import Plan
 from quorate.ports import Host
 from quorate.restore import EQUIP, INHERIT, REHEARSAL, SHUT_OUT, STEPS, TAKING, UNEQUIP, UNLIST
+from quorate.task import NodeTask
 from tests.factory import (
     API_UNIT,
     GONE_URL,

@@ -28,11 +28,12 @@ from activities.restoring.nodes import VERBS, Nodes
 from quorate.converge import Receipt
 from quorate.errors import BadInput, Failed
 from quorate.operation import Approval, Awaiting, Hold, Progress, Resolution, RestoreRequest, RestoreResult
-from quorate.plan import Choice, ClusterTask, Gate, Plan
+from quorate.plan import Choice, Gate, Plan
 from quorate.records import Entry, adapter
 from quorate.settings.stores import Store as StoreSettings
 from quorate.sshsig import Signer
 from quorate.taking import FACT, REFERENCE
+from quorate.task import ClusterTask
 from tests.factory import LIVE, STORED, from_member, inventory, plan, snapshot
 from tests.fakes.machine import FakeHosts, Machine, Unit
 from workflows.freeze import Freeze

@@ -12,6 +12,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 with workflow.unsafe.imports_passed_through():
     from quorate.adoption import leaves, undone_by
     from quorate.approval import BrokenGlass, Case, Verdict, expiry
+    from quorate.chosen import Chosen, Step
     from quorate.converge import Receipt
     from quorate.difference import differences
     from quorate.errors import Busy, NotApproved
@@ -30,7 +31,8 @@ with workflow.unsafe.imports_passed_through():
         why_not,
         why_not_cancelled,
     )
-    from quorate.plan import Choice, Chosen, ClusterTask, NodeTask, Plan, Step
+    from quorate.plan import Choice, Plan
+    from quorate.task import ClusterTask, NodeTask
     from workflows import patience
 
 SEIZE, SEIZING = "adopt", "Take over the claims"

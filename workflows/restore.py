@@ -8,10 +8,11 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from quorate.adoption import walked
     from quorate.approval import BrokenGlass
+    from quorate.chosen import Step
     from quorate.difference import void
     from quorate.errors import NotApproved
     from quorate.operation import Adopted, Outcome, RestoreRequest, RestoreResult, Trouble
-    from quorate.plan import Plan, Step
+    from quorate.plan import Plan
     from quorate.records import Entry, plan_text, result_text
     from quorate.restoring.timing import measured
     from quorate.restoring.whereabouts import whereabouts

@@ -8,8 +8,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from quorate.audit import canonical
+    from quorate.chosen import Step
     from quorate.operation import Progress, StepDone
-    from quorate.plan import Step
     from quorate.records import Entry
     from workflows import patience
 

@@ -6,8 +6,8 @@ from activities.streams.checksums import Sum, drain, proved
 from activities.streams.compression import expanded
 from activities.streams.sealed import opened
 from quorate.backups.catalogue import Bundle, Manifest
+from quorate.chosen import BundleRef
 from quorate.errors import BadInput, QuorateError
-from quorate.plan import BundleRef
 from quorate.ports import Cipher, Store
 
 

@@ -12,9 +12,9 @@ from activities.recording.recorded import OpenJournal, Pen
 from activities.restoring.nodes import ticket_of
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import DidNotConverge, Refusal, Unreachable
-from quorate.plan import ClusterTask
 from quorate.ports import Api, KubeNode, Lease
 from quorate.restoring.timing import unreadable
+from quorate.task import ClusterTask
 
 POLL_S = 0.25
 BLAME_S = 20.0  # a server that has what it needs is ready long before

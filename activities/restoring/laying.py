@@ -16,8 +16,8 @@ from quorate.errors import Corrupt
 from quorate.nodes import lacking
 from quorate.nodes.packed import Packed, unpacked
 from quorate.nodes.seen import NodeSeen
-from quorate.plan import NodeTask
 from quorate.ports import Cipher
+from quorate.task import NodeTask
 
 
 @dataclass(frozen=True)

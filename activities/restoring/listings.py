@@ -20,9 +20,9 @@ from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import AlreadyThere, Failed, QuorateError, Unreachable
 from quorate.members.etcd import EtcdSeen, EtcdTarget
 from quorate.members.listing import KEYS_MAX, Key, differences, lines, parsed, shortened
-from quorate.plan import ClusterTask
 from quorate.ports import Cipher, Etcd, Store
 from quorate.records import home
+from quorate.task import ClusterTask
 
 LIST_S = 20.0
 NAME = "keys-before.zst"

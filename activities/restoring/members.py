@@ -13,6 +13,7 @@ from activities.clusters.tunnels import Tunnels, through
 from activities.recording.recorded import RecordedEtcds, RecordedHosts
 from activities.restoring.nodes import ticket_of
 from activities.streams.pipeline import beaten
+from quorate.chosen import Share
 from quorate.command import Ticket
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Corrupt, DidNotConverge, Failed, QuorateError, Refusal, Unreachable
@@ -25,9 +26,9 @@ from quorate.members.verifying import (
     wrong_identity,
     wrong_revision,
 )
-from quorate.plan import ClusterTask, Share
 from quorate.ports import Etcd
 from quorate.restoring.canary import overtaken
+from quorate.task import ClusterTask
 
 POLL_S = 0.1
 SILENT_S = 120.0  # as long as the step `verify` has where nothing is to be passed

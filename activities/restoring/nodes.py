@@ -11,6 +11,7 @@ from activities.streams.compression import expanded
 from activities.streams.pushing import placed_on, receive
 from activities.streams.readings import Readings
 from activities.streams.sealed import opened
+from quorate.chosen import SnapshotRef
 from quorate.command import Command, Ticket
 from quorate.converge import Clock, Converged, Decide, Left, Ran, Receipt, Tick, converge, succeeded
 from quorate.errors import CommandFailed, DidNotConverge
@@ -20,8 +21,8 @@ from quorate.nodes.pushed import Pushed
 from quorate.nodes.seen import Look, NodeSeen
 from quorate.nodes.supervisor import join
 from quorate.nodes.swapped import Looks
-from quorate.plan import ClusterTask, NodeTask, SnapshotRef
 from quorate.ports import Cipher, Host
+from quorate.task import ClusterTask, NodeTask
 
 LAST_TURN = 10**9  # no operation gets that far, however often it is adopted
 ZSTD = "/usr/bin/zstd"

@@ -10,13 +10,14 @@ from temporalio import activity
 from activities.recording.recorded import RecordedEtcds
 from activities.restoring.members import looks
 from activities.restoring.nodes import ticket_of
+from quorate.chosen import Replaced, Share
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import Denied, Failed, Missing, Unreachable
 from quorate.members.etcd import EtcdSeen, HashKV, MemberSeen
 from quorate.members.membership import NOBODY, listed, newcomer, not_whole, without
 from quorate.members.verifying import differing_hashes, leader_last
-from quorate.plan import ClusterTask, Replaced, Share
 from quorate.ports import Etcd
+from quorate.task import ClusterTask
 
 POLL_S = 0.5
 T = TypeVar("T")

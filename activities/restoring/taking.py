@@ -12,11 +12,12 @@ from activities.clusters.tunnels import Tunnels, through
 from activities.recording.recorded import RecordedEtcds
 from activities.restoring.nodes import ticket_of
 from activities.streams.pipeline import beaten
+from quorate.chosen import Share
 from quorate.converge import Clock, Receipt, Tick
 from quorate.errors import LoginRefused, Refusal
 from quorate.members.etcd import EtcdTarget
-from quorate.plan import ClusterTask, Share
 from quorate.taking import facts, taking
+from quorate.task import ClusterTask
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from quorate.chosen import Share
 from quorate.clusters.cluster import ClusterSeen
 from quorate.command import node_of
 from quorate.inventory import Cluster
@@ -17,7 +18,6 @@ from quorate.nodes.static_pod import FROZEN, StaticPod
 from quorate.nodes.supervisor import Supervised, Systemd
 from quorate.nodes.swapped import Looks
 from quorate.operation import RestoreRequest
-from quorate.plan import Share
 from quorate.restoring.source import FromMember
 from quorate.settings.machines import Component, EtcdSettings, Member
 

@@ -15,8 +15,8 @@ from activities.clusters.forwarded import ForwardedApis, ForwardedEtcds
 from activities.restoring.kubernetes import Kubernetes
 from quorate.command import Node
 from quorate.members.etcd import EtcdTarget, target
-from quorate.plan import ClusterTask
 from quorate.ports import Api, Etcd
+from quorate.task import ClusterTask
 from tests.activities.test_kubernetes import MemoryApi, task
 from tests.factory import inventory
 

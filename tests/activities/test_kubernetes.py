@@ -14,10 +14,10 @@ from activities.restoring.kubernetes import Kubernetes, stale, workers
 from quorate.command import Node
 from quorate.converge import Receipt
 from quorate.errors import DidNotConverge, Refusal, Unreachable
-from quorate.plan import ClusterTask
 from quorate.ports import Api, KubeNode, Lease
 from quorate.restore import STEPS
 from quorate.restoring.timing import measured
+from quorate.task import ClusterTask
 from tests.factory import plan
 
 pytestmark = pytest.mark.slow

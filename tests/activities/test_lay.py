@@ -14,6 +14,7 @@ from temporalio.testing import WorkflowEnvironment
 from activities.clusters.remains import Remains
 from quorate.adoption import adopted
 from quorate.backups.catalogue import Bundle, Manifest
+from quorate.chosen import BundleRef
 from quorate.clusters.cluster import ClusterSeen
 from quorate.command import Command
 from quorate.converge import Await, Left
@@ -23,7 +24,7 @@ from quorate.nodes.lacking import Lacking, above, differing, summed, sums, targe
 from quorate.nodes.packed import Packed
 from quorate.nodes.seen import NodeSeen, PathSeen
 from quorate.operation import Outcome, RestoreRequest
-from quorate.plan import BundleRef, Choice, Plan
+from quorate.plan import Choice, Plan
 from quorate.settings.machines import Component
 from tests.fakes.machine import FakeHosts
 from tests.fences import Fences

@@ -12,7 +12,7 @@ import activities.restoring.listings
 from activities.recording.recorded import RecordedEtcds, RecordedStores
 from activities.restoring.listings import Listings, key
 from quorate.errors import Unreachable
-from quorate.plan import ClusterTask
+from quorate.task import ClusterTask
 from tests.factory import plan
 from tests.fakes.etcd import FakeCluster
 from tests.fakes.store import MemoryStore, MemoryStores

@@ -14,8 +14,8 @@ from quorate.converge import Receipt
 from quorate.errors import DidNotConverge, Failed, Refusal, Unreachable
 from quorate.members.etcd import HashKV, cluster_id, member_id
 from quorate.nodes.node import Claim, DataDir
-from quorate.plan import ClusterTask
 from quorate.restoring.canary import PASSING_S
+from quorate.task import ClusterTask
 from tests.factory import plan
 from tests.fakes.etcd import FakeCluster, FakeEtcd
 from tests.fakes.machine import FakeHosts, Machine

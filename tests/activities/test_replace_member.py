@@ -23,7 +23,8 @@ from quorate.nodes.node import DataDir
 from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 from quorate.nodes.swapped import Looks
 from quorate.operation import EXIT, Outcome
-from quorate.plan import Choice, ClusterTask, Gate, Plan
+from quorate.plan import Choice, Gate, Plan
+from quorate.task import ClusterTask
 from tests.factory import JOINER, LIVE, etcd_seen, replacing
 from tests.fakes.etcd import FakeCluster
 from tests.fakes.machine import FakeHosts

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from quorate.chosen import WAYS
 from quorate.command import Node, asked_for, jump_of, nodes_of, way
-from quorate.plan import WAYS, Plan
+from quorate.plan import Plan
 from quorate.records import adapter, plan_text
 from quorate.settings.machines import Jump, Ssh
 from tests import factory

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from quorate.chosen import BundleRef, Chosen, Replaced, Share
 from quorate.difference import differences, void
 from quorate.nodes.absent import Absent
-from quorate.plan import BundleRef, Chosen, Gate, Replaced, Share
+from quorate.plan import Gate
 from quorate.restoring.source import FromMember
 from quorate.settings.stores import Store
 from quorate.sshsig import Signer

@@ -7,15 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.backups.catalogue import Source
+from quorate.chosen import ADDED, ADDED_TO_SHARE, Share, Step
 from quorate.clusters.cluster import ClusterSeen, Lineage, Silence
 from quorate.members.etcd import bump, can_bump, cluster_id, member_id
 from quorate.members.verifying import wrong_revision
 from quorate.nodes.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
 from quorate.operation import RestoreRequest
-from quorate.plan import ADDED, ADDED_TO_SHARE, Choice, ClusterTask, Plan, Share, Step
+from quorate.plan import Choice, Plan
 from quorate.records import adapter, plan_text
 from quorate.restore import STEPS, plan
 from quorate.restoring.canary import PUTS_MAX, PUTS_S, UNHEARD, UNKNOWN, WRITTEN, mark, overtaken
+from quorate.task import ClusterTask
 from tests.factory import LIVE, etcd_seen, inventory
 from tests.factory import plan as small_plan
 from tests.manifests import manifest

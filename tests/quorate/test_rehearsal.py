@@ -11,12 +11,12 @@ from quorate.inventory import Cluster
 from quorate.nodes.node import DataDir
 from quorate.nodes.scratch import Scratch
 from quorate.nodes.seen import NodeSeen
-from quorate.plan import NodeTask
 from quorate.restore import REHEARSAL, STEPS, steps_for
 from quorate.restoring.gates import closed
 from quorate.restoring.rehearsal import rehearsal
 from quorate.restoring.source import STAGED, Holdings
 from quorate.settings.machines import Auth
+from quorate.task import NodeTask
 from tests.factory import LIVE, authenticated, inventory, plan
 from tests.manifests import manifest
 from tests.quorate.test_gates import DOWN, NODE

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.chosen import Step
 from quorate.clusters.cluster import ClusterSeen, Silence
 from quorate.converge import Await
 from quorate.database.wal import Reach
@@ -13,7 +14,6 @@ from quorate.errors import BadInput, CommandFailed, Refusal
 from quorate.inventory import Cluster
 from quorate.nodes.scratch import Replay, client_tls
 from quorate.nodes.seen import DirectorySeen, NodeSeen, PathSeen, UnitSeen
-from quorate.plan import Step
 from quorate.restore import STEPS, TAKING, ordered
 from quorate.restoring.gates import closed
 from quorate.restoring.source import BARE, REPLAY, STREAM, FromMember, held_by, losses, not_the_newest

@@ -230,7 +230,7 @@ def gate_object(gate: "Gate") -> dict[str, Any]:
 
 def hosts(plan: "Plan", key: str) -> list[str]:
     """Where a step happens; `cluster` for one that is about all of it."""
-    from quorate.plan import NodeTask
+    from quorate.task import NodeTask
 
     step = next(step for step in plan.chosen.steps if step.key == key)
     tasks = plan.tasks(step, 0, "")

@@ -27,8 +27,9 @@ from worker.cli.results import REPLACE_FIELDS, told
 from worker.cli.waiting import HOUR
 
 if TYPE_CHECKING:
+    from quorate.chosen import Share
     from quorate.operation import RestoreRequest
-    from quorate.plan import Plan, Share
+    from quorate.plan import Plan
     from worker.settings import Settings
 
 VERB = "replace-member"
