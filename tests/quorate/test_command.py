@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from quorate.chosen import WAYS
+from quorate.chosen import ADDED_TO_SSH
 from quorate.command import Node, asked_for, jump_of, nodes_of, way
 from quorate.plan import Plan
 from quorate.records import adapter, plan_text
@@ -74,7 +74,7 @@ def test_a_plan_without_a_jump_host_has_the_digest_it_had_before_there_were_any(
     plan = small_plan()
     data = json.loads(plan_text(plan))
     for share in data["chosen"]["shares"]:
-        for name in WAYS:
+        for name in ADDED_TO_SSH:
             del share["node"]["ssh"][name]
         del share["target"]["through"]
     assert adapter(Plan).validate_python(data).chosen.digest() == plan.chosen.digest()

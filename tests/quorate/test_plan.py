@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.backups.catalogue import Source
-from quorate.chosen import ADDED, ADDED_TO_SHARE, Share, Step
+from quorate.chosen import ADDED_TO_SHARE, ADDED_TO_STEP, Share, Step
 from quorate.clusters.cluster import ClusterSeen, Lineage, Silence
 from quorate.members.etcd import bump, can_bump, cluster_id, member_id
 from quorate.members.verifying import wrong_revision
@@ -61,11 +61,11 @@ def test_a_plan_keeps_its_digest_on_its_way_through_a_payload() -> None:
 
 def test_a_plan_that_was_approved_before_steps_had_more_fields_has_the_digest_it_had() -> None:
     whole = small_plan()
-    steps = tuple(replace(step, **dict.fromkeys(ADDED, False)) for step in STEPS)
+    steps = tuple(replace(step, **dict.fromkeys(ADDED_TO_STEP, False)) for step in STEPS)
     old = replace(whole, chosen=replace(whole.chosen, steps=steps))
     data = json.loads(plan_text(old))
     for step in data["chosen"]["steps"]:
-        for name in ADDED:
+        for name in ADDED_TO_STEP:
             del step[name]
     for share in data["chosen"]["shares"]:
         for name in ADDED_TO_SHARE:
