@@ -111,7 +111,7 @@ class Streamed:
     stored_sha256: str
     level: int
     started: float
-    keys: dict[str, int]  # this, the hash, the notes and `live`: of versions that measured in this step
+    keys: dict[str, int]  # this, the hash and `live` where members were measured in this step
     hash_kv: HashKV | None = None
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ class ReadBack:
     stored_sha256: str
     decrypted: bool = True
     walked: Walked | None = None  # None: nobody could open it, or a version did that walked no pages
-    measured: Measured | None = None  # None: by the step before, as it used to be, or of no member at all
+    measured: Measured | None = None  # None: by the step before, or of no member at all
 
 
 @dataclass(frozen=True, slots=True)

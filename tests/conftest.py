@@ -9,6 +9,7 @@ import pytest
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+import worker.__main__  # noqa: F401 - the environment that a command has, before anybody loads grpc
 from deploy.lab.binaries import TEMPORAL, make
 
 # How long one example takes is the machine's affair.

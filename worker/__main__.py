@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # pydantic asks every distribution that is installed whether it is a plugin of its own: none of ours is, and it costs
 # a tenth of the start of a command.
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+# grpc's own threads read a connection and hand every message over; without them whoever waits for one reads it. Of a
+# snapshot of 747 MiB that took 2.6 s of processor and 120,000 switches of thread, and takes 1.5 s and 25,000.
+os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_client")
 
 DEFECT = 1
 DETACHED = 130

@@ -50,6 +50,7 @@ OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # closing the channel closes its connection
     ("grpc.http2.bdp_probe", 0),  # else a fast member fills our memory with what we have not asked for yet
     ("grpc.http2.lookahead_bytes", 1 << 20),
+    ("grpc.http2.max_frame_size", 1 << 20),  # a message of a snapshot is 32 KiB, and would come in three frames
     ("grpc.keepalive_time_ms", 15_000),  # etcd says GOAWAY to less than 5 s
     ("grpc.keepalive_timeout_ms", 10_000),
     ("SingleThreadedUnaryStream", 1),  # a third less time for each message of a snapshot

@@ -6,10 +6,12 @@ from activities.recording.recorded import RecordedEtcds
 from quorate.backup import BackupTask, Streamed
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
+from quorate.database.snapshot import Facts
 from quorate.errors import QuorateError
 from quorate.members.agreement import Agreement, compared
 from quorate.members.etcd import HashKV
 
+Snapshot = Facts | Streamed
 COMPARE_S = 10.0  # for all of them: nobody is to wait for a hash at night
 
 
@@ -18,7 +20,9 @@ class Comparison:
     etcds: RecordedEtcds
     clock: Clock
 
-    def of(self, task: BackupTask, ticket: Ticket, put: Streamed, mine: HashKV | None, tick: Tick) -> Agreement:
+    def of(
+        self, task: BackupTask, ticket: Ticket, put: Facts | Streamed, mine: HashKV | None, tick: Tick
+    ) -> Agreement:
         """Of those that the choice names with the source, at the revision of its snapshot."""
         choice, most_bytes = task.choice, task.request.compare_bytes
         if not choice or not choice.others or mine is None:

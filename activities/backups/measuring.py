@@ -1,16 +1,17 @@
-"""What the members say of a snapshot's revision, asked while the store gives the snapshot back."""
+"""What the members say of a snapshot's revision, asked while the store is busy with the snapshot."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from activities.backups.agreement import Comparison
+from activities.backups.agreement import Comparison, Snapshot
 from activities.backups.census import census
 from activities.recording.recorded import RecordedEtcds
-from quorate.backup import REGISTRY, BackupTask, Measured
+from quorate.backup import REGISTRY, BackupTask, Measured, Streamed
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
+from quorate.database.snapshot import Facts
 from quorate.errors import QuorateError
 from quorate.members.etcd import HashKV
 from quorate.ports import Etcd
@@ -23,11 +24,10 @@ class Measuring:
     etcds: RecordedEtcds
     clock: Clock
 
-    def of(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Measured:
+    def of(self, task: BackupTask, ticket: Ticket, put: Snapshot, tick: Tick) -> Measured:
         """Keys and hashes as of the snapshot; what cannot be had costs a finding and no backup."""
-        choice, put = task.choice, task.streamed
+        choice = task.choice
         assert choice is not None, "measured before it was chosen"
-        assert put is not None, "measured before it was streamed"
         try:
             with self.etcds.at(choice.target, ticket) as etcd:
                 keys, hash_kv, found = numbers(etcd, put.revision)
@@ -42,6 +42,26 @@ class Measuring:
             findings=(*found, *alike.findings),
             notes=(*alike.notes, *counted.notes),
         )
+
+
+@dataclass(slots=True)
+class Early:
+    """Members that are asked as soon as it is known what was sent, while the store puts together what it got."""
+
+    ask: Callable[[Facts], Measured]
+    pool: ThreadPoolExecutor
+    asked: Future[Measured] | None = None
+
+    def known(self, facts: Facts) -> None:
+        self.asked = self.pool.submit(self.ask, facts)
+
+    def told(self, put: Streamed) -> Streamed:
+        """With what they said; where that was nothing, they are asked once more beside the way back."""
+        said = self.asked.result() if self.asked else Measured()
+        if not said.keys:
+            return put
+        found, notes = (*put.findings, *said.findings), (*put.notes, *said.notes)
+        return replace(put, keys=said.keys, hash_kv=said.hash_kv, live=said.live, findings=found, notes=notes)
 
 
 def beside(work: Callable[[], T], other: Callable[[], Measured] | None) -> tuple[T, Measured | None]:

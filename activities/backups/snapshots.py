@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
-from activities.backups.measuring import Measuring, beside
+from activities.backups.measuring import Early, Measuring, beside
 from activities.backups.sweeping import swept
 from activities.backups.toolbox import Toolbox
 from activities.recording.recorded import RecordedEtcds, RecordedHosts, RecordedStores
@@ -105,7 +105,7 @@ class Snapshots:
 
     @activity.defn(name="snapshots.read_back", no_thread_cancel_exception=True)
     def read_back(self, task: BackupTask) -> ReadBack:
-        """The store's word is not taken: what it gives back must be what etcd sent. Beside it members are asked."""
+        """The store's word is not taken: it has to be what etcd sent. Whoever was not measured yet is, beside it."""
         ticket = ticket_of(task)
         return beaten(lambda tick: self._proof(task, ticket, tick), self.tick)
 
@@ -209,13 +209,16 @@ class Snapshots:
             easing = Easing(self.disks, choice.target, self.clock)
             easing.begin(ticket.attempt)
             started, floor = int(self.clock.time()), floor_of(etcd, choice)
+            measuring = Measuring(self.etcds, self.clock)
 
             def sent() -> Iterator[bytes]:
                 pace = Pace(request.rate_bytes_s, self.clock)
                 blobs = settled(pace.of(joined(etcd.snapshot())), etcd, choice.target.name, self.clock)
                 return easing.over(blobs, pace)
 
-            return self._put(task, sent, started, floor, ticket, tick)
+            with ThreadPoolExecutor(1, "measure") as pool:
+                early = Early(lambda facts: measuring.of(task, ticket, facts, tick), pool)
+                return early.told(self._put(task, sent, started, floor, ticket, tick, early.known))
 
     def _put(
         self,
@@ -225,15 +228,19 @@ class Snapshots:
         floor: int,
         ticket: Ticket,
         tick: Tick,
+        known: Callable[[Facts], None] = lambda _: None,
     ) -> Streamed:
-        """Examined, compressed and encrypted as it passes; what is not sound does not come to be stored."""
+        """Examined, compressed and encrypted as it passes; what is not sound does not come to be stored.
+
+        `known` hears what was sent as soon as all of it was.
+        """
         request, choice = task.request, chosen(task)
         store = self.stores.at(request.store, ticket)
         place = request.store.place
         others = swept(store, place, f"{request.cluster}/{choice.cluster_id}/", self.uploads, self.clock.time())
         name, sealed = self._sealed(request.recipients)
         where = directory(request.cluster, choice.cluster_id, datetime.fromtimestamp(started, UTC), floor)
-        passing = Passing(floor)
+        passing = Passing(floor, known)
         with ahead(chunks(), AHEAD, tick) as sent, ahead(passing.examined(sent), AHEAD, tick) as pieces:
             try:
                 with self.uploads.storing(place, key_of(where, name)):
@@ -266,12 +273,12 @@ class Snapshots:
 
     def _proof(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
         """Read back by one thread while the members measure, which is work for theirs and none for ours."""
+        put = streamed(task)
 
         def members() -> Measured:
-            return Measuring(self.etcds, self.clock).of(task, ticket, tick)
+            return Measuring(self.etcds, self.clock).of(task, ticket, put, tick)
 
-        known = streamed(task).keys  # by a version that measured before
-        found, said = beside(lambda: self._read_back(task, ticket, tick), None if known else members)
+        found, said = beside(lambda: self._read_back(task, ticket, tick), None if put.keys else members)
         return replace(found, measured=said)
 
     def _read_back(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:
@@ -294,7 +301,7 @@ class Snapshots:
         request, key = task.request, streamed(task).key
         with ahead(store.get(key), AHEAD, tick) as chunks:
             clear = opened(self.cipher, stored.of(chunks), request.recipients, request.identities, key)
-            with ahead(sent.of(expanded(clear, key)), AHEAD, tick) as pieces:
+            with ahead(expanded(clear, key), AHEAD, tick) as whole, ahead(sent.of(whole), AHEAD, tick) as pieces:
                 yield pieces
 
     def _uses(self, task: BackupTask, store: Store, tick: Tick) -> bytes:
@@ -320,6 +327,7 @@ class Passing:
     """What is learnt of a snapshot while it passes; nothing leaves as the last byte unless it is sound."""
 
     floor: int
+    heard: Callable[[Facts], None]
     stored: Sum = field(default_factory=Sum)
     facts: Facts | None = None
     uses: bytes = b""
@@ -334,6 +342,7 @@ class Passing:
             raise Corrupt(
                 f"the snapshot is older than revision {self.floor}, which the member itself read before it began"
             )
+        self.heard(self.facts)
 
     def out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         return self.stored.of(chunks)

@@ -1,5 +1,6 @@
 """Members that do not hold the same data are named by a backup, and nobody waits long for it."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -55,35 +56,54 @@ def test_one_that_differs_makes_the_backup_degraded_and_is_named(bench: Bench, c
 
 
 def test_one_that_does_not_answer_any_more_is_a_note(bench: Bench, cluster: FakeCluster) -> None:
-    task = bench.streamed()
+    task = replace(bench.chosen(), turn=2, step="stream")
     cluster.silent.add("c")
-    done = bench.environment.run(bench.snapshots.read_back, replace(task, turn=3, step="read-back"))
-    assert done.measured
-    assert done.measured.findings == ()
-    assert ["c was not compared with b" in each for each in done.measured.notes] == [True]
+    put = bench.environment.run(bench.snapshots.stream, task)
+    assert put.hash_kv
+    assert put.findings == ()
+    assert ["c was not compared with b" in each for each in put.notes] == [True]
 
 
 def test_a_source_that_dies_once_it_has_sent_costs_a_finding_and_no_backup(
     bench: Bench, cluster: FakeCluster
 ) -> None:
-    task = replace(bench.streamed(), turn=3, step="read-back")
-    cluster.silent.add("b")
-    task = replace(task, read_back=bench.environment.run(bench.snapshots.read_back, task))
-    result = bench.publish(task)
+    cluster.sends = dying(cluster)
+    result = bench.carry_out()
     assert result.outcome == "degraded"
     assert ["not all was measured at revision" in each for each in result.findings] == [True]
 
 
-def test_what_a_version_before_has_measured_is_not_asked_again(bench: Bench) -> None:
-    task = bench.streamed()
-    hashed = HashKV(7, streamed(task).revision, -1)
-    task = replace(task, streamed=replace(streamed(task), keys={"": 3}, hash_kv=hashed), turn=3, step="read-back")
+def test_a_source_that_was_away_for_a_moment_is_asked_once_more_beside_the_way_back(
+    bench: Bench, cluster: FakeCluster
+) -> None:
+    cluster.sends = dying(cluster)
+    task = replace(bench.streamed(), turn=3, step="read-back")
+    assert streamed(task).keys == {}
+    cluster.silent.clear()
     found = bench.environment.run(bench.snapshots.read_back, task)
-    assert found.measured is None
-    assert not [act for act in bench.notes.acts if "hashkv" in act]
-    bench.publish(replace(task, read_back=found))
-    assert bench.manifest().keys == {"": 3}
+    assert found.measured
+    assert bench.publish(replace(task, read_back=found)).outcome == "verified"
     assert bench.manifest().hash_kv is not None
+
+
+def test_what_was_measured_while_the_store_finished_is_not_asked_again(bench: Bench) -> None:
+    task = bench.read_back()
+    assert task.read_back
+    assert task.read_back.measured is None
+    assert {act.split()[0] for act in bench.notes.acts if "hashkv" in act} == {"stream"}
+    bench.publish(task)
+    assert bench.manifest().keys == streamed(task).keys
+    assert bench.manifest().hash_kv is not None
+
+
+def dying(cluster: FakeCluster) -> Callable[[Iterator[bytes]], Iterator[bytes]]:
+    """Its source is silent as soon as it has sent everything."""
+
+    def sends(blobs: Iterator[bytes]) -> Iterator[bytes]:
+        yield from blobs
+        cluster.silent.add("b")
+
+    return sends
 
 
 def test_what_the_store_spoils_is_still_refused_while_members_measure(bench: Bench) -> None:
