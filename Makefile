@@ -53,7 +53,7 @@ define tested
 endef
 
 test: setup  ## the tests, on the lab
-	$(call tested,-n 3,"not lab and not long")
+	$(call tested,-n 3 --dist worksteal,"not lab and not long")
 	$(call tested,-n 2 --dist loadfile,"lab and not kubeadm and not long")
 	$(call tested,,"kubeadm and not long")
 
