@@ -67,7 +67,7 @@ class Product:
         return self._begin("restore", self.lab.name, "--confirm", self.lab.name, *WHY, *more)
 
     def begin_drill(self, scenario: str) -> subprocess.Popen[str]:
-        return self._begin("drill", "start", scenario, self.lab.name)
+        return self._begin("drill", "start", scenario, self.lab.name, "--confirm", self.lab.name)
 
     def _begin(self, *words: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
