@@ -169,7 +169,8 @@ def flaws(world: World, before: Reading, trail: Trail, writers: Writers, said: T
     told_twice = () if said.outcome == recorded else (f"it said {said.outcome}, the record says {recorded}",)
     unknown = () if said.outcome in OVER else (f"it ended as {said.outcome}: {said.error}",)
     undone = Told("undone", recorded="undone")  # to the checker a drill is a restore that was taken back
-    seen = Evidence(trail.operation, 0, world.loaded, before, read(world.lab), tuple(writers.writes), over, undone)
+    writes, objects = tuple(writers.writes), tuple(writers.objects)
+    seen = Evidence(trail.operation, 0, world.loaded, before, read(world.lab), writes, over, undone, objects)
     return (*told_twice, *unknown, *judge(seen).wrong)
 
 
