@@ -336,11 +336,15 @@ def wrong_clock(nodes: Mapping[str, NodeSeen | str], before: float, after: float
 def measured(task: BackupTask) -> Measured:
     """Beside the read-back, or by the step before it."""
     assert task.streamed is not None, "published before it was streamed"
-    before = task.streamed
-    if task.read_back and (members := task.read_back.measured):
-        found, notes = (*before.findings, *members.findings), (*before.notes, *members.notes)
-        return replace(members, findings=found, notes=notes)
-    return Measured(before.keys, before.hash_kv, before.live, before.findings, before.notes)
+    late = task.read_back.measured if task.read_back else None
+    put = asked(task.streamed, late) if late else task.streamed
+    return Measured(put.keys, put.hash_kv, put.live, put.findings, put.notes)
+
+
+def asked(put: Streamed, said: Measured) -> Streamed:
+    """With what the members said of it."""
+    found, notes = (*put.findings, *said.findings), (*put.notes, *said.notes)
+    return replace(put, keys=said.keys, hash_kv=said.hash_kv, live=said.live, findings=found, notes=notes)
 
 
 def manifest(task: BackupTask) -> Manifest:

@@ -20,9 +20,7 @@ class Comparison:
     etcds: RecordedEtcds
     clock: Clock
 
-    def of(
-        self, task: BackupTask, ticket: Ticket, put: Facts | Streamed, mine: HashKV | None, tick: Tick
-    ) -> Agreement:
+    def of(self, task: BackupTask, ticket: Ticket, put: Snapshot, mine: HashKV | None, tick: Tick) -> Agreement:
         """Of those that the choice names with the source, at the revision of its snapshot."""
         choice, most_bytes = task.choice, task.request.compare_bytes
         if not choice or not choice.others or mine is None:

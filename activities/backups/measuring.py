@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from activities.backups.agreement import Comparison, Snapshot
 from activities.backups.census import census
 from activities.recording.recorded import RecordedEtcds
-from quorate.backup import REGISTRY, BackupTask, Measured, Streamed
+from quorate.backup import REGISTRY, BackupTask, Measured, Streamed, asked
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.database.snapshot import Facts
@@ -50,18 +50,15 @@ class Early:
 
     ask: Callable[[Facts], Measured]
     pool: ThreadPoolExecutor
-    asked: Future[Measured] | None = None
+    answer: Future[Measured] | None = None
 
     def known(self, facts: Facts) -> None:
-        self.asked = self.pool.submit(self.ask, facts)
+        self.answer = self.pool.submit(self.ask, facts)
 
     def told(self, put: Streamed) -> Streamed:
         """With what they said; where that was nothing, they are asked once more beside the way back."""
-        said = self.asked.result() if self.asked else Measured()
-        if not said.keys:
-            return put
-        found, notes = (*put.findings, *said.findings), (*put.notes, *said.notes)
-        return replace(put, keys=said.keys, hash_kv=said.hash_kv, live=said.live, findings=found, notes=notes)
+        said = self.answer.result() if self.answer else Measured()
+        return asked(put, said) if said.keys else put
 
 
 def beside(work: Callable[[], T], other: Callable[[], Measured] | None) -> tuple[T, Measured | None]:

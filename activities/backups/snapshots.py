@@ -327,7 +327,7 @@ class Passing:
     """What is learnt of a snapshot while it passes; nothing leaves as the last byte unless it is sound."""
 
     floor: int
-    heard: Callable[[Facts], None]
+    known_to: Callable[[Facts], None]
     stored: Sum = field(default_factory=Sum)
     facts: Facts | None = None
     uses: bytes = b""
@@ -342,7 +342,7 @@ class Passing:
             raise Corrupt(
                 f"the snapshot is older than revision {self.floor}, which the member itself read before it began"
             )
-        self.heard(self.facts)
+        self.known_to(self.facts)
 
     def out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         return self.stored.of(chunks)

@@ -44,6 +44,7 @@ from quorate.backup import (
     BackupRequest,
     BackupResult,
     BackupTask,
+    Measured,
     choose,
     findings,
     request,
@@ -653,8 +654,12 @@ class TestContent:
         known = replace(task.choice, flags=dict.fromkeys(names, flags | {f"flag-{n}": "x" * 40 for n in range(40)}))
         live = {f"/registry/{'n' * 60}{number}": LiveKeys(1 << 40, 1 << 40) for number in range(41)}
         assert streamed(task).keys
-        full = replace(task, choice=known, streamed=replace(streamed(task), uses="x" * TOLD_MAX, live=live))
-        assert len(TypeAdapter(BackupTask).dump_json(full)) < 128 << 10
+        put = replace(streamed(task), uses="x" * TOLD_MAX)
+        full = replace(task, choice=known, streamed=replace(put, live=live))
+        assert task.read_back
+        members = Measured(put.keys, put.hash_kv, live)
+        late = replace(full, streamed=replace(put, keys={}), read_back=replace(task.read_back, measured=members))
+        assert [len(TypeAdapter(BackupTask).dump_json(each)) < 128 << 10 for each in (full, late)] == [True, True]
 
     def test_what_nobody_could_open_has_no_content(self) -> None:
         bench = Bench(recipients=(str(x25519.Identity.generate().to_public()),))
