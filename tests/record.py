@@ -18,6 +18,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from deploy.lab.binaries import TEMPORAL
+from quorate.backup import BackupResult
 from quorate.drill import DrillResult
 from quorate.due import DueResult
 from quorate.nodes.kept import Kept
@@ -30,9 +31,11 @@ from tests.fences import Fences
 from tests.schedules import settings, workers
 from tests.worker.test_drill_workflow import NIGHTLY, Hall, asked
 from tests.workflows.test_backup import Bench
+from tests.workflows.test_bundle import Scene, begun
 from tests.workflows.test_prove import ON_TOP, Attic
 from tests.world import World, approve, held, resolve
 from worker.schedules import wanted
+from workflows.backup import Backup
 from workflows.drill import Drill
 from workflows.due import BackupDue
 from workflows.patience import STEPS_QUEUE
@@ -134,6 +137,13 @@ async def backup_due(world: World) -> WorkflowHandle[BackupDue, DueResult]:
     return handle
 
 
+async def bundled(world: World) -> WorkflowHandle[Backup, BackupResult]:
+    """A backup whose bundle is taken while it is read back, with its workers."""
+    async with begun(world.client, Scene()) as handle:
+        await handle.result()
+    return handle
+
+
 async def proved(world: World) -> WorkflowHandle[Prove, ProveResult]:
     """After a first try that differs, with its workers."""
     async with Attic({"read": [Compared("another digest")]}).begun(world.client) as handle:
@@ -188,7 +198,7 @@ ENDINGS: tuple[Callable[[World], Awaitable[WorkflowHandle[Any, Any]]], ...] = (
     from_member,
     approved_by_two,
 )
-DUE = (backup_due, proved, proved_and_served, drilled, night)  # with workers of their own
+DUE = (backup_due, bundled, proved, proved_and_served, drilled, night)  # with workers of their own
 FENCED = (frozen, thawed, tidied, replaced, laid)  # plans that are made of what is seen on the machines
 
 

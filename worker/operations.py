@@ -33,10 +33,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
-from quorate.backup import STEPS, BackupProgress, BackupResult
-from quorate.drill import DrillResult
-from quorate.due import DRILL as DRILL_DUE
-from quorate.due import WORKFLOW as DUE
+from quorate.backup import STEPS, BackupProgress
 from quorate.errors import (
     BadInput,
     Busy,
@@ -50,12 +47,10 @@ from quorate.errors import (
     Unreachable,
     kinds,
 )
-from quorate.operation import Awaiting, Hold, Progress, RestoreResult, StepDone, named
-from quorate.prove import ProveResult
-from quorate.prune import PruneResult
-from quorate.verify import VerifyResult
+from quorate.operation import Awaiting, Hold, Progress, StepDone, named
 from worker import presence
 from worker.embedded import ATTRIBUTES
+from worker.returned import Result, returned
 from worker.settings import Settings
 from worker.temporal import RPC, connected, described, refused
 from workflows.patience import STEPS_QUEUE
@@ -75,15 +70,6 @@ SLOTS = {  # what changes nodes shares one lock; the rest runs beside it
     "prove": "prove",
     "drill": "drill",
 }
-RESULTS: dict[str, Any] = {
-    **dict.fromkeys(SLOTS, RestoreResult),
-    "backup": BackupResult,
-    "prune": PruneResult,
-    "verify": VerifyResult,
-    "prove": ProveResult,
-    "drill": DrillResult,
-}
-Result = RestoreResult | BackupResult | PruneResult | VerifyResult | ProveResult | DrillResult
 
 
 def new_id(kind: str) -> str:
@@ -125,6 +111,11 @@ class Found:
     def cleans_up(self) -> bool:
         """Whether a cancel is more than an end of it."""
         return self.changes_nodes or self.kind in {"prove", "drill"}
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its steps say more than its result, once it is over; of the others they are the step it was at."""
+        return self.changes_nodes or self.kind == "drill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +271,9 @@ class Operations:
 
     async def recent(self) -> tuple[Found, ...]:
         """What the server still knows, running or over; the run of a schedule is shown by what it began."""
-        query = f"WorkflowId STARTS_WITH 'quorate/' AND WorkflowType != '{DUE}' AND WorkflowType != '{DRILL_DUE}'"
+        from quorate.due import DRILL, WORKFLOW
+
+        query = f"WorkflowId STARTS_WITH 'quorate/' AND WorkflowType != '{WORKFLOW}' AND WorkflowType != '{DRILL}'"
         return tuple([await found_in(each) async for each in self.client.list_workflows(query, limit=LISTED)])
 
     async def find(self, operation: str) -> Found:
@@ -295,7 +288,7 @@ class Operations:
         raise BadInput(f"there is no operation {operation}", next="quorate operations ls")
 
     def handle(self, found: Found) -> WorkflowHandle[Any, Any]:
-        return self.handle_of(found.workflow, found.run, RESULTS.get(found.kind))
+        return self.handle_of(found.workflow, found.run, returned(found.kind))
 
     def handle_of(self, workflow: str, run: str | None, result: Any = None) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(workflow, run_id=run, result_type=result)
@@ -335,7 +328,7 @@ class Operations:
         """One describe, which answers with no worker alive, and one query, which needs one."""
         seen = await self.handle(found).describe(rpc_timeout=RPC)
         closed = seen.status is not WorkflowExecutionStatus.RUNNING
-        progress = await self.progress(found)
+        progress = await self.progress(found) if found.remembers or not closed else None
         shown = progress or last.progress
         note = "" if progress or closed else self.silence()
         return Glimpse(

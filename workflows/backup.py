@@ -1,5 +1,6 @@
 """Back up a cluster."""
 
+import asyncio
 from dataclasses import replace
 
 from temporalio import workflow
@@ -19,6 +20,8 @@ with workflow.unsafe.imports_passed_through():
     )
     from quorate.backups.bundle import Bundled
     from workflows.straight import Straight
+
+BESIDE = "bundle-beside-read-back"
 
 
 @workflow.defn(name="backup")
@@ -42,15 +45,36 @@ class Backup(Straight):
         self.task = replace(self.task, choice=choice)
         streamed = await self.take(Streamed)
         self.task = replace(self.task, streamed=streamed)
-        read_back = await self.take(ReadBack)
-        self.task = replace(self.task, duration_s=workflow.time() - began, read_back=read_back)
-        bundled = await self.bundled()
-        self.task = replace(self.task, bundled=bundled)
+        if workflow.patched(BESIDE):
+            await self.proved_and_bundled(began)
+        else:
+            await self.proved(began)
+            await self.completed()
         result = await self.take(BackupResult)
         if not self.task.request.copies:
             return result
         self.task = replace(self.task, result=result)
         return await self.take(BackupResult)
+
+    async def proved_and_bundled(self, began: float) -> None:
+        """At once: one waits for the store, the other for the nodes. Nothing is bundled for what is not proved."""
+        bundling = asyncio.create_task(self.completed())
+        try:
+            await self.proved(began)
+        except BaseException:
+            bundling.cancel()
+            await asyncio.gather(bundling, return_exceptions=True)
+            raise
+        await bundling
+
+    async def proved(self, began: float) -> None:
+        read_back = await self.take(ReadBack)
+        self.task = replace(self.task, duration_s=workflow.time() - began, read_back=read_back)
+
+    async def completed(self) -> None:
+        """With what the snapshot does not hold, as far as that could be had."""
+        bundled = await self.bundled()
+        self.task = replace(self.task, bundled=bundled)
 
     async def bundled(self) -> Bundled | None:
         """Whatever goes wrong with it: the snapshot is worth having without."""
@@ -67,5 +91,9 @@ class Backup(Straight):
 
     @workflow.query
     def progress(self) -> BackupProgress:
-        step = STEPS[max(0, self.task.turn - 1)]
-        return BackupProgress(self.task.request.operation, step.key, step.title, max(1, self.task.turn))
+        """What is read back says where it is, whatever goes on beside it."""
+        number = max(1, self.task.turn)
+        if self.task.streamed and not self.task.read_back:
+            number = min(number, 3)
+        step = STEPS[number - 1]
+        return BackupProgress(self.task.request.operation, step.key, step.title, number)

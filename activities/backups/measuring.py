@@ -25,16 +25,20 @@ class Measuring:
     clock: Clock
 
     def of(self, task: BackupTask, ticket: Ticket, put: Snapshot, tick: Tick) -> Measured:
-        """Keys and hashes as of the snapshot; what cannot be had costs a finding and no backup."""
+        """Keys and hashes as of the snapshot; what cannot be had costs a finding and no backup.
+
+        Keys are read from the source while the others make their hashes: of those there is one at a time.
+        """
         choice = task.choice
         assert choice is not None, "measured before it was chosen"
         try:
-            with self.etcds.at(choice.target, ticket) as etcd:
+            with self.etcds.at(choice.target, ticket) as etcd, ThreadPoolExecutor(1, "compare") as pool:
                 keys, hash_kv, found = numbers(etcd, put.revision)
+                comparing = pool.submit(Comparison(self.etcds, self.clock).of, task, ticket, put, hash_kv, tick)
                 counted = census(etcd, put.revision, keys.get("", 0), put.size_bytes, self.clock, tick)
+                alike = comparing.result()
         except QuorateError as error:
             return Measured(findings=(unmeasured(put.revision, error),))
-        alike = Comparison(self.etcds, self.clock).of(task, ticket, put, hash_kv, tick)
         return Measured(
             keys=keys,
             hash_kv=hash_kv,

@@ -51,7 +51,7 @@ from quorate.ports import Cipher, Disks, Etcd, Signing, Store, Uploads
 from quorate.settings.policies import Lock
 from quorate.suspicion import baseline
 
-AHEAD = 2  # pieces between the threads that read, examine and compress
+AHEAD = 1  # piece between two threads that read, examine and compress: a second one gains nothing
 LOOK_AGAIN_S = 0.5
 STEADY_S = 1.0  # between two looks at who leads while a member sends
 SETTLE_S = 10.0  # an election, or a member that catches up
@@ -213,8 +213,8 @@ class Snapshots:
 
             def sent() -> Iterator[bytes]:
                 pace = Pace(request.rate_bytes_s, self.clock)
-                blobs = settled(pace.of(joined(etcd.snapshot())), etcd, choice.target.name, self.clock)
-                return easing.over(blobs, pace)
+                blobs = settled(pace.of(etcd.snapshot()), etcd, choice.target.name, self.clock)
+                return joined(easing.over(blobs, pace))
 
             with ThreadPoolExecutor(1, "measure") as pool:
                 early = Early(lambda facts: measuring.of(task, ticket, facts, tick), pool)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from quorate.converge import Clock
 
-WINDOW = 8  # pieces between the fastest and the slowest; who comes while the first is in it joins
+WINDOW = 4  # pieces between the fastest and the slowest; who comes while the first is in it joins
 PATIENCE_S = 2.0  # then whoever has not moved goes on by itself
 
 Begin = Callable[[], Iterator[bytes]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import statistics
 import tempfile
@@ -167,6 +168,7 @@ def fill(lab: Lab, shape: Shape, say: Say) -> None:
 
 
 def backups(lab: Lab, quorate: Quorate, figures: Figures, say: Say) -> None:
+    os.sync()  # what the script has written is none of ours to wait for, nor the other way round
     figures.idle_mib, written = idle_mib(lab), written_mib(lab)
     with sampling(lab) as sampled:
         began = time.monotonic()
@@ -178,6 +180,7 @@ def backups(lab: Lab, quorate: Quorate, figures: Figures, say: Say) -> None:
 
 
 def usual_backups(lab: Lab, figures: Figures, work: Path, say: Say) -> None:
+    os.sync()
     figures.usual_backup_s, said = usual(lab, "backup", work)
     say(f"bench: script: backup {figures.usual_backup_s:.1f} s ({stages(said)})")
 

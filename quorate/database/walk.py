@@ -55,12 +55,24 @@ class Walk:
         """What belongs to a page that has not passed wholly is held back."""
         if self._meta is None:
             self._meta = meta(piece)
-        self._held.append(piece)
-        self._held_bytes += len(piece)
-        if self._held_bytes >= self._wanted_bytes:
-            data = piece if len(self._held) == 1 else b"".join(self._held)
-            rest = data[self._passed(data, self._meta) :]
-            self._held, self._held_bytes = [rest] if rest else [], len(rest)
+        begin = 0
+        while self._held and self._number < self._meta.pages:
+            lacking = self._wanted_bytes - self._held_bytes
+            self._hold(piece[begin : begin + lacking])
+            begin += lacking
+            if begin > len(piece):
+                return
+            data = b"".join(self._held)
+            self._held, self._held_bytes = [], 0
+            self._hold(data[self._passed(data, 0, self._meta) :])
+        if self._number < self._meta.pages:
+            self._hold(piece[self._passed(piece, begin, self._meta) :])
+
+    def _hold(self, data: bytes) -> None:
+        """Of one that does not lie in a single piece: only that much is copied."""
+        if data:
+            self._held.append(data)
+            self._held_bytes += len(data)
 
     def end(self) -> Walked:
         pages = self._meta.pages if self._meta else 0
@@ -68,9 +80,8 @@ class Walk:
             raise Corrupt(f"the database ends before its page {self._number} does")
         return Walked(self._tally.content(), self._used, pages - self._used, self._torn)
 
-    def _passed(self, data: bytes, meta: Meta) -> int:
-        """Look at every page that is there wholly; where the first begins that is not."""
-        at = 0
+    def _passed(self, data: bytes, at: int, meta: Meta) -> int:
+        """Look at every page that is there wholly, from that place on; where the first begins that is not."""
         self._wanted_bytes = meta.page_bytes
         while self._number < meta.pages and at + meta.page_bytes <= len(data):
             page, flags, count, overflow = PAGE.unpack_from(data, at)

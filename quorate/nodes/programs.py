@@ -39,8 +39,13 @@ done
 _TOOLS = r"""
 e=$(pidof etcd); e=$(readlink /proc/"${e%%%% *}"/exe)
 for t in %s; do
+  asked=: last=
   for f in "$(command -v $t)" /usr/local/bin/$t /usr/bin/$t /usr/sbin/$t /opt/bin/$t /opt/etcd/$t "${e%%/*}/$t"; do
-    [ -x "$f" ] && printf 'tool\t%%s\t%%s\n' "$f" "$("$f" version 2>/dev/null | head -n 1)"
+    case $asked in *:"$f":*) continue ;; esac
+    asked=$asked$f:
+    [ -x "$f" ] || continue
+    [ "$f" -ef "$last" ] || { last=$f; v=$("$f" version 2>/dev/null | head -n 1); }
+    printf 'tool\t%%s\t%%s\n' "$f" "$v"
   done
 done
 """

@@ -101,6 +101,25 @@ def test_the_script_finds_a_real_process_its_directory_and_its_tools(tmp_path: P
     assert parse_node(done.stdout).tools[str(tmp_path / "etcdutl")] == "3.6.14"
 
 
+def test_a_tool_of_several_names_is_asked_once_for_its_version(tmp_path: Path) -> None:
+    """Each answer of a real one costs a node 12 ms, and three nodes are asked at once."""
+    (tmp_path / "etcd").symlink_to("/bin/sleep")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "etcdutl").write_text(f"#!/bin/sh\necho x >> {tmp_path}/asked; echo etcdutl version: 3.6.14\n")
+    (tmp_path / "etcdutl").chmod(0o755)
+    (tmp_path / "bin" / "etcdutl").symlink_to(tmp_path / "etcdutl")
+    with subprocess.Popen([str(tmp_path / "etcd"), "60"]) as process:
+        try:
+            environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
+            done = subprocess.run(
+                ["sh", "-c", script(UNIT_PROPERTIES)], capture_output=True, text=True, check=False, env=environment
+            )
+        finally:
+            process.kill()
+    assert parse_node(done.stdout).tools[str(tmp_path / "bin" / "etcdutl")] == "3.6.14"
+    assert (tmp_path / "asked").read_text().splitlines() == ["x"]
+
+
 def test_looks_that_are_joined_both_look_for_programs() -> None:
     assert (Look() | Look(programs=True)).programs
     assert "pidof" not in whole_script(Look(units=("etcd.service",)))

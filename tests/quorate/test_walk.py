@@ -59,7 +59,7 @@ def test_one_byte_one_record_or_one_key_more_is_another_content() -> None:
 
 
 @pytest.mark.parametrize("size", [3000, 4096, 70_000, 1_500_000])
-@pytest.mark.parametrize("piece", [64 << 10, 1 << 20])
+@pytest.mark.parametrize("piece", [4 << 10, 64 << 10, 1 << 20])
 def test_a_record_of_many_pages_is_one(size: int, piece: int) -> None:
     rows = [(key(revision), key_value(b"/a/b/c", bytes([revision]) * size)) for revision in range(2, 6)]
     found = walked(database(leaves(rows, 3)), piece)
@@ -70,6 +70,11 @@ def test_a_record_of_many_pages_is_one(size: int, piece: int) -> None:
 @pytest.mark.parametrize("page_bytes", [4096, 16384, 65536])
 def test_any_page_size_is_walked(page_bytes: int) -> None:
     assert walked(database(leaves(ROWS, 20), page_bytes=page_bytes)).content.digest == by_hand(ROWS)
+
+
+def test_what_follows_the_last_page_belongs_to_nobody() -> None:
+    db = database(leaves(ROWS, 20))
+    assert walked(db + bytes(1 << 16), 4096) == walked(db)
 
 
 def test_a_bucket_that_lies_in_the_page_of_buckets_is_counted_too() -> None:

@@ -36,6 +36,7 @@ def test_every_ending_of_a_restore_is_on_record() -> None:
     }
     others = {
         ("backup", "verified"),
+        ("backup", "bundled"),
         ("freeze", "frozen"),
         ("thaw", "thawed"),
         ("tidy", "tidied"),

@@ -1,17 +1,27 @@
 """What a snapshot does not hold is beside it: encrypted, proved, copied, and nowhere else."""
 
+import asyncio
 import io
 import json
 import subprocess
 import tarfile
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import zstandard
 from pydantic import TypeAdapter
 from pyrage import decrypt, x25519
+from temporalio import activity
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -23,7 +33,7 @@ from activities.backups.unbundling import pulled, unsound
 from activities.recording.boundary import Boundary
 from activities.recording.recorded import RecordedFiles, RecordedHosts, RecordedStores
 from deploy.lab.pki import authority
-from quorate.backup import BackupTask, request
+from quorate.backup import BackupProgress, BackupResult, BackupTask, ReadBack, request
 from quorate.backups.bundle import (
     NO_RECIPIENTS,
     Bundled,
@@ -38,7 +48,7 @@ from quorate.backups.bundle import (
 )
 from quorate.backups.catalogue import Manifest, parse
 from quorate.converge import Ran
-from quorate.errors import BadInput, Denied
+from quorate.errors import BadInput, Corrupt, Denied
 from quorate.inventories.reading import parse as parsed
 from quorate.nodes.packed import packing, unpacked
 from quorate.nodes.seen import Look
@@ -400,27 +410,36 @@ class TestCommandLine:
         assert not cli.json("snapshots", "ls", "demo")[1]["snapshots"][0]["quarantined_at"]
 
 
+def steps_of(scene: Scene) -> tuple[Callable[..., Any], ...]:
+    """But for the bundle's."""
+    snapshots = scene.bench.snapshots
+    return snapshots.choose, snapshots.stream, snapshots.read_back, snapshots.publish, sealed
+
+
+@asynccontextmanager
+async def begun(
+    client: Client, scene: Scene, steps: Iterable[Callable[..., Any]] = ()
+) -> AsyncIterator[WorkflowHandle[Backup, BackupResult]]:
+    """A backup, with its workers."""
+    queue, activities = f"bundle-{uuid4()}", tuple(steps) or (*steps_of(scene), scene.bundling.bundle)
+    with ThreadPoolExecutor(4) as pool:
+        flows = Worker(client, task_queue=queue, workflows=[Backup])
+        streams = Worker(
+            client, task_queue=STREAMS_QUEUE, activities=activities, activity_executor=pool, interceptors=[Boundary()]
+        )
+        async with flows, streams:
+            wanted = replace(scene.bench.request(), bundle=scene.wanted)
+            yield await client.start_workflow(Backup.run, wanted, id=queue, task_queue=queue)
+
+
 @pytest.mark.server
 class TestWorkflow:
     async def taken(self, temporal: WorkflowEnvironment, scene: Scene, *, broken: bool = False) -> Any:
-        from concurrent.futures import ThreadPoolExecutor
-
-        snapshots, bundling = scene.bench.snapshots, scene.bundling
-        object.__setattr__(bundling, "tick", lambda _: None)
-        wanted = replace(scene.bench.request(), bundle=scene.wanted)
+        bundling = scene.bundling
         if broken:
             object.__setattr__(bundling, "clock", None)  # whatever goes wrong in it
-        steps = [snapshots.choose, snapshots.stream, snapshots.read_back, bundling.bundle, snapshots.publish, sealed]
-        queue = f"bundle-{id(scene)}"
-        with ThreadPoolExecutor(4) as pool:
-            flows = Worker(temporal.client, task_queue=queue, workflows=[Backup], max_cached_workflows=0)
-            streams = Worker(
-                temporal.client, task_queue=STREAMS_QUEUE, activities=steps, activity_executor=pool,
-                interceptors=[Boundary()],
-            )  # fmt: skip
-            async with flows, streams:
-                handle = await temporal.client.start_workflow(Backup.run, wanted, id=queue, task_queue=queue)
-                return await handle.result()
+        async with begun(temporal.client, scene, (*steps_of(scene), bundling.bundle)) as handle:
+            return await handle.result()
 
     async def test_a_backup_takes_it_before_its_manifest(self, temporal: WorkflowEnvironment) -> None:
         scene = Scene()
@@ -438,3 +457,73 @@ class TestWorkflow:
         result = await self.taken(temporal, scene, broken=True)
         assert result.outcome == "degraded"
         assert result.findings[0].startswith("the bundle was not taken: ")
+
+    async def test_it_is_taken_while_the_snapshot_is_read_back(self, temporal: WorkflowEnvironment) -> None:
+        beside = Beside()
+        result = await beside.ended(temporal, Scene())
+        assert not isinstance(result, BaseException)
+        assert beside.met
+        assert beside.seen == BackupProgress("backup-1", "read-back", "Read it back and compare", 3)
+
+    async def test_a_snapshot_that_is_not_proved_ends_it_and_has_no_manifest(
+        self, temporal: WorkflowEnvironment
+    ) -> None:
+        beside = Beside(fails=True)
+        error = await beside.ended(temporal, Scene())
+        assert isinstance(error, WorkflowFailureError)
+        assert isinstance(error.cause, ApplicationError)
+        assert error.cause.type == "corrupt"
+        assert beside.cancelled
+        assert not beside.published
+
+
+@dataclass
+class Beside:
+    """A read-back that waits until the bundle is begun, and a bundle that, where that fails, waits for its cancel."""
+
+    fails: bool = False
+    bundling: threading.Event = field(default_factory=threading.Event)
+    looked: threading.Event = field(default_factory=threading.Event)
+    met: bool = False
+    cancelled: bool = False
+    published: bool = False
+    seen: BackupProgress | None = None
+
+    async def ended(self, temporal: WorkflowEnvironment, scene: Scene) -> Any:
+        """The result, or why there is none."""
+        snapshots = scene.bench.snapshots
+
+        @activity.defn(name="snapshots.read_back", no_thread_cancel_exception=True)
+        def read_back(task: BackupTask) -> ReadBack:
+            self.met = self.bundling.wait(30)
+            if self.fails:
+                raise Corrupt("the store gave back something else")
+            self.looked.wait(30)
+            return snapshots.read_back(task)
+
+        @activity.defn(name="snapshots.bundle", no_thread_cancel_exception=True)
+        def bundle(_: BackupTask) -> Bundled:
+            self.bundling.set()
+            limit = time.monotonic() + 30
+            while self.fails and not activity.is_cancelled() and time.monotonic() < limit:
+                activity.heartbeat()
+                time.sleep(0.05)
+            self.cancelled = activity.is_cancelled()
+            if self.cancelled:
+                raise CancelledError("cancelled")
+            return Bundled()
+
+        @activity.defn(name="snapshots.publish", no_thread_cancel_exception=True)
+        def publish(task: BackupTask) -> BackupResult:
+            self.published = True
+            return snapshots.publish(task)
+
+        steps = (snapshots.choose, snapshots.stream, read_back, bundle, publish, sealed)
+        async with begun(temporal.client, scene, steps) as handle:
+            result = asyncio.ensure_future(handle.result())
+            if not self.fails:
+                assert await asyncio.to_thread(self.bundling.wait, 30)
+                self.seen = await handle.query(Backup.progress)
+                self.looked.set()
+            await asyncio.wait([result])
+            return result.exception() or result.result()

@@ -10,7 +10,7 @@ from worker.cli.results import BACKUP_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
-    from worker.operations import Result
+    from worker.returned import Result
     from worker.settings import Settings
 
 UNFINISHED = (StillRunning, Detached)

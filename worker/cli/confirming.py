@@ -14,7 +14,7 @@ from worker.cli.waiting import Waiting
 if TYPE_CHECKING:
     from quorate.operation import RestoreRequest
     from quorate.plan import Plan
-    from worker.operations import Result
+    from worker.returned import Result
     from worker.settings import Settings
 
 REFUSED = 4

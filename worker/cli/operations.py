@@ -31,8 +31,9 @@ from worker.cli.waiting import HOUR, Waiting
 if TYPE_CHECKING:
     from quorate.operation import Awaiting
     from quorate.plan import Plan
-    from worker.operations import Found, Operations, Result
+    from worker.operations import Found, Operations
     from worker.record import Record
+    from worker.returned import Result
     from worker.settings import Settings
 
 

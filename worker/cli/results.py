@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from quorate.prove import ProveResult
     from quorate.prune import PruneResult
     from quorate.verify import VerifyResult
-    from worker.operations import Result
+    from worker.returned import Result
 
 RESTORE_FIELDS = (
     "operation",
@@ -73,26 +73,7 @@ BACKUP_EXIT = {"verified": 0, "degraded": FINDINGS, "suspect": FINDINGS}
 
 def told(result: "Result", here: Given, output: Output) -> int:
     """The exit code, after the result was said."""
-    from quorate.backup import BackupResult
-    from quorate.drill import EXIT as DRILL_EXIT
-    from quorate.drill import DrillResult
-    from quorate.prove import ProveResult
-    from quorate.prune import PruneResult
-    from quorate.verify import VerifyResult
-
-    data: dict[str, Any]
-    if isinstance(result, BackupResult):
-        code, text, data = BACKUP_EXIT.get(result.outcome, FAILED), backup_text(result), plain(result)
-    elif isinstance(result, PruneResult):
-        code, text, data = PRUNE_EXIT.get(result.outcome, FAILED), prune_text(result), plain(result)
-    elif isinstance(result, VerifyResult):
-        code, text, data = VERIFY_EXIT.get(result.outcome, FAILED), verify_text(result), plain(result)
-    elif isinstance(result, ProveResult):
-        code, text, data = PROVE_EXIT.get(result.outcome, FAILED), prove_text(result), plain(result)
-    elif isinstance(result, DrillResult):
-        code, text, data = DRILL_EXIT[result.outcome], drill_text(result, here), plain(result)
-    else:
-        code, text, data = exit_code(result), restore_text(result, here), restore_object(result, here)
+    code, text, data = said(result, here)
     if output is Output.JSON:
         say_json(data)
     else:
@@ -100,6 +81,29 @@ def told(result: "Result", here: Given, output: Output) -> int:
         if data.get("error"):
             warn(f"error: {data['error']['message']}\nnext: {data['error']['next']}")
     return code
+
+
+def said(result: Any, here: Given) -> tuple[int, str, dict[str, Any]]:
+    """Exit code, text and object, by the name of its class: to ask for the class itself would load every runbook."""
+    match type(result).__name__:
+        case "BackupResult":
+            return BACKUP_EXIT.get(result.outcome, FAILED), backup_text(result), plain(result)
+        case "PruneResult":
+            return PRUNE_EXIT.get(result.outcome, FAILED), prune_text(result), plain(result)
+        case "VerifyResult":
+            return VERIFY_EXIT.get(result.outcome, FAILED), verify_text(result), plain(result)
+        case "ProveResult":
+            return PROVE_EXIT.get(result.outcome, FAILED), prove_text(result), plain(result)
+        case "DrillResult":
+            return drill_exit(result), drill_text(result, here), plain(result)
+        case _:
+            return exit_code(result), restore_text(result, here), restore_object(result, here)
+
+
+def drill_exit(result: "DrillResult") -> int:
+    from quorate.drill import EXIT
+
+    return EXIT[result.outcome]
 
 
 def exit_code(result: "RestoreResult") -> int:

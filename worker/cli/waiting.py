@@ -14,7 +14,8 @@ from worker.cli.options import Given, Output, paint, plain, say, warn
 
 if TYPE_CHECKING:
     from quorate.operation import Awaiting
-    from worker.operations import Found, Glimpse, Operations, Result
+    from worker.operations import Found, Glimpse, Operations
+    from worker.returned import Result
     from worker.screen import Doing, View
     from worker.settings import Settings
 
@@ -85,7 +86,7 @@ class Silent:
 
     here: Given
     notes: set[str] = field(default_factory=set)
-    poll_s: float = 1.0  # its end is heard at once; every look costs the daemon what the work needs
+    poll_s: float = 2.0  # its end is heard at once; every look costs the daemon what the work needs
 
     def show(self, glimpse: "Glimpse") -> None:
         awaited = waiting_for(glimpse.awaiting, glimpse.found.operation, self.here) if glimpse.awaiting else ""
