@@ -88,13 +88,23 @@ class Choice:
     revision: int  # of a linearizable read: the snapshot is not older
     members: tuple[MemberSeen, ...] = ()
     findings: tuple[str, ...] = ()
-    flags: dict[str, dict[str, str]] = field(default_factory=dict)
+    flags: dict[str, dict[str, str]] = field(default_factory=dict)  # this and `tools` of an earlier version
     notes: tuple[str, ...] = ()
     alone: bool = False  # there is no quorum that could say how far the cluster is
     auth: bool = False
     tools: tuple[Offer, ...] = ()
     before: Baseline | None = None  # what it is compared with
     others: tuple[str, ...] = ()  # whose data is compared with that of the chosen one, in this order
+
+
+@dataclass(frozen=True, slots=True)
+class NodesTold:
+    """What the nodes say: what etcd runs with, by name, and which restore tools there are."""
+
+    flags: dict[str, dict[str, str]] = field(default_factory=dict)
+    tools: tuple[Offer, ...] = ()
+    findings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +127,7 @@ class Streamed:
     notes: tuple[str, ...] = ()
     uses: str = ""  # of its pages, told; "" = whoever walks them has to read them once more
     live: dict[str, LiveKeys] = field(default_factory=dict)  # by prefix
+    nodes: NodesTold | None = None  # None: by the step before, of an earlier version, or of no node at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +352,13 @@ def measured(task: BackupTask) -> Measured:
     return Measured(put.keys, put.hash_kv, put.live, put.findings, put.notes)
 
 
+def told_by_nodes(task: BackupTask) -> NodesTold:
+    """While the member was sending, or before."""
+    assert task.choice is not None, "published before it was chosen"
+    found = task.streamed.nodes if task.streamed else None
+    return found or NodesTold(task.choice.flags, task.choice.tools)
+
+
 def asked(put: Streamed, said: Measured) -> Streamed:
     """With what the members said of it."""
     found, notes = (*put.findings, *said.findings), (*put.notes, *said.notes)
@@ -353,9 +371,16 @@ def manifest(task: BackupTask) -> Manifest:
     assert choice is not None, "published before it was chosen"
     assert streamed is not None, "published before it was streamed"
     decrypted = task.read_back is None or task.read_back.decrypted  # None: by a version that encrypted nothing
-    members, bundled = measured(task), task.bundled or Bundled()
+    members, nodes, bundled = measured(task), told_by_nodes(task), task.bundled or Bundled()
     why = tuple(suspicions(choice.before, streamed.revision, members.keys.get(""), request.shrink_percent))
-    found = (*choice.findings, *members.findings, *bundled.findings, *(() if decrypted else (UNOPENED,)), *why)
+    found = (
+        *choice.findings,
+        *nodes.findings,
+        *members.findings,
+        *bundled.findings,
+        *(() if decrypted else (UNOPENED,)),
+        *why,
+    )
     if why and request.accepted:
         found = (*found, f"{request.actor}{ACCEPTS}{request.accepted}")
     hashed = Hash.model_validate(asdict(members.hash_kv)) if members.hash_kv else None
@@ -383,7 +408,7 @@ def manifest(task: BackupTask) -> Manifest:
         actor=request.actor,
         outcome="suspect" if why and not request.accepted else "degraded" if found else "verified",
         findings=found,
-        flags=choice.flags,
+        flags=nodes.flags,
         auth=choice.auth,
         content=Contents.model_validate(asdict(walked.content)) if walked else None,
         pages=PagesSeen(used=walked.used, free=walked.free, torn=walked.torn) if walked else None,
@@ -403,7 +428,7 @@ def notes_of(task: BackupTask) -> tuple[str, ...]:
     """What degrades nothing."""
     assert task.choice is not None, "published before it was chosen"
     why_not = (task.request.bundle.why_not,) if task.request.bundle and task.request.bundle.why_not else ()
-    return (*task.choice.notes, *measured(task).notes, *why_not)
+    return (*told_by_nodes(task).notes, *task.choice.notes, *measured(task).notes, *why_not)
 
 
 def result(manifest: Manifest, notes: tuple[str, ...] = (), unlocked: tuple[str, ...] = ()) -> BackupResult:

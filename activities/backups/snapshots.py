@@ -1,14 +1,15 @@
 """A snapshot's way into the store and back: nothing on disk, a few megabytes in memory at any size."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
+from activities.backups.asking import Asking
 from activities.backups.measuring import Early, Measuring, beside
 from activities.backups.sweeping import swept
 from activities.backups.toolbox import Toolbox
@@ -33,12 +34,9 @@ from quorate.backup import (
     manifest,
     notes_of,
     result,
-    running_flags,
-    wrong_clock,
 )
 from quorate.backups.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
 from quorate.backups.provenance import signed
-from quorate.backups.toolbox import offers
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.database.pages import heard, told
@@ -46,7 +44,6 @@ from quorate.database.snapshot import Examination, Facts, joined
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
 from quorate.members.agreement import order
 from quorate.members.etcd import EtcdSeen, EtcdTarget
-from quorate.nodes.seen import NodeSeen
 from quorate.ports import Cipher, Disks, Etcd, Signing, Store, Uploads
 from quorate.settings.policies import Lock
 from quorate.suspicion import baseline
@@ -55,7 +52,6 @@ AHEAD = 1  # piece between two threads that read, examine and compress: a second
 LOOK_AGAIN_S = 0.5
 STEADY_S = 1.0  # between two looks at who leads while a member sends
 SETTLE_S = 10.0  # an election, or a member that catches up
-NODES_S = 1.0  # that a node may take longer than the members
 Proof = Callable[[BackupTask, Ticket, Tick], ReadBack]
 
 
@@ -84,24 +80,20 @@ class Snapshots:
     def choose(self, task: BackupTask) -> Choice:
         """Looks again for a while: an election, or being behind by a moment, is no reason to fail."""
         ticket = ticket_of(task)
-        asked_at, asked = self.clock.time(), self._ask_nodes(task)
         choice = beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
-        nodes = answered(asked, NODES_S)
-        flags, notes = running_flags(nodes)
-        clock = wrong_clock(nodes, asked_at, self.clock.time())
         with self.etcds.at(choice.target, ticket) as etcd:
             auth = bool(choice.target.user) if choice.alone else etcd.auth_enabled()  # asked of a quorum
-        tools = offers(task.request.tool, nodes)
         store = self.stores.at(task.request.store, ticket)
         before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
-        found, notes = (*choice.findings, *clock), (*notes, *choice.notes)
-        return replace(choice, flags=flags, notes=notes, auth=auth, tools=tools, before=before, findings=found)
+        return replace(choice, auth=auth, before=before)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
     def stream(self, task: BackupTask) -> Streamed:
         """Every attempt has a key of its own, named after its time, so a dead one is never in the way."""
         ticket = ticket_of(task)
-        return beaten(lambda tick: self._stream(task, ticket, tick), self.tick)
+        asked = Asking(self.hosts, self.clock).begun(task.request)
+        put = beaten(lambda tick: self._stream(task, ticket, tick), self.tick)
+        return replace(put, nodes=asked.told())
 
     @activity.defn(name="snapshots.read_back", no_thread_cancel_exception=True)
     def read_back(self, task: BackupTask) -> ReadBack:
@@ -139,14 +131,6 @@ class Snapshots:
         task = replace(task, duration_s=self.clock.monotonic() - began, read_back=read_back)
         self._publish(task, ticket, tick)
         return manifest(task)
-
-    def _ask_nodes(self, task: BackupTask) -> dict[str, Future[NodeSeen]]:
-        """In threads that nobody waits for at the end: a node that hangs holds up no backup."""
-        request = task.request
-        pool = ThreadPoolExecutor(len(request.nodes) or 1, "nodes")
-        asked = {node.name: pool.submit(self.hosts.survey, node, request.look) for node in request.nodes}
-        pool.shutdown(wait=False)
-        return asked
 
     def _choose(self, task: BackupTask, ticket: Ticket, tick: Tick) -> Choice:
         limit = self.clock.monotonic() + SETTLE_S
@@ -392,21 +376,6 @@ def same(found: ReadBack, wanted: Streamed) -> ReadBack:
             " no manifest was written"
         )
     return found
-
-
-def answered(asked: Mapping[str, Future[NodeSeen]], limit_s: float) -> dict[str, NodeSeen | str]:
-    """What each node said by then, or why it said nothing."""
-    wait(asked.values(), limit_s)
-    return {name: answer(future) for name, future in asked.items()}
-
-
-def answer(asked: Future[NodeSeen]) -> NodeSeen | str:
-    try:
-        return asked.result(0)
-    except TimeoutError:
-        return "its node did not answer in time"
-    except QuorateError as error:
-        return str(error)
 
 
 def choice_of(task: BackupTask, name: str, seen: dict[str, EtcdSeen | str], revision: int) -> Choice:

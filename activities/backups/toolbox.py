@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from activities.recording.recorded import RecordedHosts, RecordedStores
 from activities.streams.checksums import Sum, drain
 from activities.streams.compression import compressed, expanded
-from quorate.backup import BackupTask
+from quorate.backup import BackupTask, told_by_nodes
 from quorate.backups.toolbox import SHELF, KeptTool, Offer, lacked, shelf, undescribed
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Tick
@@ -50,7 +50,7 @@ class Toolbox:
         store = self.stores.at(task.request.store, ticket)
         self._sweep(store)
         keys = tuple(each.key for each in store.ls(shelf(task.choice.version)))
-        for offer in lacked(task.choice.tools, task.choice.version, keys):
+        for offer in lacked(told_by_nodes(task).tools, task.choice.version, keys):
             self._store(store, offer, undescribed(keys, offer), task, ticket, limit)
 
     def _sweep(self, store: Store) -> None:
