@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.straight import Straight
 
 BESIDE = "bundle-beside-read-back"
+READ_BACK = next(number for number, step in enumerate(STEPS, 1) if step.key == "read-back")
 
 
 @workflow.defn(name="backup")
@@ -94,6 +95,6 @@ class Backup(Straight):
         """What is read back says where it is, whatever goes on beside it."""
         number = max(1, self.task.turn)
         if self.task.streamed and not self.task.read_back:
-            number = min(number, 3)
+            number = min(number, READ_BACK)
         step = STEPS[number - 1]
         return BackupProgress(self.task.request.operation, step.key, step.title, number)
