@@ -48,7 +48,7 @@ from quorate.errors import (
     kinds,
 )
 from quorate.operation import Awaiting, Hold, Progress, StepDone, named
-from worker import presence
+from worker import disk, presence
 from worker.embedded import ATTRIBUTES
 from worker.returned import Result, returned
 from worker.settings import Settings
@@ -196,6 +196,7 @@ class Operations:
     async def begin(self, kind: str, request: Any) -> Found:
         """Busy names the operation that holds the cluster; asking twice begins one operation."""
         await self.ready()
+        self.recordable(request.operation)
         memo = {"operation": request.operation, "cluster": request.cluster, "kind": kind, "actor": request.actor}
         memo |= {"version": version()}
         values = dict(zip(ATTRIBUTES, (request.cluster, kind, request.operation), strict=True))
@@ -231,6 +232,11 @@ class Operations:
             if not presence.running(self.settings) or time.monotonic() > deadline:
                 raise NoDaemon(f"no daemon is ready on {self.settings.state}", next=up(self.settings))
             await asyncio.sleep(POLL_S)
+
+    def recordable(self, operation: str) -> None:
+        """Refused like this by a server of ours that cannot write; one whose log has room left would begin it."""
+        if not self.settings.inventory.temporal.address and (why := disk.full(self.settings.state)):
+            raise Unreachable(f"{operation} was not begun: {why}", next=disk.remedy(self.settings.state))
 
     async def polled(self) -> bool:
         """Whether somebody has asked for work of late; one that went away is remembered for minutes."""
