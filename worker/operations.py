@@ -52,7 +52,7 @@ from worker import disk, presence
 from worker.embedded import ATTRIBUTES
 from worker.returned import Result, returned
 from worker.settings import Settings
-from worker.temporal import RPC, connected, described, refused
+from worker.temporal import RPC, connected, described, full, refused
 from workflows.patience import STEPS_QUEUE
 
 LOOK = timedelta(seconds=2)
@@ -235,7 +235,7 @@ class Operations:
 
     def recordable(self, operation: str) -> None:
         """Refused like this by a server of ours that cannot write; one whose log has room left would begin it."""
-        if not self.settings.inventory.temporal.address and (why := disk.full(self.settings.state)):
+        if why := full(self.settings):
             raise Unreachable(f"{operation} was not begun: {why}", next=disk.remedy(self.settings.state))
 
     async def polled(self) -> bool:

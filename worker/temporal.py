@@ -83,10 +83,15 @@ def refused(settings: Settings, address: str, error: RPCError) -> Unreachable:
     if error.status is RPCStatusCode.NOT_FOUND and namespace in error.message:
         create = f"temporal operator namespace create --address {address} --namespace {namespace} --retention 90d"
         return Denied(f"Temporal at {address} has no namespace {namespace}", next=create)
-    if not settings.inventory.temporal.address and (why := disk.full(settings.state)):
+    if why := full(settings):
         return Unreachable(f"Temporal at {address}: {error.message}; {why}", next=disk.remedy(settings.state))
     kind = Denied if error.status in FINAL else Unreachable
     return kind(f"Temporal at {address}: {error.message}", next=remedy(settings, "that is put right"))
+
+
+def full(settings: Settings) -> str:
+    """Why a server of ours cannot write, or nothing: another one has a disk of its own."""
+    return "" if settings.inventory.temporal.address else disk.full(settings.state)
 
 
 def remedy(settings: Settings, once: str) -> str:

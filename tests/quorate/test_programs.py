@@ -82,23 +82,29 @@ def test_a_manifest_that_is_parked_has_the_name_that_the_kubelet_reads() -> None
     assert [each.path for each in parse(rows).manifests] == ["/m/manifests/etcd.yaml"]
 
 
-def test_the_script_finds_a_real_process_its_directory_and_its_tools(tmp_path: Path) -> None:
-    (tmp_path / "etcd").symlink_to("/bin/sleep")
-    (tmp_path / "etcdutl").write_text("#!/bin/sh\necho etcdutl version: 3.6.14\n")
-    (tmp_path / "etcdutl").chmod(0o755)
-    with subprocess.Popen([str(tmp_path / "etcd"), "60"], cwd=tmp_path) as process:
+def surveyed(folder: Path, tools: Path) -> tuple[int, str]:
+    """The pid of the folder's `etcd`, and what the script printed while that ran, with those tools found first."""
+    with subprocess.Popen([str(folder / "etcd"), "60"], cwd=folder) as process:
         try:
-            environment = {"PATH": f"{tmp_path}:/usr/bin:/bin:/usr/sbin:/sbin"}
+            environment = {"PATH": f"{tools}:/usr/bin:/bin:/usr/sbin:/sbin"}
             done = subprocess.run(
                 ["sh", "-c", script(UNIT_PROPERTIES)], capture_output=True, text=True, check=False, env=environment
             )
         finally:
             process.kill()
-    found = parse([line.split("\t") for line in done.stdout.splitlines()]).processes
-    assert [(each.cwd, each.argv) for each in found if each.pid == process.pid] == [
+    return process.pid, done.stdout
+
+
+def test_the_script_finds_a_real_process_its_directory_and_its_tools(tmp_path: Path) -> None:
+    (tmp_path / "etcd").symlink_to("/bin/sleep")
+    (tmp_path / "etcdutl").write_text("#!/bin/sh\necho etcdutl version: 3.6.14\n")
+    (tmp_path / "etcdutl").chmod(0o755)
+    pid, printed = surveyed(tmp_path, tmp_path)
+    found = parse([line.split("\t") for line in printed.splitlines()]).processes
+    assert [(each.cwd, each.argv) for each in found if each.pid == pid] == [
         (str(tmp_path), (str(tmp_path / "etcd"), "60"))
     ]
-    assert parse_node(done.stdout).tools[str(tmp_path / "etcdutl")] == "3.6.14"
+    assert parse_node(printed).tools[str(tmp_path / "etcdutl")] == "3.6.14"
 
 
 def test_a_tool_of_several_names_is_asked_once_for_its_version(tmp_path: Path) -> None:
@@ -108,15 +114,8 @@ def test_a_tool_of_several_names_is_asked_once_for_its_version(tmp_path: Path) -
     (tmp_path / "etcdutl").write_text(f"#!/bin/sh\necho x >> {tmp_path}/asked; echo etcdutl version: 3.6.14\n")
     (tmp_path / "etcdutl").chmod(0o755)
     (tmp_path / "bin" / "etcdutl").symlink_to(tmp_path / "etcdutl")
-    with subprocess.Popen([str(tmp_path / "etcd"), "60"]) as process:
-        try:
-            environment = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin:/usr/sbin:/sbin"}
-            done = subprocess.run(
-                ["sh", "-c", script(UNIT_PROPERTIES)], capture_output=True, text=True, check=False, env=environment
-            )
-        finally:
-            process.kill()
-    assert parse_node(done.stdout).tools[str(tmp_path / "bin" / "etcdutl")] == "3.6.14"
+    _, printed = surveyed(tmp_path, tmp_path / "bin")
+    assert parse_node(printed).tools[str(tmp_path / "bin" / "etcdutl")] == "3.6.14"
     assert (tmp_path / "asked").read_text().splitlines() == ["x"]
 
 
