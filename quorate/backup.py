@@ -5,8 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
-from quorate.backups.bundle import Bundled, BundleRequest
-from quorate.backups.bundle import request_of as bundle_of
+from quorate.backups.bundle import Bundled
 from quorate.backups.catalogue import (
     ACCEPTS,
     Bundle,
@@ -21,18 +20,15 @@ from quorate.backups.catalogue import (
     Verification,
     id_of,
 )
+from quorate.backups.request import BackupRequest
 from quorate.backups.toolbox import Offer
 from quorate.chosen import Step
-from quorate.command import Node, node_of
 from quorate.database.walk import Walked
-from quorate.errors import BadInput, Refusal
-from quorate.inventory import Cluster, Inventory
-from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen, target
+from quorate.errors import Refusal
+from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV, MemberSeen
 from quorate.members.listing import LiveKeys
 from quorate.nodes.flags import filled, recorded
-from quorate.nodes.seen import Look, NodeSeen
-from quorate.settings.policies import Lock
-from quorate.settings.stores import Store
+from quorate.nodes.seen import NodeSeen
 from quorate.suspicion import Baseline, suspicions
 
 WORKFLOW = "backup"
@@ -50,31 +46,6 @@ STEPS = (
     Step("publish", "Publish the manifest", "snapshots.publish", "cluster", patience_s=60, expected_s=0.1),
     Step("copy", "Copy it to the other stores", "snapshots.copy", "cluster", patience_s=3600),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class BackupRequest:
-    """All that a backup will ever read of the inventory: references, no secrets."""
-
-    operation: str
-    cluster: str
-    targets: tuple[EtcdTarget, ...]
-    store: Store
-    actor: str = ""
-    nodes: tuple[Node, ...] = ()
-    look: Look = field(default_factory=Look)
-    tool: str = ""  # the restore tool on the nodes; "" keeps none
-    recipients: tuple[str, ...] = ()  # for whom it is encrypted; nobody can open it but them
-    identities: tuple[str, ...] = ()  # references of what opens it again when it is read back
-    shrink_percent: int = 100
-    accepted: str = ""  # why it counts although the cluster has shrunk, in somebody's words
-    member: str = ""  # that somebody wants it from
-    compare_bytes: int = 0  # up to this size the members' data is compared
-    lock: Lock | None = None
-    copies: dict[str, Store] = field(default_factory=dict)  # by name
-    when_sick: str = "refuse"  # or "degraded": where nobody can vouch for it, it is taken all the same
-    rate_bytes_s: int = 0  # that a member sends at most; 0 is as fast as it can
-    bundle: BundleRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,49 +167,6 @@ class BackupResult:
     duration_s: float = 0.0
     findings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-
-def request(
-    inventory: Inventory, cluster: str, operation: str, actor: str, *, accepted: str = "", member: str = ""
-) -> BackupRequest:
-    settings = inventory.cluster(cluster)
-    if member and member not in (names := [each.name for each in settings.members]):
-        raise BadInput(f"{cluster} has no member {member}; members: {', '.join(names)}")
-    nodes = tuple(node_of(cluster, settings, member) for member in settings.members)
-    store = inventory.stores[settings.backup.store]
-    look, tool, policy = look_of(settings), settings.etcd.restore_tool, settings.backup
-    return BackupRequest(
-        operation=operation,
-        cluster=cluster,
-        targets=targets(settings),
-        store=store,
-        actor=actor,
-        nodes=nodes,
-        look=look,
-        tool=tool,
-        recipients=policy.recipients,
-        identities=policy.identities,
-        shrink_percent=policy.shrink_percent,
-        accepted=accepted,
-        member=member,
-        compare_bytes=policy.compare_mib << 20,
-        lock=policy.lock,
-        when_sick=policy.when_sick,
-        copies={name: inventory.stores[name] for name in policy.copies},
-        rate_bytes_s=(policy.rate_mib_s or 0) << 20,
-        bundle=bundle_of(inventory, cluster),
-    )
-
-
-def look_of(cluster: Cluster) -> Look:
-    """For the command line of etcd, which only a look at a space brings along, and for the restore tool."""
-    etcd = cluster.etcd
-    units, pods = ((), (etcd.manifest,)) if etcd.manifest else ((etcd.process,), ())
-    return Look(units=units, pods=pods, spaces=(etcd.data_dir,), tools=(etcd.restore_tool,))
-
-
-def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:
-    return tuple(target(cluster, member) for member in cluster.members)
 
 
 def choose(

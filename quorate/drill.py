@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from quorate.backup import BackupRequest
+from quorate.backups.request import BackupRequest
 from quorate.chosen import Step
 from quorate.command import Node, node_of
 from quorate.drills.fault import Laid

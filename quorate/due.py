@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field, replace
 
-from quorate.backup import BackupRequest, BackupResult
-from quorate.backup import request as backup_request
+from quorate.backup import BackupResult
+from quorate.backups.request import BackupRequest
+from quorate.backups.request import request as backup_request
 from quorate.drill import DrillRequest, DrillResult
 from quorate.inventory import Inventory
 from quorate.prove import ProveRequest

@@ -7,7 +7,6 @@ from enum import StrEnum
 from quorate.chosen import Chosen
 from quorate.inventory import Cluster
 from quorate.members.listing import Difference
-from quorate.nodes.kept import ULID
 from quorate.plan import Choice, Plan
 from quorate.settings.stores import Store
 from quorate.sshsig import Signer
@@ -37,12 +36,6 @@ EXIT = {
     Outcome.UNDONE: 9,
     Outcome.HELD: 10,
 }
-
-
-def named(kind: str, at_ms: int, chance: int) -> str:
-    """`restore-01J…`: the kind and a ULID, so that ids sort by time and are safe in paths."""
-    number = at_ms << 80 | chance
-    return f"{kind}-" + "".join(ULID[number >> shift & 31] for shift in range(125, -1, -5))
 
 
 @dataclass(frozen=True, slots=True)

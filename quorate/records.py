@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from quorate.audit import canonical
 from quorate.backups.catalogue import of_restore
 from quorate.clusters.cluster import Lineage
-from quorate.nodes.kept import begun
+from quorate.ids import begun
 from quorate.operation import Outcome, RestoreResult
 from quorate.plan import Plan
 from quorate.ports import Store

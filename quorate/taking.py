@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from pydantic import TypeAdapter
 
-from quorate.backup import BackupRequest, BackupTask, Choice
+from quorate.backup import BackupTask, Choice
 from quorate.backups.catalogue import Manifest
+from quorate.backups.request import BackupRequest
 from quorate.chosen import SnapshotRef
 from quorate.members.etcd import EtcdSeen, EtcdTarget
 from quorate.restore import reference

@@ -19,8 +19,8 @@ from activities.adapters.own_key import OwnKey
 from quorate.audit import canonical, chained
 from quorate.backups.catalogue import Manifest
 from quorate.drill import DrillResult, Lost
+from quorate.ids import named
 from quorate.measure import Check, Clock, Gap, Probed, Resource, Tries, Verdict
-from quorate.operation import named
 from quorate.plan import Plan
 from quorate.records import adapter
 from quorate.reports.achieved import row

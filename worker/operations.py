@@ -1,7 +1,9 @@
-"""The command line's only Temporal client: operations are begun, found, watched and steered here."""
+"""The command line's only Temporal client: operations are begun, found, watched and steered here.
+
+What is only for those that watch is imported there: nobody waits for it before an operation has begun.
+"""
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from temporalio.api.common.v1 import Payloads
 from temporalio.api.enums.v1 import TaskQueueType
@@ -33,7 +35,6 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError, RPCStatusCode
 
-from quorate.backup import STEPS, BackupProgress
 from quorate.errors import (
     BadInput,
     Busy,
@@ -47,13 +48,16 @@ from quorate.errors import (
     Unreachable,
     kinds,
 )
-from quorate.operation import Awaiting, Hold, Progress, StepDone, named
 from worker import disk, presence
 from worker.embedded import ATTRIBUTES
 from worker.returned import Result, returned
 from worker.settings import Settings
 from worker.temporal import RPC, connected, described, full, refused
 from workflows.patience import STEPS_QUEUE
+
+if TYPE_CHECKING:
+    from quorate.backup import BackupProgress
+    from quorate.operation import Awaiting, Hold, Progress
 
 LOOK = timedelta(seconds=2)
 ANSWER = timedelta(seconds=30)
@@ -70,11 +74,6 @@ SLOTS = {  # what changes nodes shares one lock; the rest runs beside it
     "prove": "prove",
     "drill": "drill",
 }
-
-
-def new_id(kind: str) -> str:
-    """Of an operation that begins now."""
-    return named(kind, time.time_ns() // 1_000_000, secrets.randbits(80))
 
 
 def version() -> str:
@@ -135,9 +134,9 @@ class Glimpse:
 
     found: Found
     closed: bool = False
-    progress: Progress | None = None
-    hold: Hold | None = None
-    awaiting: Awaiting | None = None
+    progress: "Progress | None" = None
+    hold: "Hold | None" = None
+    awaiting: "Awaiting | None" = None
     heard: tuple[Heard, ...] = ()
     note: str = ""
 
@@ -332,6 +331,8 @@ class Operations:
 
     async def glimpse(self, found: Found, last: Glimpse) -> Glimpse:
         """One describe, which answers with no worker alive, and one query, which needs one."""
+        from quorate.operation import Awaiting, Hold
+
         seen = await self.handle(found).describe(rpc_timeout=RPC)
         closed = seen.status is not WorkflowExecutionStatus.RUNNING
         progress = await self.progress(found) if found.remembers or not closed else None
@@ -350,8 +351,11 @@ class Operations:
     async def glimpse_of(self, found: Found) -> Glimpse:
         return await self.glimpse(found, Glimpse(found))
 
-    async def progress(self, found: Found) -> Progress | None:
+    async def progress(self, found: Found) -> "Progress | None":
         """Nothing while no worker answers."""
+        from quorate.backup import BackupProgress
+        from quorate.operation import Progress
+
         kind: Any = BackupProgress if found.kind == "backup" else Progress
         try:
             answer = await self.handle(found).query("progress", result_type=kind, rpc_timeout=LOOK)
@@ -430,7 +434,7 @@ async def found_in(seen: WorkflowExecution) -> Found:
     )
 
 
-async def heard(seen: WorkflowExecutionDescription, progress: Progress | None) -> tuple[Heard, ...]:
+async def heard(seen: WorkflowExecutionDescription, progress: "Progress | None") -> tuple[Heard, ...]:
     """Pending activities in the order they were scheduled, which is the order of the places that run."""
     pending = sorted(seen.raw_description.pending_activities, key=lambda each: int(each.activity_id or 0))
     running = [step.host for step in (progress.steps if progress else ()) if step.state == "running"]
@@ -454,8 +458,11 @@ async def last_words(details: Payloads) -> str:
     return str(said[0]) if said else ""
 
 
-def from_backup(seen: BackupProgress) -> Progress:
+def from_backup(seen: "BackupProgress") -> "Progress":
     """A backup has one step at a time, at one place."""
+    from quorate.backup import STEPS
+    from quorate.operation import Progress, StepDone
+
     done = tuple(StepDone(step.key, "cluster", "done") for step in STEPS[: seen.number - 1])
     return Progress(
         operation=seen.operation,

@@ -14,9 +14,9 @@ from pydantic import TypeAdapter, ValidationError
 from quorate.audit import broken, sealed
 from quorate.drills.coverage import Covered, Held, covered, of_runs
 from quorate.gauges import ENDS, Figure, Run
+from quorate.ids import begun
 from quorate.inventory import Inventory
 from quorate.measure import Clock
-from quorate.nodes.kept import begun
 from quorate.records import CLUSTER, OUTCOME
 from worker.record import Record
 

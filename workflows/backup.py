@@ -11,7 +11,6 @@ with workflow.unsafe.imports_passed_through():
     from quorate.backup import (
         STEPS,
         BackupProgress,
-        BackupRequest,
         BackupResult,
         BackupTask,
         Choice,
@@ -19,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
         Streamed,
     )
     from quorate.backups.bundle import Bundled
+    from quorate.backups.request import BackupRequest
     from workflows.straight import Straight
 
 BESIDE = "bundle-beside-read-back"

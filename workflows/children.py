@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
-    from quorate.operation import named
+    from quorate.ids import named
     from workflows import patience
 
 T = TypeVar("T")

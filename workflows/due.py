@@ -13,7 +13,8 @@ from temporalio.workflow import ChildWorkflowHandle
 
 with workflow.unsafe.imports_passed_through():
     from quorate.backup import WORKFLOW as BACKUP
-    from quorate.backup import BackupRequest, BackupResult
+    from quorate.backup import BackupResult
+    from quorate.backups.request import BackupRequest
     from quorate.due import FAILED, SKIPPED, WORKFLOW, Due, DueResult, Situation, followed, taken
     from quorate.prove import WORKFLOW as PROVE
     from quorate.prove import ProveRequest, ProveResult

@@ -5,7 +5,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from activities.recording.recorded import RecordedHosts
-from quorate.backup import BackupRequest, NodesTold, running_flags, wrong_clock
+from quorate.backup import NodesTold, running_flags, wrong_clock
+from quorate.backups.request import BackupRequest
 from quorate.backups.toolbox import offers
 from quorate.command import Node
 from quorate.converge import Clock

@@ -16,9 +16,10 @@ from activities.streams.pipeline import beaten
 from activities.streams.sealed import sealed
 from quorate.backup import BackupTask
 from quorate.backups import bundle
-from quorate.backups.bundle import NODE_BYTES_MAX, Bundled, BundleRequest, Gathered
+from quorate.backups.bundle import NODE_BYTES_MAX, Bundled, Gathered
 from quorate.backups.catalogue import key_of
 from quorate.backups.laying import script
+from quorate.backups.request import BundleRequest
 from quorate.command import Command, Node, Ticket
 from quorate.converge import Clock, Tick
 from quorate.errors import Corrupt, QuorateError, Unreachable

@@ -7,15 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
+from quorate.backups.request import BundleRequest
 from quorate.command import Command
-from quorate.inventory import Cluster, Inventory
 from quorate.nodes.effective import words
-from quorate.nodes.kubelet import KUBELET
 from quorate.nodes.packed import END, Packed, member
-from quorate.nodes.seen import Look, NodeSeen
-from quorate.settings.policies import UNENCRYPTED
+from quorate.nodes.seen import NodeSeen
 
 FORMAT = "quorate/bundle/v1"
 FILE_BYTES_MAX = 512 << 10  # of one file: certificates and manifests are a hundredth of it
@@ -35,24 +31,6 @@ OURS = re.compile(r"/\d\d-quorate-[a-z-]+\.conf$|\.quorate-fenced$|\.quorate-(?:
 AUTHORITY = re.compile(r"(^|[/.-])ca(-key\.pem|\.key)$")
 SIGNING = re.compile(r"^cluster-signing-.*key-file$")
 UNIT = "Id,FragmentPath,DropInPaths,EnvironmentFiles,User,Group,UnitFileState"
-NO_RECIPIENTS = (
-    "there is no bundle beside it: backup.recipients is empty, and private keys are not stored for all to read"
-    f" (say backup.bundle: off, or backup.bundle.unencrypted: {UNENCRYPTED!r})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class BundleRequest:
-    """What is wanted of every node; `why_not` is why there is none, in words. References, no secrets."""
-
-    why_not: str = ""
-    look: Look = field(default_factory=Look)
-    units: tuple[str, ...] = ()
-    manifests: tuple[str, ...] = ()
-    directories: tuple[str, ...] = ()  # of etcd's data: their owner and mode, and nothing in them
-    paths: tuple[str, ...] = ()
-    ca_keys: bool = False
-    inventory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +67,6 @@ class Gathered:
     @property
     def files(self) -> tuple[str, ...]:
         return tuple(each.path for each in self.packed if each.data is not None)
-
-
-def request_of(inventory: Inventory, name: str) -> BundleRequest | None:
-    """None where nobody wants one."""
-    cluster = inventory.cluster(name)
-    wanted, etcd = cluster.backup.bundle, cluster.etcd
-    if wanted is None:
-        return None
-    if not cluster.backup.recipients and not wanted.unencrypted:
-        return BundleRequest(NO_RECIPIENTS)
-    processes = (etcd.process, *(each.process for each in cluster.control_plane))
-    units = tuple(each for each in processes if each.endswith(".service"))
-    own = (etcd.manifest,) if etcd.manifest else ()
-    return BundleRequest(
-        look=Look(units=() if own else (etcd.process,), pods=own, spaces=(etcd.data_dir,), programs=True),
-        units=(*units, KUBELET),
-        manifests=tuple(each for each in processes if each not in units),
-        directories=etcd.directories,
-        paths=wanted.paths,
-        ca_keys=wanted.ca_keys,
-        inventory=told(inventory, name, cluster),
-    )
-
-
-def told(inventory: Inventory, name: str, cluster: Cluster) -> str:
-    """The inventory of that one cluster: references, as it has them."""
-    stores = {each: inventory.stores[each] for each in cluster.backup.stores}
-    only = inventory.model_copy(update={"clusters": {name: cluster}, "stores": stores})
-    return yaml.safe_dump(only.model_dump(mode="json", exclude_unset=True), sort_keys=False, width=110)
 
 
 def units_command(request: BundleRequest, seen: NodeSeen) -> Command:

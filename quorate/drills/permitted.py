@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from quorate.backup import BackupRequest
-from quorate.backup import request as backup_request
 from quorate.backups.catalogue import LATEST
+from quorate.backups.request import BackupRequest
+from quorate.backups.request import request as backup_request
 from quorate.drill import DrillRequest
 from quorate.drills.scenario import Scenario
 from quorate.errors import BadInput, Refusal

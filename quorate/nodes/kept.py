@@ -9,9 +9,9 @@ from pathlib import PurePosixPath
 from quorate.command import Command
 from quorate.converge import Left
 from quorate.errors import Refusal
+from quorate.ids import ULID, begun
 from quorate.nodes.seen import Look, NodeSeen
 
-ULID = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 NAME = re.compile(rf"\.(before-|quorate-)((?:restore|replace-member)-[0-7][{ULID}]{{25}})(-g[0-9]+)?")
 
 
@@ -29,14 +29,6 @@ class Kept:
     def began(self) -> float:
         """When its operation began, as the ULID says: a rename leaves no time on a directory."""
         return begun(self.operation)
-
-
-def begun(operation: str) -> float:
-    """When, as the first ten letters of the ULID in its name say: milliseconds. ValueError for what is none."""
-    milliseconds = 0
-    for letter in operation.rpartition("-")[2][:10]:
-        milliseconds = milliseconds << 5 | ULID.index(letter)
-    return milliseconds / 1000
 
 
 def named(path: str, live: str) -> tuple[str, str] | None:

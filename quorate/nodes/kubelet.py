@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from quorate.command import Command
 from quorate.converge import Await, Left
+from quorate.nodes.programs import KUBELET
 from quorate.nodes.seen import Look, NodeSeen, UnitSeen
-
-KUBELET = "kubelet.service"
 
 
 @dataclass(frozen=True, slots=True)

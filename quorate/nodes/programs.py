@@ -11,6 +11,7 @@ import yaml
 ETCD = "etcd"
 API = "kube-apiserver"
 PROGRAMS = (ETCD, API, "kube-controller-manager", "kube-scheduler")
+KUBELET = "kubelet.service"
 TOOLS = ("etcdutl", "etcdctl")
 FENCED = ".quorate-fenced"
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from quorate.drill import Lost
+from quorate.ids import begun
 from quorate.measure import Clock
 from quorate.measure import Verdict as DrillVerdict
-from quorate.nodes.kept import begun
 from quorate.operation import Outcome
 from quorate.reports.report import RETEST_DAYS, Figure, Judgement, Row, Verdict
 from quorate.reports.told import DONE, Told, clock_of

@@ -12,8 +12,8 @@ from quorate.audit import broken, sealed
 from quorate.backups.catalogue import Manifest
 from quorate.drill import DrillResult, Lost
 from quorate.errors import BadInput
+from quorate.ids import begun
 from quorate.measure import Clock
-from quorate.nodes.kept import begun
 from quorate.operation import EXIT, RestoreResult
 from quorate.plan import Plan
 from quorate.reports.acts import Acted, acts

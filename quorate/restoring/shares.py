@@ -10,7 +10,7 @@ from quorate.inventory import Cluster
 from quorate.members.etcd import target
 from quorate.nodes.clients import NFT, Clients
 from quorate.nodes.image import ETCD, Tool, image_of, tool_of
-from quorate.nodes.kubelet import KUBELET
+from quorate.nodes.programs import KUBELET
 from quorate.nodes.scratch import Scratch
 from quorate.nodes.seen import NodeSeen, UnitSeen
 from quorate.nodes.servers import named

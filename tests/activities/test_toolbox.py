@@ -8,7 +8,7 @@ import pytest
 import zstandard
 
 from activities.backups import toolbox
-from quorate.backup import BackupRequest
+from quorate.backups.request import BackupRequest
 from quorate.backups.toolbox import KeptTool, Offer, find, kept, lacked, offers
 from quorate.command import Command, Node
 from quorate.converge import Tick

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.backup import BackupRequest, BackupTask, Choice, Streamed, manifest
+from quorate.backup import BackupTask, Choice, Streamed, manifest
 from quorate.backups.catalogue import (
     Contents,
     Manifest,
@@ -20,6 +20,7 @@ from quorate.backups.catalogue import (
     parse,
     shelf,
 )
+from quorate.backups.request import BackupRequest
 from quorate.errors import BadInput, Corrupt
 from quorate.members.etcd import EtcdTarget, HashKV
 from quorate.members.listing import LiveKeys

@@ -3,7 +3,8 @@
 import pytest
 
 from quorate.converge import Await
-from quorate.nodes.kubelet import KUBELET, Kubelet
+from quorate.nodes.kubelet import Kubelet
+from quorate.nodes.programs import KUBELET
 from quorate.nodes.seen import NodeSeen, PathSeen, UnitSeen
 
 KNOWN = Kubelet("/home")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.backup import request
 from quorate.backups.catalogue import LATEST, find, load, newest
+from quorate.backups.request import request
 from quorate.errors import BadInput
 from quorate.operation import Outcome, RestoreResult
 from quorate.records import home, result_text

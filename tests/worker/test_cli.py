@@ -29,11 +29,12 @@ from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan, replacing
 from tests.manifests import AT, manifest
 from worker.__main__ import answer
 from worker.cli.looking import foremost
+from worker.cli.options import new_id
 from worker.cli.plan import FIELDS as PLAN_FIELDS
 from worker.cli.replace_member import PLAN_FIELDS as REPLACE_PLAN_FIELDS
 from worker.cli.results import BACKUP_FIELDS, PROVE_FIELDS, REPLACE_FIELDS, RESTORE_FIELDS
 from worker.cli.schedule import HISTORY_FIELDS, RUN_FIELDS, SWITCH_FIELDS
-from worker.operations import Found, new_id
+from worker.operations import Found
 
 pytestmark = pytest.mark.slow
 

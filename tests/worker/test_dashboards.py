@@ -19,8 +19,8 @@ from tests.real_etcd import running
 from tests.real_prometheus import scraping
 from tests.runbooks import ROOT
 from tests.worker.test_alerts import SERIES, promtool
+from worker.cli.options import new_id
 from worker.metrics import served
-from worker.operations import new_id
 
 BOARDS = {path.stem: json.loads(path.read_text()) for path in (ROOT / "deploy" / "grafana").glob("*.json")}
 NAMES = sorted(BOARDS)

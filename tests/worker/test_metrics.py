@@ -36,10 +36,10 @@ from tests.factory import INVENTORY, inventory
 from tests.fakes.store import MemoryStore, MemoryStores
 from tests.hooks import Hook, hooked
 from tests.real_etcd import running
+from worker.cli.options import new_id
 from worker.credentials import Credentials
 from worker.eyes import of_schedules
 from worker.metrics import Board, served
-from worker.operations import new_id
 from worker.past import began
 from worker.presence import read
 

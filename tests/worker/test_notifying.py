@@ -20,8 +20,8 @@ from tests.exporting import Exporter, Site
 from tests.factory import INVENTORY
 from tests.hooks import Hook, hooked
 from tests.reports import drill
+from worker.cli.options import new_id
 from worker.notifying import GIVEN_UP_S, Outbox, Switch
-from worker.operations import new_id
 
 SECRET = "T000-B000-hush"
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from activities.adapters.sqlite import SqliteTicks
+from quorate.ids import begun, named
 from quorate.measure import Verdict
 from quorate.members.revision_clock import Tick
-from quorate.nodes.kept import begun
-from quorate.operation import named
 from quorate.reports.told import DRILL
 from tests.reports import GOLDEN, KEY, OTHER, RECORDS, drill, file_of, of_drill, trail
 from tests.worker.test_cli import Capture, Cli

@@ -15,9 +15,10 @@ from temporalio.client import Client, ScheduleState, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
-from quorate.backup import STEPS, request
+from quorate.backup import STEPS
 from quorate.backups.catalogue import load
 from quorate.backups.marks import Kind, Mark, put
+from quorate.backups.request import request
 from quorate.command import Node
 from quorate.due import Due, DueResult
 from quorate.due import due as due_of

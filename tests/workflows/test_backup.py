@@ -41,16 +41,15 @@ from quorate.audit import Act
 from quorate.backup import (
     STEPS,
     BackupProgress,
-    BackupRequest,
     BackupResult,
     BackupTask,
     Measured,
     choose,
     findings,
-    request,
     wrong_clock,
 )
 from quorate.backups.catalogue import Live, Manifest, PagesSeen, load, shelf
+from quorate.backups.request import BackupRequest, request
 from quorate.command import Node
 from quorate.converge import Ran
 from quorate.database.content import Content

@@ -33,20 +33,18 @@ from activities.backups.unbundling import pulled, unsound
 from activities.recording.boundary import Boundary
 from activities.recording.recorded import RecordedFiles, RecordedHosts, RecordedStores
 from deploy.lab.pki import authority
-from quorate.backup import BackupProgress, BackupResult, BackupTask, ReadBack, request
+from quorate.backup import BackupProgress, BackupResult, BackupTask, ReadBack
 from quorate.backups.bundle import (
-    NO_RECIPIENTS,
     Bundled,
-    BundleRequest,
     FileSeen,
     by_node,
     fitting,
     listed,
     listing,
     needed,
-    told,
 )
 from quorate.backups.catalogue import Manifest, parse
+from quorate.backups.request import NO_RECIPIENTS, BundleRequest, request, told
 from quorate.converge import Ran
 from quorate.errors import BadInput, Corrupt, Denied
 from quorate.inventories.reading import parse as parsed

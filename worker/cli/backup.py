@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quorate.errors import Detached, Failed, QuorateError, StillRunning
-from worker.cli.options import Actor, As, ClusterName, Output, Patience, actor, contract, duration, given
+from worker.cli.options import Actor, As, ClusterName, Output, Patience, actor, contract, duration, given, new_id
 from worker.cli.results import BACKUP_FIELDS, told
 from worker.cli.waiting import HOUR, Waiting
 
@@ -42,8 +42,7 @@ def backup(
 
 def taken(waiting: Waiting, settings: "Settings", cluster: str, who: str, *, accepted: str, member: str) -> "Result":
     """Whatever ends a backup that has begun is a failed backup, exit 10; its kind says more."""
-    from quorate.backup import request
-    from worker.operations import new_id
+    from quorate.backups.request import request
 
     settings.cluster(cluster)
     try:

@@ -17,6 +17,7 @@ from worker.cli.options import (
     contract,
     duration,
     given,
+    new_id,
     paint,
     say,
     say_json,
@@ -62,7 +63,7 @@ def start(
 ) -> int:
     """Hold it now, and wait for its verdict. Exit 0 passed, 3 with findings, 9 stopped, 10 failed."""
     from quorate.drills.permitted import request
-    from worker.operations import new_id, version
+    from worker.operations import version
     from worker.scenarios import scenario as named
 
     here = given(ctx)

@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import BadInput, Corrupt, Failed, Refusal
-from worker.cli.options import Actor, As, Output, Patience, StoreName, actor, contract, duration, given, say, say_json
+from worker.cli.options import (
+    Actor,
+    As,
+    Output,
+    Patience,
+    StoreName,
+    actor,
+    contract,
+    duration,
+    given,
+    new_id,
+    say,
+    say_json,
+)
 from worker.cli.waiting import HOUR, Waiting
 
 if TYPE_CHECKING:
@@ -95,7 +108,6 @@ def pull(
 def all_told(ctx: typer.Context, cluster: str, store: str, output: Output, who: str, patience_s: float) -> int:
     from quorate.verify import request
     from worker.cli.results import VERIFY_FIELDS, told
-    from worker.operations import new_id
 
     here = given(ctx)
     with contract(here, output, dict.fromkeys(VERIFY_FIELDS)) as fields:
@@ -113,7 +125,6 @@ def proved(ctx: typer.Context, snapshot: str, store: str, output: Output, who: s
     from quorate.prove import request
     from worker.cli.results import PROVE_FIELDS, told
     from worker.cli.snapshots import named
-    from worker.operations import new_id
 
     here = given(ctx)
     with contract(here, output, dict.fromkeys(PROVE_FIELDS)) as fields:
@@ -190,7 +201,6 @@ def verified(wiring: "Wiring", found: "Manifest", store: str, who: str, fields: 
     """With a mark that says so, or one that keeps it from being meant by `latest`."""
     from quorate.command import Ticket
     from worker.cli.records import closed
-    from worker.operations import new_id
 
     ticket = Ticket(new_id("verify"), 1, 1, "verify", who)
     identities = wiring.settings.cluster(found.cluster).backup.identities

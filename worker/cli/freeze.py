@@ -18,6 +18,7 @@ from worker.cli.options import (
     contract,
     duration,
     given,
+    new_id,
     paint,
 )
 from worker.cli.plan import Gates, Reason, check_gates, step_lines
@@ -99,7 +100,6 @@ def request_for(settings: "Settings", asked: Asked) -> "RestoreRequest":
     """BadInput for a gate that no freeze has, or an override without a reason."""
     from quorate.freeze import GATES
     from quorate.operation import RestoreRequest
-    from worker.operations import new_id
 
     check_gates(asked.gates, GATES, asked.reason)
     return RestoreRequest(

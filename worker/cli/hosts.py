@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import BadInput
-from worker.cli.options import Actor, As, Given, Output, actor, contract, given, paint, say, say_json
+from worker.cli.options import Actor, As, Given, Output, actor, contract, given, new_id, paint, say, say_json
 
 if TYPE_CHECKING:
     from activities.clusters.trust import Compared, Pinned
@@ -62,7 +62,6 @@ def trust(
     """Pin the key that the machine shows now, if it is the one with this fingerprint; on record."""
     from quorate.command import Ticket
     from worker.cli.records import closed
-    from worker.operations import new_id
 
     here, wanted = given(ctx), fingerprint.rstrip("=")
     with contract(here, output, {**dict.fromkeys(TRUSTED), "node": node}) as fields:

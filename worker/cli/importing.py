@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from quorate.errors import BadInput
-from worker.cli.options import Actor, As, ClusterName, Output, actor, contract, given, plain
+from worker.cli.options import Actor, As, ClusterName, Output, actor, contract, given, new_id, plain
 from worker.cli.results import BACKUP_FIELDS, told
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def import_snapshot(
 
     Exit 3: it counts, and the finding names who imported it; 7: it is no whole snapshot, and nothing was stored.
     """
-    from quorate.backup import Origin, importing, request, result
+    from quorate.backup import Origin, importing, result
+    from quorate.backups.request import request
     from quorate.command import Ticket
     from worker.cli.records import closed
-    from worker.operations import new_id
 
     here = given(ctx)
     with contract(here, output, dict.fromkeys(BACKUP_FIELDS)) as fields:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import BadInput, HostKeyChanged, NotApproved, Unreachable
-from worker.cli.options import Actor, As, Output, actor, given, say, say_json, warn
+from worker.cli.options import Actor, As, Output, actor, given, new_id, say, say_json, warn
 
 if TYPE_CHECKING:
     from quorate.inventories.draft import Value
@@ -88,7 +88,6 @@ def init(
 ) -> int:
     """Write a cluster's inventory by looking at its nodes; nothing is changed there. Exit 0, or 3 with findings."""
     from worker.introduction import Wanted, introduced
-    from worker.operations import new_id
 
     if given(ctx).config:
         raise BadInput("init writes a new inventory: say where with --out, not with --config")

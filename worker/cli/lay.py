@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli.confirming import Confirm, Walk, standing
-from worker.cli.options import Actor, As, ClusterName, Output, Patience, actor, contract, duration, given, paint
+from worker.cli.options import (
+    Actor,
+    As,
+    ClusterName,
+    Output,
+    Patience,
+    actor,
+    contract,
+    duration,
+    given,
+    new_id,
+    paint,
+)
 from worker.cli.plan import Snapshot, step_lines
 from worker.cli.results import LAY_FIELDS, told
 from worker.cli.waiting import HOUR
@@ -49,7 +61,6 @@ def request_for(settings: "Settings", cluster: str, node: str, snapshot: str, wh
     """BadInput for a node that there is none."""
     from quorate.lay import member_of
     from quorate.operation import RestoreRequest
-    from worker.operations import new_id
 
     request = RestoreRequest(
         operation=new_id(VERB),

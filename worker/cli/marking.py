@@ -7,7 +7,7 @@ import typer
 
 from quorate.errors import BadInput
 from worker.cli.fetching import SnapshotId
-from worker.cli.options import Actor, As, Output, StoreName, actor, contract, given, say, say_json
+from worker.cli.options import Actor, As, Output, StoreName, actor, contract, given, new_id, say, say_json
 
 if TYPE_CHECKING:
     from quorate.backups.marks import Kind
@@ -52,7 +52,6 @@ def marked(ctx: typer.Context, snapshot: str, kind: "Kind", reason: str, store: 
     from quorate.command import Ticket
     from worker.cli.records import closed
     from worker.cli.snapshots import named, shelf_of
-    from worker.operations import new_id
 
     here = given(ctx)
     with contract(here, output, dict.fromkeys(FIELDS)) as fields:

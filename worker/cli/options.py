@@ -3,7 +3,9 @@
 import gc
 import json
 import os
+import secrets
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import QuorateError
+from quorate.ids import named
 
 if TYPE_CHECKING:
     from worker.screen import Paint
@@ -131,6 +134,11 @@ def actor(option: str) -> str:
     import getpass
 
     return option or getpass.getuser()
+
+
+def new_id(kind: str) -> str:
+    """Of an operation that begins now."""
+    return named(kind, time.time_ns() // 1_000_000, secrets.randbits(80))
 
 
 def duration(text: str) -> float:

@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quorate.errors import BadInput
-from worker.cli.options import As, ClusterName, Given, Output, StoreName, actor, contract, given, paint, say, say_json
+from worker.cli.options import (
+    As,
+    ClusterName,
+    Given,
+    Output,
+    StoreName,
+    actor,
+    contract,
+    given,
+    new_id,
+    paint,
+    say,
+    say_json,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +146,6 @@ def request_for(
     """BadInput for a gate or a node that does not exist, or an override or a claim without a reason."""
     from quorate.operation import RestoreRequest
     from quorate.restoring.gates import IDS
-    from worker.operations import new_id
 
     check_gates(gates, IDS, reason)
     if (from_member or from_kept) and snapshot != "latest":

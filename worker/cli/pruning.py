@@ -18,6 +18,7 @@ from worker.cli.options import (
     contract,
     duration,
     given,
+    new_id,
     say,
     say_json,
 )
@@ -44,7 +45,6 @@ def prune(
 ) -> int:
     """Show which backups `backup.retention` lets go, and why each other one stays; with --confirm remove those."""
     from quorate.prune import covered, dated, request
-    from worker.operations import new_id
 
     here = given(ctx)
     with contract(here, output, {**dict.fromkeys(PRUNE_FIELDS), "backups": [], "found": []}) as fields:

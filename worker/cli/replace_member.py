@@ -17,6 +17,7 @@ from worker.cli.options import (
     contract,
     duration,
     given,
+    new_id,
     paint,
     say,
     say_json,
@@ -121,7 +122,6 @@ def request_for(
     """BadInput for a gate that there is none, or an override without a reason."""
     from quorate.operation import RestoreRequest
     from quorate.restoring.replace_gates import IDS
-    from worker.operations import new_id
 
     check_gates(gates, IDS, reason)
     return RestoreRequest(

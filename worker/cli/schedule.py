@@ -17,6 +17,7 @@ from worker.cli.options import (
     actor,
     contract,
     given,
+    new_id,
     paint,
     plain,
     say,
@@ -230,7 +231,6 @@ def switched(here: Given, output: Output, whose: tuple[str, str], verb: str, who
     from quorate.command import Ticket
     from worker import schedules
     from worker.cli.records import closed
-    from worker.operations import new_id
 
     cluster, drill = whose
     with contract(here, output, {**dict.fromkeys(SWITCH_FIELDS), "cluster": cluster}) as fields:

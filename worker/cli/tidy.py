@@ -16,6 +16,7 @@ from worker.cli.options import (
     contract,
     duration,
     given,
+    new_id,
     paint,
     say,
     say_json,
@@ -73,7 +74,6 @@ def tidy(
 
 def request_for(settings: "Settings", cluster: str, older_than: str, who: str) -> "RestoreRequest":
     from quorate.operation import RestoreRequest
-    from worker.operations import new_id
 
     older_than_s = duration(older_than) if older_than else 0.0
     if older_than and older_than_s <= 0:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from quorate.errors import Detached, Held, StillRunning
-from worker.cli.options import Given, Output, paint, plain, say, warn
+from worker.cli.options import Given, Output, paint, plain, say, uncollected, warn
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
     from quorate.operation import Awaiting
     from worker.operations import Found, Glimpse, Operations
     from worker.returned import Result
@@ -178,6 +180,13 @@ def lines(glimpse: "Glimpse", here: Given) -> Iterator[str]:
         yield glimpse.note
 
 
+def operations(settings: "Settings") -> "AbstractAsyncContextManager[Operations]":
+    """The server, asked; Temporal's library is what most of a command's start is spent on."""
+    with uncollected():
+        from worker.operations import operations
+    return operations(settings)
+
+
 def waiting_for(awaiting: "Awaiting", operation: str, here: Given) -> str:
     """Who has approved, who may, until when, and what the one who may has to type."""
     from quorate.approval import expiry
@@ -261,8 +270,6 @@ class Waiting:
             raise Detached(f"detached; {operation} goes on", next=f"quorate watch {operation}") from None
 
     async def _begun(self, settings: "Settings", kind: str, request: Any) -> "Result":
-        from worker.operations import operations
-
         async with operations(settings) as client:
             found = await client.begin(kind, request)
             self.fields["operation"] = found.operation
@@ -272,8 +279,6 @@ class Waiting:
             return await self._end(client, found, settings)
 
     async def _found(self, settings: "Settings", operation: str) -> "Result":
-        from worker.operations import operations
-
         async with operations(settings) as client:
             return await self._end(client, await client.find(operation), settings)
 
