@@ -64,7 +64,7 @@ class Choice:
     alone: bool = False  # there is no quorum that could say how far the cluster is
     auth: bool = False
     tools: tuple[Offer, ...] = ()
-    before: Baseline | None = None  # what it is compared with
+    before: Baseline | None = None  # of an earlier version
     others: tuple[str, ...] = ()  # whose data is compared with that of the chosen one, in this order
 
 
@@ -99,6 +99,7 @@ class Streamed:
     uses: str = ""  # of its pages, told; "" = whoever walks them has to read them once more
     live: dict[str, LiveKeys] = field(default_factory=dict)  # by prefix
     nodes: NodesTold | None = None  # None: by the step before, of an earlier version, or of no node at all
+    before: Baseline | None = None  # what it is compared with
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +301,9 @@ def manifest(task: BackupTask) -> Manifest:
     assert streamed is not None, "published before it was streamed"
     decrypted = task.read_back is None or task.read_back.decrypted  # None: by a version that encrypted nothing
     members, nodes, bundled = measured(task), told_by_nodes(task), task.bundled or Bundled()
-    why = tuple(suspicions(choice.before, streamed.revision, members.keys.get(""), request.shrink_percent))
+    why = tuple(
+        suspicions(streamed.before or choice.before, streamed.revision, members.keys.get(""), request.shrink_percent)
+    )
     found = (
         *choice.findings,
         *nodes.findings,

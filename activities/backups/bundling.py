@@ -129,7 +129,7 @@ class Gathering:
     def _fetched(
         self, node: Node, seen: NodeSeen, units: dict[str, dict[str, str]], printed: Callable[[Command], bytes]
     ) -> Gathered:
-        flags = bundle.flags_of(seen)
+        flags = bundle.flags_of(seen, self.wanted.etcd)
         signing = bundle.signing_keys(flags)
         first = {*bundle.unit_paths(units), *bundle.named_in(flags), *self.wanted.manifests, *bundle.SETTINGS}
         first |= {each.path for each in seen.programs.manifests}

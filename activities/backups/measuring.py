@@ -17,6 +17,7 @@ from quorate.members.etcd import HashKV
 from quorate.ports import Etcd
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,11 @@ class Early:
         return asked(put, said) if said.keys else put
 
 
-def beside(work: Callable[[], T], other: Callable[[], Measured] | None) -> tuple[T, Measured | None]:
+def beside(work: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
     """Both at once, and nobody is left behind when the first fails."""
-    if other is None:
-        return work(), None
-    with ThreadPoolExecutor(1, "measure") as pool:
-        measured = pool.submit(other)
-        return work(), measured.result()
+    with ThreadPoolExecutor(1, "beside") as pool:
+        said = pool.submit(other)
+        return work(), said.result()
 
 
 def numbers(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, tuple[str, ...]]:

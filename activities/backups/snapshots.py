@@ -25,7 +25,6 @@ from quorate.backup import (
     BackupResult,
     BackupTask,
     Choice,
-    Measured,
     ReadBack,
     Streamed,
     choose,
@@ -46,7 +45,7 @@ from quorate.members.agreement import order
 from quorate.members.etcd import EtcdSeen, EtcdTarget
 from quorate.ports import Cipher, Disks, Etcd, Signing, Store, Uploads
 from quorate.settings.policies import Lock
-from quorate.suspicion import baseline
+from quorate.suspicion import Baseline, baseline
 
 AHEAD = 1  # piece between two threads that read, examine and compress: a second one gains nothing
 LOOK_AGAIN_S = 0.5
@@ -83,17 +82,25 @@ class Snapshots:
         choice = beaten(lambda tick: self._choose(task, ticket, tick), self.tick)
         with self.etcds.at(choice.target, ticket) as etcd:
             auth = bool(choice.target.user) if choice.alone else etcd.auth_enabled()  # asked of a quorum
-        store = self.stores.at(task.request.store, ticket)
-        before = beaten(lambda _tick: baseline(store, task.request.cluster, choice.cluster_id), self.tick)
-        return replace(choice, auth=auth, before=before)
+        return replace(choice, auth=auth)
 
     @activity.defn(name="snapshots.stream", no_thread_cancel_exception=True)
     def stream(self, task: BackupTask) -> Streamed:
-        """Every attempt has a key of its own, named after its time, so a dead one is never in the way."""
-        ticket = ticket_of(task)
-        asked = Asking(self.hosts, self.clock).begun(task.request)
-        put = beaten(lambda tick: self._stream(task, ticket, tick), self.tick)
-        return replace(put, nodes=asked.told())
+        """Every attempt has a key of its own, named after its time, so a dead one is never in the way.
+
+        Whatever else there is to ask, of nodes and of the store, is asked while the member sends.
+        """
+        ticket, request, store = ticket_of(task), task.request, self.stores.at(task.request.store, ticket_of(task))
+        asked = Asking(self.hosts, self.clock).begun(request)
+
+        def sent(tick: Tick) -> tuple[Streamed, Baseline | None]:
+            cluster_id = chosen(task).cluster_id
+            return beside(
+                lambda: self._stream(task, ticket, tick), lambda: baseline(store, request.cluster, cluster_id)
+            )
+
+        put, before = beaten(sent, self.tick)
+        return replace(put, nodes=asked.told(), before=before)
 
     @activity.defn(name="snapshots.read_back", no_thread_cancel_exception=True)
     def read_back(self, task: BackupTask) -> ReadBack:
@@ -137,9 +144,10 @@ class Snapshots:
         sick = task.request.when_sick == "degraded"
         while True:
             try:
-                revision = self._linearizable_revision(task, ticket)
-                seen = self._look(task, ticket)
-                disks = told_of(self.disks, task.request.targets)
+                (revision, seen), disks = beside(
+                    lambda: (self._linearizable_revision(task, ticket), self._look(task, ticket)),
+                    lambda: told_of(self.disks, task.request.targets),
+                )
                 name = choose(seen, revision, task.request.member, defragmenting(disks))
                 return replace(choice_of(task, name, seen, revision), notes=unwatched(disks, name))
             except (Refusal, Unreachable) as error:
@@ -191,8 +199,9 @@ class Snapshots:
         request, choice = task.request, chosen(task)
         with self.etcds.at(choice.target, ticket) as etcd:
             easing = Easing(self.disks, choice.target, self.clock)
-            easing.begin(ticket.attempt)
-            started, floor = int(self.clock.time()), floor_of(etcd, choice)
+            (started, floor), _ = beside(
+                lambda: (int(self.clock.time()), floor_of(etcd, choice)), lambda: easing.begin(ticket.attempt)
+            )
             measuring = Measuring(self.etcds, self.clock)
 
             def sent() -> Iterator[bytes]:
@@ -259,10 +268,12 @@ class Snapshots:
         """Read back by one thread while the members measure, which is work for theirs and none for ours."""
         put = streamed(task)
 
-        def members() -> Measured:
-            return Measuring(self.etcds, self.clock).of(task, ticket, put, tick)
-
-        found, said = beside(lambda: self._read_back(task, ticket, tick), None if put.keys else members)
+        if put.keys:
+            return self._read_back(task, ticket, tick)
+        found, said = beside(
+            lambda: self._read_back(task, ticket, tick),
+            lambda: Measuring(self.etcds, self.clock).of(task, ticket, put, tick),
+        )
         return replace(found, measured=said)
 
     def _read_back(self, task: BackupTask, ticket: Ticket, tick: Tick) -> ReadBack:

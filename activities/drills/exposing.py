@@ -55,7 +55,10 @@ class Exposing:
         return Exposed(
             manifest.id,
             {name: component(settings, api, each, quorum=True) for name, each in there.items()},
-            {name: aiming.needed(lay.held_of(manifest, name), bundle.flags_of(each)) for name, each in there.items()},
+            {
+                name: aiming.needed(lay.held_of(manifest, name), bundle.flags_of(each, etcd.manifest or etcd.process))
+                for name, each in there.items()
+            },
         )
 
     def _newest(self, task: DrillTask, ticket: Ticket) -> Manifest:

@@ -89,10 +89,10 @@ def unit_paths(units: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
         yield from re.findall(r"(/\S+)", block.get("EnvironmentFiles", ""))
 
 
-def flags_of(seen: NodeSeen) -> dict[str, dict[str, str]]:
-    """What each program is told, a path as it is called on the node."""
+def flags_of(seen: NodeSeen, etcd: str) -> dict[str, dict[str, str]]:
+    """What each program is told, a path as it is called on the node; `etcd` is the unit or the manifest of etcd."""
     out: dict[str, dict[str, str]] = {}
-    for unit in seen.units.values():
+    if unit := seen.units.get(etcd):
         flags = unit.flags
         at = unit.manifest.on_host if unit.manifest else str
         out["etcd"] = {name: at(value) if value.startswith("/") else value for name, value in flags.items()}

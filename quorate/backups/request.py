@@ -32,6 +32,11 @@ class BundleRequest:
     ca_keys: bool = False
     inventory: str = ""
 
+    @property
+    def etcd(self) -> str:
+        """The unit or the manifest that keeps it."""
+        return next(iter((*self.look.units, *self.look.pods)), "")
+
 
 @dataclass(frozen=True, slots=True)
 class BackupRequest:
@@ -113,7 +118,7 @@ def bundle_of(inventory: Inventory, name: str) -> BundleRequest | None:
     units = tuple(each for each in processes if each.endswith(".service"))
     own = (etcd.manifest,) if etcd.manifest else ()
     return BundleRequest(
-        look=Look(units=() if own else (etcd.process,), pods=own, spaces=(etcd.data_dir,), programs=True),
+        look=Look(units=() if own else (etcd.process,), pods=own, spaces=(etcd.data_dir,), running=True),
         units=(*units, KUBELET),
         manifests=tuple(each for each in processes if each not in units),
         directories=etcd.directories,

@@ -47,7 +47,7 @@ class Walk:
         self._tally = Tally()
         self._meta: Meta | None = None
         self._number = self._used = self._torn = 0
-        self._held: list[bytes] = []
+        self._held: list[memoryview] = []
         self._held_bytes = self._wanted_bytes = 0
         self._reserved_end = META_PAGES
 
@@ -55,21 +55,21 @@ class Walk:
         """What belongs to a page that has not passed wholly is held back."""
         if self._meta is None:
             self._meta = meta(piece)
-        begin = 0
+        begin, whole = 0, memoryview(piece)
         while self._held and self._number < self._meta.pages:
             lacking = self._wanted_bytes - self._held_bytes
-            self._hold(piece[begin : begin + lacking])
+            self._hold(whole[begin : begin + lacking])
             begin += lacking
             if begin > len(piece):
                 return
             data = b"".join(self._held)
             self._held, self._held_bytes = [], 0
-            self._hold(data[self._passed(data, 0, self._meta) :])
+            self._hold(memoryview(data)[self._passed(data, 0, self._meta) :])
         if self._number < self._meta.pages:
-            self._hold(piece[self._passed(piece, begin, self._meta) :])
+            self._hold(whole[self._passed(piece, begin, self._meta) :])
 
-    def _hold(self, data: bytes) -> None:
-        """Of one that does not lie in a single piece: only that much is copied."""
+    def _hold(self, data: memoryview) -> None:
+        """Of one that does not lie in a single piece: only that much is copied, once all of it is there."""
         if data:
             self._held.append(data)
             self._held_bytes += len(data)

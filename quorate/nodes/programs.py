@@ -97,16 +97,14 @@ class ProgramsSeen:
     manifests: tuple[Manifest, ...] = ()
 
 
+def running() -> str:
+    """POSIX shell: what runs, and which manifests would run it."""
+    return _RUNNING % " ".join(PROGRAMS) + _MANIFESTS % FENCED
+
+
 def script(properties: str) -> str:
-    """POSIX shell: what runs, which units and manifests would run it, which of etcd's tools there are."""
-    return "\n".join(
-        [
-            _RUNNING % " ".join(PROGRAMS),
-            _MANIFESTS % FENCED,
-            _TOOLS % " ".join(TOOLS),
-            _UNITS % ("|".join(PROGRAMS), properties),
-        ]
-    )
+    """The same, and which units would run it, which of etcd's tools there are: twice as much for a node to do."""
+    return "\n".join([running(), _TOOLS % " ".join(TOOLS), _UNITS % ("|".join(PROGRAMS), properties)])
 
 
 def parse(rows: list[list[str]]) -> ProgramsSeen:

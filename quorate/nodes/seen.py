@@ -34,6 +34,7 @@ class Look:
     directories: tuple[str, ...] = ()  # where they really lie, and whether they can be renamed
     mentions: tuple[Mention, ...] = ()
     crons: bool = False  # what is done to backups beside us
+    running: bool = False  # of `programs` what runs, and the manifests
 
     def __or__(self, other: "Look") -> "Look":
         return Look(
@@ -50,6 +51,7 @@ class Look:
             directories=once(self.directories + other.directories),
             mentions=tuple(dict.fromkeys(self.mentions + other.mentions)),
             crons=self.crons or other.crons,
+            running=self.running or other.running,
         )
 
 
@@ -196,6 +198,8 @@ def _surroundings(look: Look) -> Iterator[str]:
         yield "nft list tables 2>/dev/null"
     if look.programs:
         yield from (programs.script(UNIT_PROPERTIES), pods.IMAGES)
+    elif look.running:
+        yield programs.running()
     if look.signs:
         yield signs.script(look.signs)
     if look.dials:

@@ -82,14 +82,12 @@ def test_a_manifest_that_is_parked_has_the_name_that_the_kubelet_reads() -> None
     assert [each.path for each in parse(rows).manifests] == ["/m/manifests/etcd.yaml"]
 
 
-def surveyed(folder: Path, tools: Path) -> tuple[int, str]:
+def surveyed(folder: Path, tools: Path, text: str = script(UNIT_PROPERTIES)) -> tuple[int, str]:
     """The pid of the folder's `etcd`, and what the script printed while that ran, with those tools found first."""
     with subprocess.Popen([str(folder / "etcd"), "60"], cwd=folder) as process:
         try:
             environment = {"PATH": f"{tools}:/usr/bin:/bin:/usr/sbin:/sbin"}
-            done = subprocess.run(
-                ["sh", "-c", script(UNIT_PROPERTIES)], capture_output=True, text=True, check=False, env=environment
-            )
+            done = subprocess.run(["sh", "-c", text], capture_output=True, text=True, check=False, env=environment)
         finally:
             process.kill()
     return process.pid, done.stdout
@@ -121,4 +119,15 @@ def test_a_tool_of_several_names_is_asked_once_for_its_version(tmp_path: Path) -
 
 def test_looks_that_are_joined_both_look_for_programs() -> None:
     assert (Look() | Look(programs=True)).programs
+    assert (Look() | Look(running=True)).running
     assert "pidof" not in whole_script(Look(units=("etcd.service",)))
+
+
+def test_who_wants_only_what_runs_has_no_tool_asked_for_its_version(tmp_path: Path) -> None:
+    """For a bundle: its nodes are asked while a snapshot is read back."""
+    (tmp_path / "etcd").symlink_to("/bin/sleep")
+    (tmp_path / "etcdutl").write_text("#!/bin/sh\necho etcdutl version: 3.6.14\n")
+    (tmp_path / "etcdutl").chmod(0o755)
+    pid, printed = surveyed(tmp_path, tmp_path, whole_script(Look(running=True)))
+    found = parse_node(printed)
+    assert (pid in {each.pid for each in found.programs.processes}, found.tools) == (True, {})

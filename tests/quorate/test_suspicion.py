@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.backup import manifest
 from quorate.backups.catalogue import LATEST, find, load, newest
 from quorate.backups.request import request
 from quorate.errors import BadInput
@@ -77,6 +78,14 @@ def test_a_cluster_that_came_up_empty_under_the_old_ids_is_suspect_and_never_the
     assert find((good, bad), bad.id, "prod", ()) == bad
     with pytest.raises(BadInput, match="there is no snapshot latest"):
         find((bad,), LATEST, "prod", ())
+
+
+def test_one_that_an_earlier_version_began_is_compared_with_what_that_had_read(bench: Bench) -> None:
+    task = later(bench, emptied()).read_back()
+    assert task.choice and task.streamed and task.streamed.before
+    begun = replace(task.choice, before=task.streamed.before)
+    for choice, outcome in ((begun, "suspect"), (task.choice, "verified")):
+        assert manifest(replace(task, choice=choice, streamed=replace(task.streamed, before=None))).outcome == outcome
 
 
 def test_the_next_one_is_compared_with_the_last_that_counts(bench: Bench) -> None:

@@ -20,6 +20,7 @@ from activities.adapters.sqlite import SqliteTicks
 from quorate.audit import GENESIS, canonical, chained
 from quorate.backups.catalogue import MANIFEST, Contents, Live, Manifest, PagesSeen
 from quorate.backups.marks import Kind, Mark, put
+from quorate.errors import NoDaemon
 from quorate.freeze import NOTHING
 from quorate.members.revision_clock import Tick
 from quorate.nodes.kept import ULID
@@ -614,6 +615,18 @@ def test_the_program_exits_with_the_code_of_its_error(tmp_path: Path) -> None:
     )
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("error: ")
+
+
+def test_what_a_backup_does_is_not_loaded_before_it_has_begun(cli: Cli) -> None:
+    """Everybody waits for what is, and nobody for what watches it."""
+    words = ["--config", str(cli.config), "backup", "demo"]
+    late = "{'quorate.backup', 'quorate.operation', 'quorate.plan'}"
+    program = (
+        "import sys; from worker.__main__ import answer; code = answer(" + repr(words) + ");"
+        f" print(code, 'worker.operations' in sys.modules, {late} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == f"{NoDaemon.exit_code} True set()"
 
 
 class TestLocalCatalogue:

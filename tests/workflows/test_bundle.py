@@ -39,6 +39,7 @@ from quorate.backups.bundle import (
     FileSeen,
     by_node,
     fitting,
+    flags_of,
     listed,
     listing,
     needed,
@@ -49,7 +50,7 @@ from quorate.converge import Ran
 from quorate.errors import BadInput, Corrupt, Denied
 from quorate.inventories.reading import parse as parsed
 from quorate.nodes.packed import packing, unpacked
-from quorate.nodes.seen import Look
+from quorate.nodes.seen import Look, NodeSeen, UnitSeen
 from quorate.settings.policies import UNENCRYPTED
 from tests.factory import INVENTORY
 from tests.fakes.machine import FakeHosts, Machine, Unit
@@ -147,6 +148,14 @@ def unpacked_of(tar: bytes) -> dict[str, bytes]:
 @pytest.fixture
 def key() -> x25519.Identity:
     return x25519.Identity.generate()
+
+
+def test_what_another_unit_is_told_is_not_etcds() -> None:
+    units = {
+        "etcd.service": UnitSeen("etcd.service", argv=("etcd", "--name=a")),
+        "kube-apiserver.service": UnitSeen("kube-apiserver.service", argv=("kube-apiserver", "--secure-port=6443")),
+    }
+    assert flags_of(NodeSeen(units=units), "etcd.service") == {"etcd": {"name": "a"}}
 
 
 class TestTaken:
