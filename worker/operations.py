@@ -299,10 +299,14 @@ class Operations:
         return self.client.get_workflow_handle(workflow, run_id=run, result_type=result)
 
     async def watch(self, found: Found, patience_s: float, poll_s: float = POLL_S) -> AsyncIterator[Glimpse]:
-        """Looks until it is closed or held; while nobody answers it keeps trying. StillRunning at the deadline."""
+        """Looks until it is closed or held; while nobody answers it keeps trying. StillRunning at the deadline.
+
+        Not at once: what a look loads and asks would hold up what has just begun.
+        """
         deadline = time.monotonic() + patience_s
         last = Glimpse(found)
         async with self.ending(found) as ended:
+            await asyncio.wait([ended], timeout=POLL_S)
             while True:
                 try:
                     last = await self.glimpse(found, last)
@@ -322,7 +326,7 @@ class Operations:
     @asynccontextmanager
     async def ending(self, found: Found) -> AsyncIterator["asyncio.Future[Any]"]:
         """Done when it is over, or when nobody can tell: the server says so at once, and is not asked again."""
-        ended = asyncio.ensure_future(self.handle(found).result(rpc_timeout=ANSWER))
+        ended = asyncio.ensure_future(self.handle_of(found.workflow, found.run).result(rpc_timeout=ANSWER))
         try:
             yield ended
         finally:
