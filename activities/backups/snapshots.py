@@ -1,16 +1,17 @@
 """A snapshot's way into the store and back: nothing on disk, a few megabytes in memory at any size."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio import activity
 
 from activities.backups.asking import Asking
 from activities.backups.measuring import Early, Measuring, beside
+from activities.backups.passing import Passing, settled
 from activities.backups.sweeping import swept
 from activities.backups.toolbox import Toolbox
 from activities.recording.recorded import RecordedEtcds, RecordedHosts, RecordedStores
@@ -27,19 +28,17 @@ from quorate.backup import (
     Choice,
     ReadBack,
     Streamed,
-    choose,
-    findings,
-    least_sick,
     manifest,
     notes_of,
     result,
 )
 from quorate.backups.catalogue import ENCRYPTED, MANIFEST, SNAPSHOT, Manifest, directory, key_of, read
+from quorate.backups.choosing import choose, findings, least_sick
 from quorate.backups.provenance import signed
 from quorate.command import Ticket
 from quorate.converge import Clock, Tick
 from quorate.database.pages import heard, told
-from quorate.database.snapshot import Examination, Facts, joined
+from quorate.database.snapshot import Facts, joined
 from quorate.errors import AlreadyThere, Corrupt, Failed, QuorateError, Refusal, Unreachable
 from quorate.members.agreement import order
 from quorate.members.etcd import EtcdSeen, EtcdTarget
@@ -49,7 +48,6 @@ from quorate.suspicion import Baseline, baseline
 
 AHEAD = 1  # piece between two threads that read, examine and compress: a second one gains nothing
 LOOK_AGAIN_S = 0.5
-STEADY_S = 1.0  # between two looks at who leads while a member sends
 SETTLE_S = 10.0  # an election, or a member that catches up
 Proof = Callable[[BackupTask, Ticket, Tick], ReadBack]
 
@@ -90,14 +88,12 @@ class Snapshots:
 
         Whatever else there is to ask, of nodes and of the store, is asked while the member sends.
         """
-        ticket, request, store = ticket_of(task), task.request, self.stores.at(task.request.store, ticket_of(task))
-        asked = Asking(self.hosts, self.clock).begun(request)
+        ticket, cluster, cluster_id = ticket_of(task), task.request.cluster, chosen(task).cluster_id
+        store = self.stores.at(task.request.store, ticket)
+        asked = Asking(self.hosts, self.clock).begun(task.request)
 
         def sent(tick: Tick) -> tuple[Streamed, Baseline | None]:
-            cluster_id = chosen(task).cluster_id
-            return beside(
-                lambda: self._stream(task, ticket, tick), lambda: baseline(store, request.cluster, cluster_id)
-            )
+            return beside(lambda: self._stream(task, ticket, tick), lambda: baseline(store, cluster, cluster_id))
 
         put, before = beaten(sent, self.tick)
         return replace(put, nodes=asked.told(), before=before)
@@ -317,36 +313,6 @@ class Snapshots:
         return result(made, notes_of(task), unlocked)
 
 
-@dataclass(slots=True)
-class Passing:
-    """What is learnt of a snapshot while it passes; nothing leaves as the last byte unless it is sound."""
-
-    floor: int
-    known_to: Callable[[Facts], None]
-    stored: Sum = field(default_factory=Sum)
-    facts: Facts | None = None
-    uses: bytes = b""
-
-    def examined(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        examination = Examination(self.floor)
-        for piece in pieces:
-            examination.feed(piece)
-            yield piece
-        self.facts, self.uses = examination.facts(), examination.uses
-        if self.facts.revision < self.floor:
-            raise Corrupt(
-                f"the snapshot is older than revision {self.floor}, which the member itself read before it began"
-            )
-        self.known_to(self.facts)
-
-    def out(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        return self.stored.of(chunks)
-
-    def known(self) -> Facts:
-        assert self.facts is not None, "asked before the last byte"
-        return self.facts
-
-
 def locked(store: Store, lock: Lock, made: Manifest) -> tuple[str, ...]:
     """Only what is proved is locked: half a backup would have to be kept as long. Why it is not, where it fails."""
     until = made.created_at + timedelta(seconds=lock.keep)
@@ -356,23 +322,6 @@ def locked(store: Store, lock: Lock, made: Manifest) -> tuple[str, ...]:
     except QuorateError as error:
         return (f"it is not locked: {error}",)
     return ()
-
-
-def settled(chunks: Iterator[bytes], etcd: Etcd, name: str, clock: Clock) -> Iterator[bytes]:
-    """The same, for as long as the leader is the same: a backup must not be a burden on an election.
-
-    Unreachable, which is tried again, as soon as the member knows of another one.
-    """
-    before, looked = etcd.look(), clock.monotonic()
-    for chunk in chunks:
-        yield chunk
-        if clock.monotonic() - looked >= STEADY_S:
-            now, looked = etcd.look(), clock.monotonic()
-            if (now.leader, now.raft_term) != (before.leader, before.raft_term):
-                raise Unreachable(
-                    f"the leader was {before.leader or 'nobody'} in term {before.raft_term} and is "
-                    f"{now.leader or 'nobody'} in term {now.raft_term} while {name} was sending: stopped"
-                )
 
 
 def same(found: ReadBack, wanted: Streamed) -> ReadBack:

@@ -18,7 +18,7 @@ from activities.adapters.etcd_metrics import EtcdMetrics, counted, seen
 from activities.streams.easing import Easing
 from activities.streams.pipeline import Pace
 from deploy.lab.process import wait
-from quorate.backup import choose
+from quorate.backups.choosing import choose
 from quorate.errors import Denied, QuorateError, Refusal, Unreachable
 from quorate.members.etcd import EtcdTarget
 from quorate.members.strain import DiskSeen, strained, usual_s

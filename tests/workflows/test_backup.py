@@ -44,11 +44,10 @@ from quorate.backup import (
     BackupResult,
     BackupTask,
     Measured,
-    choose,
-    findings,
     wrong_clock,
 )
 from quorate.backups.catalogue import Live, Manifest, PagesSeen, load, shelf
+from quorate.backups.choosing import choose, findings
 from quorate.backups.request import BackupRequest, request
 from quorate.command import Node
 from quorate.converge import Ran
