@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +15,10 @@ import yaml
 from deploy.lab.age import ESCROW, OURS
 from deploy.lab.binaries import AGE, make
 from deploy.lab.lab import Lab, node_exec
+from deploy.lab.load import load
 from tests.e2e.conftest import product
-from tests.e2e.product import Product, left, on_node
+from tests.e2e.product import Product, left, on_node, until
+from tests.e2e.test_killed_backups import begun, has_begun, operations
 from tests.e2e.test_restore import etcdctl
 
 pytestmark = pytest.mark.lab
@@ -178,6 +181,29 @@ def test_only_what_a_trusted_key_has_signed_counts(sealed: Product) -> None:
         assert [gate["id"] for gate in plan["refusals"]] == ["manifest-unsigned"]
         found = {each["id"] for each in sealed.json("inspect", made.name, exit_code=3)["findings"]}
         assert found == {"manifest-unsigned", "no-backup"}
+
+
+def test_killed_while_it_is_read_back_and_bundled_both_are_done_again(sealed: Product) -> None:
+    made, known = sealed.lab, operations(sealed)
+    load(made, 64)  # takes longer to read back than one node to be asked
+    before = objects(made, "manifest.json")
+    running = begun(sealed)
+    until(lambda: has_begun(sealed, known, "systemctl show"), 60, 0.005)
+    for victim in ("daemon", "temporal"):
+        sealed.kill(victim)
+    sealed.up()
+    out, err = running.communicate(timeout=180)
+    result = json.loads(out)
+    assert (running.returncode, result["outcome"]) == (0, "verified"), out + err
+    trail = sealed.trail(result["operation"])
+    tried = {(each["step"], each["attempt"]) for each in trail if each["event"] == "intent"}
+    assert {("read-back", 2), ("bundle", 2)} <= tried
+    (written,) = objects(made, "manifest.json") - before
+    kept = json.loads(written.read_text())
+    assert kept["operation"] == result["operation"]
+    assert (written.parent / kept["bundle"]["key"].rpartition("/")[2]).is_file()
+    assert sealed.json("snapshots", "verify", result["snapshot"])["ok"]
+    assert sealed.json("audit", "verify", result["operation"])["sealed"]
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def quorate(tmp_path_factory: pytest.TempPathFactory, temporal_binary: Path, etc
 
 
 def begun(product: Product) -> subprocess.Popen[str]:
-    argv = [str(QUORATE), "--config", str(product.config), "backup", "demo", "-o", "json"]
+    argv = [str(QUORATE), "--config", str(product.config), "backup", product.cluster, "-o", "json"]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
