@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from importlib import metadata
@@ -341,6 +341,8 @@ class Operations:
         closed = seen.status is not WorkflowExecutionStatus.RUNNING
         progress = await self.progress(found) if found.remembers or not closed else None
         shown = progress or last.progress
+        if shown and not found.remembers and seen.status is WorkflowExecutionStatus.COMPLETED:
+            shown = over(shown)
         note = "" if progress or closed else self.silence()
         return Glimpse(
             found=found,
@@ -460,6 +462,14 @@ async def heard(seen: WorkflowExecutionDescription, progress: "Progress | None")
 async def last_words(details: Payloads) -> str:
     said = await pydantic_data_converter.decode(details.payloads)
     return str(said[0]) if said else ""
+
+
+def over(seen: "Progress") -> "Progress":
+    """Of a runbook that ended well: the step that it was at is done."""
+    return replace(
+        seen,
+        steps=tuple(replace(step, state="done") if step.state == "running" else step for step in seen.steps),
+    )
 
 
 def from_backup(seen: "BackupProgress") -> "Progress":

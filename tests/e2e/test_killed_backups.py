@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,13 @@ def test_killed_at_any_of_its_acts_it_is_taken_all_the_same(
     assert (len(manifests(quorate)), left(quorate)) == (before + 1, [])
     assert quorate.json("snapshots", "verify", result["snapshot"])["ok"]
     assert quorate.json("audit", "verify", result["operation"])["sealed"]
+
+
+def test_of_one_that_is_over_nothing_is_shown_as_running(quorate: Product) -> None:
+    done = quorate.run("backup", quorate.cluster)
+    shown = re.findall(r"^(running|done) +(.+ \(cluster\))", done.stdout, re.MULTILINE)
+    assert (done.returncode, {state for state, _ in shown}) == (0, {"running", "done"})
+    assert set({step: state for state, step in shown}.values()) == {"done"}
 
 
 def test_a_member_that_dies_while_it_sends_leaves_nothing_and_the_next_run_is_good(
