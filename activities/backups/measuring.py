@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 from activities.backups.agreement import Comparison, Snapshot
 from activities.backups.census import census
@@ -15,9 +14,6 @@ from quorate.database.snapshot import Facts
 from quorate.errors import QuorateError
 from quorate.members.etcd import HashKV
 from quorate.ports import Etcd
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +60,6 @@ class Early:
         """With what they said; where that was nothing, they are asked once more beside the way back."""
         said = self.answer.result() if self.answer else Measured()
         return asked(put, said) if said.keys else put
-
-
-def beside(work: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
-    """Both at once, and nobody is left behind when the first fails."""
-    with ThreadPoolExecutor(1, "beside") as pool:
-        said = pool.submit(other)
-        return work(), said.result()
 
 
 def numbers(etcd: Etcd, revision: int) -> tuple[dict[str, int], HashKV | None, tuple[str, ...]]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from temporalio import activity
 
 from activities.backups.asking import Asking
-from activities.backups.measuring import Early, Measuring, beside
+from activities.backups.measuring import Early, Measuring
 from activities.backups.passing import Passing, settled
 from activities.backups.sweeping import swept
 from activities.backups.toolbox import Toolbox
@@ -19,7 +19,7 @@ from activities.recording.tickets import ticket_of
 from activities.streams.checksums import Sum, drain
 from activities.streams.compression import LEVEL, compressed, expanded
 from activities.streams.easing import Easing, defragmenting, told_of, unwatched
-from activities.streams.pipeline import Pace, ahead, beaten
+from activities.streams.pipeline import Pace, ahead, beaten, beside
 from activities.streams.sealed import opened
 from activities.streams.walking import Walking, learnt
 from quorate.backup import (

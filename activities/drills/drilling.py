@@ -32,7 +32,7 @@ from quorate.members.etcd import EtcdSeen, EtcdTarget, HashKV
 from quorate.members.verifying import leader_last
 from quorate.nodes.clients import NFT
 from quorate.nodes.node import Claim
-from quorate.nodes.seen import Look, NodeSeen
+from quorate.nodes.seen import Look, NodeSeen, kept_by
 from quorate.ports import Etcd, Etcds, Ticks
 from quorate.restoring.shares import ports, supervised
 
@@ -105,10 +105,8 @@ class Drilling:
     def _look(self, request: DrillRequest) -> Situation:
         settings = request.settings
         claims = tuple(Claim(settings.lock_dir, whose, "").file for whose in (request.cluster, DRILL))
-        look = Look(paths=(NFT,), texts=claims, directories=(settings.etcd.data_dir,))
-        look |= (
-            Look(pods=(settings.etcd.manifest,)) if settings.etcd.manifest else Look(units=(settings.etcd.process,))
-        )
+        look = kept_by(settings.etcd.process)
+        look |= Look(paths=(NFT,), texts=claims, directories=(settings.etcd.data_dir,))
         nodes = {each.name: each for each in request.nodes}
         seen = together(nodes, lambda name: self.hosts.survey(nodes[name], look))
         there = {name: each for name, each in seen.items() if isinstance(each, NodeSeen)}

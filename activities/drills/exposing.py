@@ -19,7 +19,7 @@ from quorate.converge import Clock, Tick
 from quorate.drill import DrillTask, Exposed
 from quorate.drills import aiming
 from quorate.errors import BadInput, Refusal
-from quorate.nodes.seen import Look, NodeSeen
+from quorate.nodes.seen import Look, NodeSeen, kept_by
 from quorate.ports import Signatures
 from quorate.restoring.shares import component
 
@@ -46,9 +46,7 @@ class Exposing:
         if api is None:
             raise Refusal(f"the inventory names no {aiming.API} of {request.cluster}; nothing was broken")
         etcd = settings.etcd
-        wanted = Look(spaces=(etcd.data_dir,), programs=True)
-        for each in (etcd, api):
-            wanted |= Look(pods=(each.manifest,)) if each.manifest else Look(units=(each.process,))
+        wanted = kept_by(etcd.process) | kept_by(api.process) | Look(spaces=(etcd.data_dir,), running=True)
         nodes = {each.name: each for each in request.nodes}
         seen = together(nodes, lambda name: self.hosts.survey(nodes[name], wanted))
         there = {name: each for name, each in seen.items() if isinstance(each, NodeSeen)}
@@ -56,7 +54,7 @@ class Exposing:
             manifest.id,
             {name: component(settings, api, each, quorum=True) for name, each in there.items()},
             {
-                name: aiming.needed(lay.held_of(manifest, name), bundle.flags_of(each, etcd.manifest or etcd.process))
+                name: aiming.needed(lay.held_of(manifest, name), bundle.flags_of(each, etcd.process))
                 for name, each in there.items()
             },
         )

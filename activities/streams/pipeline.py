@@ -1,4 +1,4 @@
-"""Threads of a byte pipeline: one that works while another beats, and one that reads ahead."""
+"""Threads of a byte pipeline: one that works while another beats, one beside another, and one that reads ahead."""
 
 import queue
 import threading
@@ -14,6 +14,7 @@ from temporalio.exceptions import CancelledError
 from quorate.converge import Clock, Tick
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 BEAT_S = 1.0
 JOIN_S = 2.0
@@ -42,6 +43,13 @@ def beaten(work: Callable[[Tick], T], tick: Tick) -> T:
             if activity.in_activity() and activity.is_cancelled():
                 course.stop.set()
         return future.result()
+
+
+def beside(work: Callable[[], T], other: Callable[[], U]) -> tuple[T, U]:
+    """Both at once, and nobody is left behind when the first fails."""
+    with ThreadPoolExecutor(1, "beside") as pool:
+        said = pool.submit(other)
+        return work(), said.result()
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from quorate.errors import BadInput
 from quorate.inventory import Cluster, Inventory
 from quorate.members.etcd import EtcdTarget, target
 from quorate.nodes.programs import KUBELET
-from quorate.nodes.seen import Look
+from quorate.nodes.seen import Look, kept_by
 from quorate.settings.policies import UNENCRYPTED, Lock
 from quorate.settings.stores import Store
 
@@ -98,8 +98,7 @@ def request(
 def look_of(cluster: Cluster) -> Look:
     """For the command line of etcd, which only a look at a space brings along, and for the restore tool."""
     etcd = cluster.etcd
-    units, pods = ((), (etcd.manifest,)) if etcd.manifest else ((etcd.process,), ())
-    return Look(units=units, pods=pods, spaces=(etcd.data_dir,), tools=(etcd.restore_tool,))
+    return kept_by(etcd.process) | Look(spaces=(etcd.data_dir,), tools=(etcd.restore_tool,))
 
 
 def targets(cluster: Cluster) -> tuple[EtcdTarget, ...]:
@@ -116,9 +115,8 @@ def bundle_of(inventory: Inventory, name: str) -> BundleRequest | None:
         return BundleRequest(NO_RECIPIENTS)
     processes = (etcd.process, *(each.process for each in cluster.control_plane))
     units = tuple(each for each in processes if each.endswith(".service"))
-    own = (etcd.manifest,) if etcd.manifest else ()
     return BundleRequest(
-        look=Look(units=() if own else (etcd.process,), pods=own, spaces=(etcd.data_dir,), running=True),
+        look=kept_by(etcd.process) | Look(spaces=(etcd.data_dir,), running=True),
         units=(*units, KUBELET),
         manifests=tuple(each for each in processes if each not in units),
         directories=etcd.directories,

@@ -55,6 +55,11 @@ class Look:
         )
 
 
+def kept_by(process: str) -> Look:
+    """At what keeps a program, as the inventory calls that: the manifest of a static pod, a path, or a unit."""
+    return Look(pods=(process,)) if process.startswith("/") else Look(units=(process,))
+
+
 def once(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 

@@ -82,6 +82,15 @@ def test_a_manifest_that_is_parked_has_the_name_that_the_kubelet_reads() -> None
     assert [each.path for each in parse(rows).manifests] == ["/m/manifests/etcd.yaml"]
 
 
+def tool(folder: Path, more: str = "") -> Path:
+    """An `etcdutl`, and a process that is called etcd."""
+    (folder / "etcd").symlink_to("/bin/sleep")
+    made = folder / "etcdutl"
+    made.write_text(f"#!/bin/sh\n{more}echo etcdutl version: 3.6.14\n")
+    made.chmod(0o755)
+    return made
+
+
 def surveyed(folder: Path, tools: Path, text: str = script(UNIT_PROPERTIES)) -> tuple[int, str]:
     """The pid of the folder's `etcd`, and what the script printed while that ran, with those tools found first."""
     with subprocess.Popen([str(folder / "etcd"), "60"], cwd=folder) as process:
@@ -94,9 +103,7 @@ def surveyed(folder: Path, tools: Path, text: str = script(UNIT_PROPERTIES)) -> 
 
 
 def test_the_script_finds_a_real_process_its_directory_and_its_tools(tmp_path: Path) -> None:
-    (tmp_path / "etcd").symlink_to("/bin/sleep")
-    (tmp_path / "etcdutl").write_text("#!/bin/sh\necho etcdutl version: 3.6.14\n")
-    (tmp_path / "etcdutl").chmod(0o755)
+    tool(tmp_path)
     pid, printed = surveyed(tmp_path, tmp_path)
     found = parse([line.split("\t") for line in printed.splitlines()]).processes
     assert [(each.cwd, each.argv) for each in found if each.pid == pid] == [
@@ -107,11 +114,8 @@ def test_the_script_finds_a_real_process_its_directory_and_its_tools(tmp_path: P
 
 def test_a_tool_of_several_names_is_asked_once_for_its_version(tmp_path: Path) -> None:
     """Each answer of a real one costs a node 12 ms, and three nodes are asked at once."""
-    (tmp_path / "etcd").symlink_to("/bin/sleep")
     (tmp_path / "bin").mkdir()
-    (tmp_path / "etcdutl").write_text(f"#!/bin/sh\necho x >> {tmp_path}/asked; echo etcdutl version: 3.6.14\n")
-    (tmp_path / "etcdutl").chmod(0o755)
-    (tmp_path / "bin" / "etcdutl").symlink_to(tmp_path / "etcdutl")
+    (tmp_path / "bin" / "etcdutl").symlink_to(tool(tmp_path, f"echo x >> {tmp_path}/asked\n"))
     _, printed = surveyed(tmp_path, tmp_path / "bin")
     assert parse_node(printed).tools[str(tmp_path / "bin" / "etcdutl")] == "3.6.14"
     assert (tmp_path / "asked").read_text().splitlines() == ["x"]
@@ -125,9 +129,7 @@ def test_looks_that_are_joined_both_look_for_programs() -> None:
 
 def test_who_wants_only_what_runs_has_no_tool_asked_for_its_version(tmp_path: Path) -> None:
     """For a bundle: its nodes are asked while a snapshot is read back."""
-    (tmp_path / "etcd").symlink_to("/bin/sleep")
-    (tmp_path / "etcdutl").write_text("#!/bin/sh\necho etcdutl version: 3.6.14\n")
-    (tmp_path / "etcdutl").chmod(0o755)
+    tool(tmp_path)
     pid, printed = surveyed(tmp_path, tmp_path, whole_script(Look(running=True)))
     found = parse_node(printed)
     assert (pid in {each.pid for each in found.programs.processes}, found.tools) == (True, {})

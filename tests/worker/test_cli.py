@@ -22,8 +22,8 @@ from quorate.backups.catalogue import MANIFEST, Contents, Live, Manifest, PagesS
 from quorate.backups.marks import Kind, Mark, put
 from quorate.errors import NoDaemon
 from quorate.freeze import NOTHING
+from quorate.ids import ULID
 from quorate.members.revision_clock import Tick
-from quorate.nodes.kept import ULID
 from quorate.records import plan_text
 from quorate.restoring.gates import IDS
 from tests.factory import INVENTORY, SNAPSHOT_BYTES, plan, replacing

@@ -26,7 +26,7 @@ from worker.cli.options import (
     warn,
 )
 from worker.cli.results import RESTORE_FIELDS, after, told
-from worker.cli.waiting import HOUR, Waiting
+from worker.cli.waiting import HOUR, Waiting, operations
 
 if TYPE_CHECKING:
     from quorate.operation import Awaiting
@@ -325,7 +325,6 @@ def steered(
 
 def steer(settings: "Settings", operation: str, send: "Callable[[Operations, Found], Awaitable[T]]") -> T:
     """Find it, and tell it."""
-    from worker.operations import operations
 
     async def run() -> T:
         async with operations(settings) as client:
@@ -340,7 +339,6 @@ def asked(settings: "Settings", ask: "Callable[[Operations], Awaitable[T]]") -> 
 
     if not settings.inventory.temporal.address and not presence.running(settings):
         return None
-    from worker.operations import operations
 
     async def run() -> T:
         async with operations(settings) as client:

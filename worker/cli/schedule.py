@@ -23,6 +23,7 @@ from worker.cli.options import (
     say,
     say_json,
 )
+from worker.cli.waiting import operations
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -140,7 +141,6 @@ def history(
 
 def ask(settings: "Settings", what: "Callable[[Client], Awaitable[T]]") -> T:
     """NoDaemon where there is no server to ask."""
-    from worker.operations import operations
 
     async def run() -> T:
         async with operations(settings) as found:
